@@ -1,0 +1,99 @@
+//===- Package.h - the .sdnpu file ------------------------------*- C++ -*-===//
+//
+// docs/format.md is the text of this file. 64-byte header, section table, 4 KiB-aligned sections, 64-bit sizes,
+// CRC32C of each section (checked at load), BLAKE3 of the whole (checked by `sdopt-objdump --check`). Sections:
+// one manifest (protobuf, compiler/package/manifest.proto), and for each module its commands and its constants.
+// Padding is zero and checked. No time, host or path in it.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_PACKAGE_PACKAGE_H
+#define SDOPT_COMPILER_PACKAGE_PACKAGE_H
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "compiler/schedule/Plan.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace sdopt {
+
+/// A named file that travels with the package (tokenizer vocabulary, scheduler configuration).
+struct Asset {
+  std::string name; ///< "tokenizer/vocab.json"
+  std::string bytes;
+};
+
+struct Provenance {
+  std::string version;       ///< of sdopt
+  std::string recipe;        ///< canonical text
+  std::string target;        ///< canonical text
+  std::string targetDigest;  ///< BLAKE3 hex
+  std::map<std::string, std::string> inputDigests; ///< "unet/model.onnx" -> BLAKE3 hex
+  std::string statisticsDigest;
+};
+
+/// Everything about a module except its bytes.
+struct ModuleInfo {
+  Network network; ///< tensors, constants (with bytes), layers
+  Plan plan;
+  Program program;
+  std::vector<int64_t> constantOffsets;
+};
+
+/// Writes a package beside `path` and renames it when finish() succeeds; otherwise removes it. Sections are streamed.
+class PackageWriter {
+public:
+  static absl::StatusOr<std::unique_ptr<PackageWriter>> create(const std::string &path);
+  virtual ~PackageWriter() = default;
+  /// Produces the packed bytes of constant i of the module into `out` (of packedBytes). Called once each, in order.
+  using ConstantSource = std::function<absl::Status(ConstantId, std::span<std::byte> out)>;
+  virtual absl::Status addModule(const ModuleInfo &module, const ConstantSource &source) = 0;
+  virtual absl::Status addAsset(const Asset &asset) = 0;
+  /// Writes manifest, table, header; flushes; renames.
+  virtual absl::Status finish(const Provenance &provenance) = 0;
+};
+
+struct PackageModule {
+  ModuleInfo info;
+  std::span<const std::byte> constants; ///< mapped
+  int64_t bytes = 0; ///< of all its sections in the file
+};
+
+/// A memory-mapped, fully validated package: header, table, CRCs, manifest, command encoding, checkProgram's address checks.
+class Package {
+public:
+  /// INVALID_ARGUMENT/DATA_LOSS names file, section and offset of what is wrong. Nothing is allocated from unchecked sizes.
+  static absl::StatusOr<std::unique_ptr<Package>> open(const std::string &path);
+  virtual ~Package() = default;
+  virtual const std::vector<PackageModule> &modules() const = 0;
+  virtual const std::vector<Asset> &assets() const = 0;
+  virtual const Provenance &provenance() const = 0;
+  virtual int64_t fileBytes() const = 0;
+  /// Recomputes the BLAKE3 of the whole file.
+  virtual absl::Status checkDigest() const = 0;
+
+  const PackageModule *find(const std::string &name) const;
+};
+
+/// Bytes of one command stream and back; decode rejects every malformed byte.
+std::string encodeCommands(const std::vector<Command> &commands);
+absl::StatusOr<std::vector<Command>> decodeCommands(std::span<const std::byte> bytes);
+
+/// One line of assembly: `conv q=array layer=12 wait=in:1 ...`.
+std::string disassemble(const Command &command);
+
+/// Header, sections, provenance and modules as text, for sdopt-objdump.
+std::string describePackage(const Package &package);
+/// The DRAM arena of a module over time: text (80 columns) or SVG.
+std::string memoryMapText(const PackageModule &module);
+std::string memoryMapSvg(const PackageModule &module);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_PACKAGE_PACKAGE_H

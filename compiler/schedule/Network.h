@@ -1,0 +1,167 @@
+//===- Network.h - a module as plain layers ---------------------*- C++ -*-===//
+//
+// What the scheduler works on: the `npu` dialect without MLIR. One Layer per engine operation, tensors in
+// DRAM, constants by index. Filled from npu IR by passes/schedule, by hand in tests.
+//
+// Running example (tests, docs): a 4-channel 3x3 convolution on an 1x8x6x4 picture.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_SCHEDULE_NETWORK_H
+#define SDOPT_COMPILER_SCHEDULE_NETWORK_H
+
+#include "compiler/kernels/IntegerKernels.h"
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace sdopt {
+
+using TensorId = int32_t;
+using ConstantId = int32_t;
+inline constexpr int32_t kNone = -1;
+
+/// Where a tensor's bytes come from and go to.
+enum class TensorRole : uint8_t { Intermediate = 0, Input = 1, Output = 2 };
+
+/// An activation in DRAM: dense [batch, height, width, channels], channel innermost. Token sequences have height 1,
+/// width = tokens. Integer inputs (token ids, timesteps) are I32.
+struct TensorInfo {
+  std::string name; ///< stable value name, unique in the module
+  std::array<int64_t, 4> dims = {1, 1, 1, 1};
+  ElementType type = ElementType::I16;
+  TensorRole role = TensorRole::Intermediate;
+  /// A view of the same bytes as another tensor (a free reshape), or kNone.
+  TensorId aliasOf = kNone;
+  float scale = 1.0f; ///< real value of one code; for input/output conversion and reports
+  int32_t zeroPoint = 0;
+  /// For inputs and outputs: the ONNX shape, e.g. 2x4x16x16 or 2x77x64.
+  Shape logicalShape;
+
+  int64_t elements() const { return dims[0] * dims[1] * dims[2] * dims[3]; }
+  int64_t bytes() const { return elements() * byteWidth(type); }
+  CodeFormat format() const { return {type, zeroPoint}; }
+};
+
+/// What a constant holds; decides its layout in the package.
+enum class ConstantKind : uint8_t {
+  Weights = 0,       ///< int8 [co][kh][kw][ci]; packed into tile order by the plan
+  ChannelParams = 1, ///< ChannelParams[co]
+  NormChannels = 2,  ///< NormChannel[c]
+  Table = 3,         ///< int32 entries
+  Rows = 4,          ///< int8 [rows][channels], gathered row by row
+  RowMultipliers = 5 ///< int32 [rows]
+};
+
+struct ConstantInfo {
+  std::string name; ///< of the ONNX tensor it comes from, with a suffix
+  ConstantKind kind = ConstantKind::Weights;
+  int64_t bytes = 0;
+};
+
+// Parameters of each layer kind. Inputs are TensorIds in Layer::inputs, in the order given here.
+
+/// Convolution or linear layer; inputs {x}. kernel, stride, dilation, padding as in ConvTile.
+struct MatrixLayer {
+  int64_t kernelHeight = 1, kernelWidth = 1, strideH = 1, strideW = 1, dilationH = 1, dilationW = 1;
+  int64_t padTop = 0, padLeft = 0, padBottom = 0, padRight = 0;
+  ConstantId weights = kNone; ///< Weights
+  ConstantId params = kNone;  ///< ChannelParams
+};
+
+/// inputs {a} or {a, b}; b is of a's dims, or [batch,1,1,channels] if params.broadcastRows.
+/// The result may be a channel slice of a wider output (concat): columns [channelOffset, channelOffset + channels).
+struct CombineLayer {
+  CombineParams params;
+  int64_t channelOffset = 0;
+};
+
+/// inputs {x}; pointwise.
+struct TableLayer {
+  ConstantId table = kNone;
+};
+
+/// inputs {x} with 2*channels columns.
+struct GegluLayer {
+  GegluParams params;
+  ConstantId table = kNone;
+};
+
+/// inputs {x}. Group norm: `groups` per picture, sums over height x width x channels/groups. Layer norm: perRow = true,
+/// one group of all channels in each (batch, height, width).
+struct NormLayer {
+  NormParams params;
+  int64_t groups = 1;
+  bool perRow = false;
+  ConstantId channels = kNone; ///< NormChannels
+};
+
+/// inputs {q, k, v}: [batch, 1, tokens, heads * headDim].
+struct AttentionLayer {
+  AttentionParams params;
+  int64_t heads = 1;
+};
+
+/// inputs {x}; nearest-neighbour, integer factors.
+struct UpsampleLayer {
+  int64_t factorH = 2, factorW = 2;
+};
+
+/// inputs {x}; output dim i is input dim permutation[i] of the 4-D view.
+struct PermuteLayer {
+  std::array<int32_t, 4> permutation = {0, 1, 2, 3};
+};
+
+/// inputs {ids}: I32 [batch,1,tokens,1]; output [batch,1,tokens,channels].
+struct EmbeddingLayer {
+  int32_t shift = 25;
+  int64_t vocabulary = 0;
+  ConstantId tokens = kNone;              ///< Rows [vocabulary][channels]
+  ConstantId tokenMultipliers = kNone;    ///< RowMultipliers [vocabulary]
+  ConstantId positions = kNone;           ///< Rows [tokens][channels]
+  ConstantId positionMultipliers = kNone; ///< RowMultipliers [tokens]
+};
+
+/// inputs {t}: I32, one value or one per batch element; output [batch,1,1,2*halfDim].
+struct TimeEmbeddingLayer {
+  TimeEmbeddingParams params;
+  ConstantId steps = kNone; ///< Table: uint32[halfDim]
+  ConstantId sine = kNone;  ///< Table: kTableKnots16
+};
+
+/// inputs {hidden, ids}: row of `hidden` at the first position where ids == token (row 0 if nowhere);
+/// hidden [batch,1,tokens,c], output [batch,1,1,c].
+struct PoolTokenLayer {
+  int32_t token = 0;
+};
+
+using LayerSpec = std::variant<MatrixLayer, CombineLayer, TableLayer, GegluLayer, NormLayer, AttentionLayer,
+                               UpsampleLayer, PermuteLayer, EmbeddingLayer, TimeEmbeddingLayer, PoolTokenLayer>;
+
+struct Layer {
+  std::string name;                  ///< of the value it makes
+  std::vector<std::string> onnxNodes; ///< where it comes from
+  std::vector<TensorId> inputs;
+  TensorId output = kNone;
+  LayerSpec spec;
+};
+
+/// One module (text encoder, UNet, ...) as the NPU runs it: layers in order of execution.
+struct Network {
+  std::string name;
+  std::vector<TensorInfo> tensors;
+  std::vector<ConstantInfo> constants;
+  std::vector<Layer> layers;
+};
+
+/// "conv", "linear", "combine", "table", ...: the names used in reports.
+const char *kindName(const Layer &layer);
+
+/// Multiply-accumulates of the layer (both products of attention counted).
+int64_t multiplyAccumulates(const Network &network, const Layer &layer);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_SCHEDULE_NETWORK_H

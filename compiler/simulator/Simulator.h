@@ -1,0 +1,89 @@
+//===- Simulator.h - the reference NPU --------------------------*- C++ -*-===//
+//
+// Runs a module's commands on byte-exact SRAM and DRAM images, tile by tile, in the order that the queues and
+// semaphores allow, and models cycles, DRAM traffic, row-buffer behaviour and energy. Values never depend on the
+// timing model. No MLIR.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_SIMULATOR_SIMULATOR_H
+#define SDOPT_COMPILER_SIMULATOR_SIMULATOR_H
+
+#include "absl/status/statusor.h"
+#include "compiler/package/Package.h"
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace sdopt {
+
+/// What bounded a layer: the largest of its four busy times, or Latency if none exceeds half of it.
+enum class Bound : uint8_t { Array = 0, Vector = 1, Dram = 2, Latency = 3 };
+const char *name(Bound bound);
+
+struct LayerStatistics {
+  int64_t cycles = 0;      ///< from its first command's start to its last end, minus overlap with the layer before
+  int64_t arrayCycles = 0, vectorCycles = 0, dmaInCycles = 0, dmaOutCycles = 0; ///< busy
+  int64_t dramReadBytes = 0, dramWriteBytes = 0;
+  int64_t multiplyAccumulates = 0;
+  double energy = 0; ///< J, without leakage and idle power
+  Bound bound = Bound::Latency;
+};
+
+struct RunStatistics {
+  int64_t cycles = 0;
+  double seconds = 0;
+  int64_t dramReadBytes = 0, dramWriteBytes = 0;
+  int64_t dramActivations = 0;
+  int64_t sramPeakBytes = 0;
+  int64_t multiplyAccumulates = 0;
+  double energy = 0; ///< J, everything
+  std::vector<LayerStatistics> layers; ///< parallel to the module's layers
+};
+
+/// Start and end of one command, for the trace.
+struct TraceEvent {
+  int32_t command = 0;
+  int64_t begin = 0, end = 0; ///< cycles
+};
+
+struct SimulatorOptions {
+  const IntegerKernels *kernels = nullptr; ///< null: fastKernels()
+  bool timing = true;
+  /// Called after a layer's last command with its output codes, packed [n,h,w,c] (for --verify).
+  std::function<void(int32_t layer, const Tensor &codes)> observer;
+  std::vector<TraceEvent> *trace = nullptr;
+};
+
+/// A module ready to run: keeps its DRAM arena and SRAM between runs.
+class Simulator {
+public:
+  Simulator(const PackageModule &module, const Target &target);
+  ~Simulator();
+
+  /// Codes in, codes out, by tensor name; shape is the tensor's [n,h,w,c] dims, element type its storage type.
+  absl::StatusOr<std::map<std::string, Tensor>> run(const std::map<std::string, Tensor> &inputs,
+                                                    const SimulatorOptions &options = {},
+                                                    RunStatistics *statistics = nullptr);
+
+private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Host side of a module's boundary, docs/spec.md `sd.quantize` / `sd.dequantize`: real tensors in their ONNX shape to codes
+/// and back. F32 inputs are quantized round half up and clamped; I64 inputs become I32.
+absl::StatusOr<Tensor> quantizeInput(const TensorInfo &info, const Tensor &value);
+absl::StatusOr<Tensor> dequantizeOutput(const TensorInfo &info, const Tensor &codes);
+
+/// run() with real tensors on both sides.
+absl::StatusOr<std::map<std::string, Tensor>> runModule(Simulator &simulator, const PackageModule &module,
+                                                        const std::map<std::string, Tensor> &inputs,
+                                                        const SimulatorOptions &options = {},
+                                                        RunStatistics *statistics = nullptr);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_SIMULATOR_SIMULATOR_H
