@@ -1,0 +1,54 @@
+//===- Import.h - ONNX to sd ------------------------------------*- C++ -*-===//
+
+#ifndef SDOPT_COMPILER_IMPORT_IMPORT_H
+#define SDOPT_COMPILER_IMPORT_IMPORT_H
+
+#include "absl/status/statusor.h"
+#include "compiler/weights/WeightStore.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+#include <map>
+#include <optional>
+#include <string>
+
+namespace sdopt {
+
+struct ImportOptions {
+  /// Name of the module and of its function: "unet".
+  std::string name;
+  /// Values for symbolic dimensions: by input name, whole shapes. A shape that contradicts the
+  /// model is an error naming both.
+  std::map<std::string, Shape> inputShapes;
+  /// Value for every symbolic first dimension ("batch", ...) not bound by inputShapes.
+  std::optional<int64_t> batch;
+  /// Values for symbolic dimensions by their ONNX name ("height" -> 16).
+  std::map<std::string, int64_t> dimensions;
+};
+
+struct ImportedModel {
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  int64_t parameters = 0; ///< elements of the weights that are used
+  int64_t fp32Bytes = 0;  ///< 4 * parameters
+  /// Files read (model and external data) by their path relative to the model's folder -> BLAKE3
+  /// hex.
+  std::map<std::string, std::string> digests;
+};
+
+/// Reads a .onnx file. Weights stay in the mapped files: the store gets one entry
+/// "<name>/<initializer>" for each one used. After import: static shapes, no constants where a
+/// value is known, no Shape/Identity/dead nodes.
+///
+/// INVALID_ARGUMENT for a broken file (names file, node, tensor), UNIMPLEMENTED listing *all*
+/// unsupported operators, attributes, types and opsets at once, with counts, node names and what
+/// would be supported.
+absl::StatusOr<ImportedModel> importOnnx(const std::string &path, const ImportOptions &options,
+                                         mlir::MLIRContext &context, WeightStore &weights);
+
+/// One line for each operator the importer knows: "Conv: auto_pad NOTSET, group, ... (opset 1-23)".
+std::vector<std::string> supportedOperators();
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_IMPORT_IMPORT_H

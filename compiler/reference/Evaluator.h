@@ -1,0 +1,65 @@
+//===- Evaluator.h - runs sd and npu IR -------------------------*- C++ -*-===//
+//
+// The reference evaluator: walks a function in order and asks each operation for its value through
+// sd::EvaluationInterface. Models for the sd and npu dialects are attached by
+// registerEvaluationModels().
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_REFERENCE_EVALUATOR_H
+#define SDOPT_COMPILER_REFERENCE_EVALUATOR_H
+
+#include "compiler/kernels/IntegerKernels.h"
+#include "dialects/sd/Sd.h"
+
+#include "llvm/ADT/DenseMap.h"
+
+#include <functional>
+
+namespace sdopt {
+
+/// Attaches the evaluation models of all operations to the dialects of `registry`.
+void registerEvaluationModels(mlir::DialectRegistry &registry);
+
+/// True if `op` depends on no function argument: weights, constants and expressions over them.
+bool isConstantExpression(mlir::Operation *op);
+
+/// Evaluates one function again and again. Values of constant expressions other than plain
+/// `sd.weight` are kept between runs (they are codes or small); activations are dropped after their
+/// last use. One Evaluator serves one thread at a time; several may share an EvaluationContext.
+class Evaluator {
+public:
+  Evaluator(mlir::func::FuncOp function, const EvaluationContext &context);
+
+  /// Called for each activation (not for constants) as soon as it is known.
+  using Observer = std::function<void(mlir::Value value, const Tensor &tensor)>;
+
+  /// Runs on one input per function argument: f32 as F32, i64 as I64; quantized types as codes.
+  /// Errors are emitted on the operation at fault; a wrong input type or shape on the function.
+  mlir::FailureOr<llvm::SmallVector<Tensor>> run(llvm::ArrayRef<Tensor> inputs,
+                                                 const Observer &observer = {});
+
+  /// The value of a constant expression.
+  mlir::FailureOr<Tensor> constant(mlir::Value value);
+
+private:
+  mlir::func::FuncOp function_;
+  EvaluationContext context_;
+  llvm::DenseMap<mlir::Value, Tensor> constants_;
+};
+
+/// Evaluates a constant expression once, keeping nothing.
+mlir::FailureOr<Tensor> evaluateConstant(mlir::Value value, const EvaluationContext &context);
+
+/// The code format (type, zero point) of a per-tensor quantized tensor type, and its scale.
+CodeFormat codeFormat(mlir::Type tensorType);
+double codeScale(mlir::Type tensorType);
+bool isQuantized(mlir::Type tensorType);
+
+/// The ElementType that a tensor type is evaluated in: f32 for floats, the storage type for
+/// quantized ones.
+ElementType evaluatedType(mlir::Type tensorType);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_REFERENCE_EVALUATOR_H

@@ -1,0 +1,39 @@
+//===- Sd.h - the sd dialect ------------------------------------*- C++ -*-===//
+
+#ifndef SDOPT_DIALECTS_SD_SD_H
+#define SDOPT_DIALECTS_SD_SD_H
+
+#include "dialects/sd/EvaluationContext.h"
+#include "dialects/sd/ValueNames.h"
+
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Quant/IR/Quant.h"
+#include "mlir/Dialect/Quant/IR/QuantTypes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+namespace sdopt::sd {
+
+/// True if both lists hold ranked tensors of pairwise equal shapes.
+bool haveSameShapes(mlir::TypeRange lhs, mlir::TypeRange rhs);
+
+/// The shape two tensors broadcast to (NumPy), or failure.
+mlir::FailureOr<llvm::SmallVector<int64_t>> broadcastShapes(llvm::ArrayRef<int64_t> lhs,
+                                                            llvm::ArrayRef<int64_t> rhs);
+
+} // namespace sdopt::sd
+
+#include "dialects/sd/SdDialect.h.inc"
+#include "dialects/sd/SdEnums.h.inc"
+
+#include "dialects/sd/EvaluationInterface.h.inc"
+
+#define GET_OP_CLASSES
+#include "dialects/sd/SdOps.h.inc"
+
+#endif // SDOPT_DIALECTS_SD_SD_H

@@ -1,0 +1,9 @@
+//===- SdDialect.cpp - registration ----------------------------------------===//
+
+#include "dialects/sd/Sd.h"
+
+using namespace mlir;
+
+#include "dialects/sd/SdDialect.cpp.inc"
+
+void sdopt::sd::SdDialect::initialize() { registerOps(); }

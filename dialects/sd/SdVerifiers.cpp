@@ -1,0 +1,94 @@
+//===- SdVerifiers.cpp - constraints beyond shape inference -----------------===//
+
+#include "dialects/sd/Sd.h"
+
+using namespace mlir;
+using namespace sdopt::sd;
+
+namespace {
+
+quant::UniformQuantizedType quantizedElement(Value value) {
+  return dyn_cast<quant::UniformQuantizedType>(
+      cast<RankedTensorType>(value.getType()).getElementType());
+}
+
+bool isFloat(Value value) {
+  return isa<FloatType>(cast<RankedTensorType>(value.getType()).getElementType());
+}
+
+} // namespace
+
+LogicalResult ConstantOp::verify() {
+  int64_t count = getValue().getNumElements();
+  if (count > 64)
+    return emitOpError("has ") << count << " elements but at most 64 fit; use the weight store";
+  return success();
+}
+
+LogicalResult QuantizeWeightOp::verify() {
+  auto weight = cast<RankedTensorType>(getWeight().getType());
+  auto codes = cast<RankedTensorType>(getCodes().getType());
+  auto scales = cast<RankedTensorType>(getScales().getType());
+  int64_t axis = getAxis();
+  if (axis < 0 || axis >= weight.getRank())
+    return emitOpError("axis ") << axis << " is outside a tensor of rank " << weight.getRank();
+  if (getBits() != 8)
+    return emitOpError("bits are ") << getBits() << " but must be 8";
+  if (!isa<FloatType>(weight.getElementType()) || !codes.getElementType().isSignlessInteger(8) ||
+      codes.getShape() != weight.getShape() || !scales.getElementType().isF32() ||
+      scales.getRank() != 1 || scales.getDimSize(0) != weight.getDimSize(axis))
+    return emitOpError(
+               "needs float weights, i8 codes of the same shape and one f32 scale for each of ")
+           << weight.getDimSize(axis) << " channels";
+  return success();
+}
+
+LogicalResult ReshapeOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType());
+  auto result = cast<RankedTensorType>(getResult().getType());
+  if (input.getNumElements() != result.getNumElements())
+    return emitOpError("input has ")
+           << input.getNumElements() << " elements but the result " << result.getNumElements();
+  if (input.getElementType() != result.getElementType())
+    return emitOpError("element types differ");
+  return success();
+}
+
+LogicalResult ExpandOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType());
+  auto result = cast<RankedTensorType>(getResult().getType());
+  auto shape = broadcastShapes(input.getShape(), result.getShape());
+  if (failed(shape) || ArrayRef<int64_t>(*shape) != result.getShape() ||
+      input.getElementType() != result.getElementType())
+    return emitOpError("input does not broadcast to the result");
+  return success();
+}
+
+LogicalResult TimeEmbeddingOp::verify() {
+  auto input = cast<RankedTensorType>(getTimesteps().getType());
+  auto result = cast<RankedTensorType>(getResult().getType());
+  if (input.getRank() != 1 || result.getRank() != 2 || result.getDimSize(1) % 2 != 0 ||
+      (input.getDimSize(0) != 1 && input.getDimSize(0) != result.getDimSize(0)))
+    return emitOpError("needs timesteps [1] or [batch] and a result [batch, even]");
+  if (!isa<IntegerType>(input.getElementType()))
+    return emitOpError("timesteps must be integers");
+  return success();
+}
+
+LogicalResult QuantizeOp::verify() {
+  if (!isFloat(getInput()) || !quantizedElement(getResult()))
+    return emitOpError("needs a float input and a per-tensor quantized result");
+  return success();
+}
+
+LogicalResult DequantizeOp::verify() {
+  if (!quantizedElement(getInput()) || !isFloat(getResult()))
+    return emitOpError("needs a per-tensor quantized input and a float result");
+  return success();
+}
+
+LogicalResult RequantizeOp::verify() {
+  if (!quantizedElement(getInput()) || !quantizedElement(getResult()))
+    return emitOpError("needs per-tensor quantized types on both sides");
+  return success();
+}
