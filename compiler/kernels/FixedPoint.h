@@ -1,8 +1,8 @@
 //===- FixedPoint.h - the one rounding rule of every integer op -*- C++ -*-===//
 //
-// Every real factor of the integer program is a pair (multiplier m, shift s) with value m / 2^s, and every
-// rounding is half up: `y = (acc * m + 2^(s-1)) >> s` (arithmetic shift). Both the reference evaluator and
-// the simulator call these functions, and docs/spec.md defines them.
+// Every real factor of the integer program is a pair (multiplier m, shift s) with value m / 2^s,
+// and every rounding is half up: `y = (acc * m + 2^(s-1)) >> s` (arithmetic shift). Both the
+// reference evaluator and the simulator call these functions, and docs/spec.md defines them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,19 +17,21 @@ namespace sdopt {
 
 using Int128 = __int128;
 
-/// The real factor multiplier / 2^shift. For a single accumulator multiplier is in [2^30, 2^31) and shift in
-/// [25, 62]; a factor below 2^-32 becomes {0, 25} and a factor of 64 or more saturates to the largest pair.
+/// The real factor multiplier / 2^shift. For a single accumulator multiplier is in [2^30, 2^31) and
+/// shift in [25, 62]; a factor below 2^-32 becomes {0, 25} and a factor of 64 or more saturates to
+/// the largest pair.
 struct Scaling {
   int32_t multiplier = 0;
   int32_t shift = 25;
   friend bool operator==(const Scaling &, const Scaling &) = default;
 };
 
-/// Nearest Scaling to a non-negative real `factor` (IEEE double + - * / only: the same on every machine).
+/// Nearest Scaling to a non-negative real `factor` (IEEE double + - * / only: the same on every
+/// machine).
 Scaling scalingFor(double factor);
 
-/// Multipliers of a sum of two scales with one common shift: factorA ~ a / 2^shift, factorB ~ b / 2^shift, the
-/// larger multiplier in [2^29, 2^30).
+/// Multipliers of a sum of two scales with one common shift: factorA ~ a / 2^shift, factorB ~ b /
+/// 2^shift, the larger multiplier in [2^29, 2^30).
 struct PairScaling {
   int32_t multiplierA = 0;
   int32_t multiplierB = 0;
@@ -41,7 +43,8 @@ PairScaling pairScalingFor(double factorA, double factorB);
 /// (acc * m + 2^(s-1)) >> s without overflow for |acc| < 2^55.
 int64_t scaled(int64_t acc, Scaling scaling);
 
-/// How a stored code is to be read: real value = scale * (code - zeroPoint). I8 (asymmetric), I16 (zeroPoint 0).
+/// How a stored code is to be read: real value = scale * (code - zeroPoint). I8 (asymmetric), I16
+/// (zeroPoint 0).
 struct CodeFormat {
   ElementType type = ElementType::I16; ///< I8 or I16
   int32_t zeroPoint = 0;

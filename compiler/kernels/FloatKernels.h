@@ -1,9 +1,9 @@
 //===- FloatKernels.h - float32 tensors, for import folding and calibration -*- C++ -*-===//
 //
 // Whole-tensor float kernels. Convolution and matrix product go to oneDNN; each has a naive twin in
-// namespace sdopt::naive, its oracle in tests. Results do not depend on the thread count: reductions are never split
-// between threads (callers parallelize over samples; these functions use the calling thread and oneDNN's pool as set
-// by setKernelThreads()).
+// namespace sdopt::naive, its oracle in tests. Results do not depend on the thread count:
+// reductions are never split between threads (callers parallelize over samples; these functions use
+// the calling thread and oneDNN's pool as set by setKernelThreads()).
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,40 +24,77 @@ struct ConvShape {
 /// Memory layout of a picture's dimensions.
 enum class PictureLayout : uint8_t { NCHW, NHWC };
 
-/// x: NCHW or NHWC; w: [co, ci/groups, kh, kw]; bias [co] or empty Tensor (size 0, null bytes). Result in x's layout.
-Tensor conv2d(const Tensor &x, const Tensor &w, const Tensor &bias, const ConvShape &shape, PictureLayout layout);
+/// x: NCHW or NHWC; w: [co, ci/groups, kh, kw]; bias [co] or empty Tensor (size 0, null bytes).
+/// Result in x's layout.
+Tensor conv2d(const Tensor &x, const Tensor &w, const Tensor &bias, const ConvShape &shape,
+              PictureLayout layout);
 
-/// Batched matrix product with NumPy broadcasting of the leading dimensions; transposeB: b is [..., n, k].
+/// Batched matrix product with NumPy broadcasting of the leading dimensions; transposeB: b is [...,
+/// n, k].
 Tensor matmul(const Tensor &a, const Tensor &b, bool transposeB = false);
 
 /// x: [..., k], w: [n, k] or [k, n] (transposed = false), bias [n] or empty.
 Tensor linear(const Tensor &x, const Tensor &w, const Tensor &bias, bool weightIsNK);
 
 /// Group norm over channels/groups x space, per picture; gamma, beta [c]. Sums in double.
-Tensor groupNorm(const Tensor &x, const Tensor &gamma, const Tensor &beta, int64_t groups, double epsilon,
-                 PictureLayout layout);
+Tensor groupNorm(const Tensor &x, const Tensor &gamma, const Tensor &beta, int64_t groups,
+                 double epsilon, PictureLayout layout);
 
 /// Layer norm over the last dimension. beta may be empty.
 Tensor layerNorm(const Tensor &x, const Tensor &gamma, const Tensor &beta, double epsilon);
 
-/// q: [b, tq, heads*d], k, v: [b, tk, heads*d]; softmax(scale * q k^T [+ causal mask]) v, blockwise over queries: never
-/// a score matrix larger than one block of rows.
-Tensor attention(const Tensor &q, const Tensor &k, const Tensor &v, int64_t heads, double scale, bool causal);
+/// q: [b, tq, heads*d], k, v: [b, tk, heads*d]; softmax(scale * q k^T [+ causal mask]) v, blockwise
+/// over queries: never a score matrix larger than one block of rows.
+Tensor attention(const Tensor &q, const Tensor &k, const Tensor &v, int64_t heads, double scale,
+                 bool causal);
 
 /// Softmax over `axis`.
 Tensor softmax(const Tensor &x, int64_t axis);
 
 enum class UnaryFunction : uint8_t {
-  Neg, Abs, Sqrt, Exp, Log, Reciprocal, Erf, Sin, Cos, Tanh, Sigmoid, Relu, SiLU, GELU, GELUTanh, QuickGELU, Floor, Ceil, Round, Not
+  Neg,
+  Abs,
+  Sqrt,
+  Exp,
+  Log,
+  Reciprocal,
+  Erf,
+  Sin,
+  Cos,
+  Tanh,
+  Sigmoid,
+  Relu,
+  SiLU,
+  GELU,
+  GELUTanh,
+  QuickGELU,
+  Floor,
+  Ceil,
+  Round,
+  Not
 };
 /// Element by element, F32 (Neg, Abs also integers, Not on Bool).
 Tensor unary(UnaryFunction function, const Tensor &x);
 
 enum class BinaryFunction : uint8_t {
-  Add, Sub, Mul, Div, Pow, Min, Max, Mod, Equal, Less, LessOrEqual, Greater, GreaterOrEqual, And, Or
+  Add,
+  Sub,
+  Mul,
+  Div,
+  Pow,
+  Min,
+  Max,
+  Mod,
+  Equal,
+  Less,
+  LessOrEqual,
+  Greater,
+  GreaterOrEqual,
+  And,
+  Or
 };
-/// NumPy broadcasting; comparisons give Bool; operands have one type (F32, F64, I32, I64; Bool for And, Or, Equal).
-/// Integer Div truncates towards zero; division by zero of integers gives 0.
+/// NumPy broadcasting; comparisons give Bool; operands have one type (F32, F64, I32, I64; Bool for
+/// And, Or, Equal). Integer Div truncates towards zero; division by zero of integers gives 0.
 Tensor binary(BinaryFunction function, const Tensor &a, const Tensor &b);
 
 // Layout and indexing, any element type.
@@ -73,7 +110,8 @@ Tensor gather(const Tensor &x, const Tensor &indices, int64_t axis);
 /// ONNX GatherND.
 Tensor gatherNd(const Tensor &x, const Tensor &indices, int64_t batchDims);
 /// Constant padding; before/after for each axis, negative crops.
-Tensor pad(const Tensor &x, std::span<const int64_t> before, std::span<const int64_t> after, double value);
+Tensor pad(const Tensor &x, std::span<const int64_t> before, std::span<const int64_t> after,
+           double value);
 /// Nearest neighbour by integer factors, NCHW or NHWC.
 Tensor upsampleNearest(const Tensor &x, int64_t factorH, int64_t factorW, PictureLayout layout);
 Tensor argMax(const Tensor &x, int64_t axis, bool keepDims, bool selectLast);
@@ -84,7 +122,8 @@ Tensor reduce(Reduction reduction, const Tensor &x, std::span<const int64_t> axe
 Tensor timeEmbedding(const Tensor &timesteps, int64_t halfDim, bool cosFirst, double frequencyShift,
                      double maxPeriod);
 
-/// Real values to codes and back: q = clamp(floor(x / scale + 0.5) + zeroPoint) computed in double; x = scale * (q - zp).
+/// Real values to codes and back: q = clamp(floor(x / scale + 0.5) + zeroPoint) computed in double;
+/// x = scale * (q - zp).
 Tensor quantizeCodes(const Tensor &x, double scale, CodeFormat format);
 Tensor dequantizeCodes(const Tensor &codes, double scale, int32_t zeroPoint);
 
@@ -92,9 +131,11 @@ Tensor dequantizeCodes(const Tensor &codes, double scale, int32_t zeroPoint);
 void setKernelThreads(int threads);
 
 namespace naive {
-Tensor conv2d(const Tensor &x, const Tensor &w, const Tensor &bias, const ConvShape &shape, PictureLayout layout);
+Tensor conv2d(const Tensor &x, const Tensor &w, const Tensor &bias, const ConvShape &shape,
+              PictureLayout layout);
 Tensor matmul(const Tensor &a, const Tensor &b, bool transposeB = false);
-Tensor attention(const Tensor &q, const Tensor &k, const Tensor &v, int64_t heads, double scale, bool causal);
+Tensor attention(const Tensor &q, const Tensor &k, const Tensor &v, int64_t heads, double scale,
+                 bool causal);
 } // namespace naive
 
 } // namespace sdopt

@@ -1,12 +1,12 @@
 //===- IntegerKernels.h - the arithmetic of the NPU, tile by tile -*- C++ -*-===//
 //
-// Every method works on packed channel-last tiles (rows x channels, channel innermost) and is exact, so
-// that a result does not depend on how a tensor was cut. A whole tensor is one tile. Two implementations:
-// fastKernels() and naiveKernels() (loops that mirror docs/spec.md, used by `--verify=spec` and as the oracle
-// in tests). Tests derive from IntegerKernels to plant faults.
+// Every method works on packed channel-last tiles (rows x channels, channel innermost) and is
+// exact, so that a result does not depend on how a tensor was cut. A whole tensor is one tile. Two
+// implementations: fastKernels() and naiveKernels() (loops that mirror docs/spec.md, used by
+// `--verify=spec` and as the oracle in tests). Tests derive from IntegerKernels to plant faults.
 //
-// Codes are I8 or I16; "code - zeroPoint" is the integer that takes part. Half-up rounding everywhere
-// (FixedPoint.h).
+// Codes are I8 or I16; "code - zeroPoint" is the integer that takes part. Half-up rounding
+// everywhere (FixedPoint.h).
 //
 //===----------------------------------------------------------------------===//
 
@@ -28,9 +28,10 @@ struct Codes {
   CodeFormat format;
 };
 
-/// One tile of a 2-D convolution. A linear layer is the 1x1 case with inputWidth = outputWidth = rows.
-/// Output pixel (oh, ow) reads input pixel (oh * strideH + kh * dilationH - padTop, ...) of the tile; pixels outside
-/// the tile contribute zero (they are padding: their code is the zero point).
+/// One tile of a 2-D convolution. A linear layer is the 1x1 case with inputWidth = outputWidth =
+/// rows. Output pixel (oh, ow) reads input pixel (oh * strideH + kh * dilationH - padTop, ...) of
+/// the tile; pixels outside the tile contribute zero (they are padding: their code is the zero
+/// point).
 struct ConvTile {
   int64_t inputHeight = 1, inputWidth = 1, inputChannels = 1;
   int64_t outputHeight = 1, outputWidth = 1, outputChannels = 1;
@@ -40,8 +41,8 @@ struct ConvTile {
   int64_t padTop = 0, padLeft = 0;
 };
 
-/// Elements of an activation table for I16 input: 1,024 segments of 64 codes, 1,025 knots; for I8 input: 256.
-/// Entries are output codes without zero point, with 8 fraction bits.
+/// Elements of an activation table for I16 input: 1,024 segments of 64 codes, 1,025 knots; for I8
+/// input: 256. Entries are output codes without zero point, with 8 fraction bits.
 inline constexpr int64_t kTableKnots16 = 1025;
 inline constexpr int64_t kTableEntries8 = 256;
 
@@ -51,8 +52,9 @@ struct CombineParams {
   bool broadcastRows = false; ///< b has one row, used for every row of a
 };
 
-/// x is [rows, 2 * channels]: y = (x_left - z) * gelu(x_right), with gelu from a table whose entries are in units of
-/// the *input* scale: g = table with 8 fraction bits (I16: (T[i]*(64-f) + T[i+1]*f + 32) >> 6), y = saturate(scaled(left * g, scaling)).
+/// x is [rows, 2 * channels]: y = (x_left - z) * gelu(x_right), with gelu from a table whose
+/// entries are in units of the *input* scale: g = table with 8 fraction bits (I16: (T[i]*(64-f) +
+/// T[i+1]*f + 32) >> 6), y = saturate(scaled(left * g, scaling)).
 struct GegluParams {
   Scaling scaling; ///< inputScale^2 / 2^8 / outputScale
 };
@@ -60,9 +62,9 @@ struct GegluParams {
 /// Normalization over groups of N = count codes. With S1 = sum x, S2 = sum x^2:
 ///   V = N*S2 - S1^2 + ((N*N*epsilon + 2^31) >> 32)          (128 bits)
 ///   mean = (S1 * 2^14 rounded half up) / N,  xc = (x << 14) - mean
-///   inv = N / sqrt(V) as a 31-bit mantissa and exponent by integer reciprocal square root (relative error <= 2^-29)
-///   z = xc * inv with 24 fraction bits, rounded half up, saturated to 39 bits;  V = 0 gives z = 0
-///   y = saturate((z * gamma[c] + beta[c] + 2^(shift-1)) >> shift)
+///   inv = N / sqrt(V) as a 31-bit mantissa and exponent by integer reciprocal square root
+///   (relative error <= 2^-29) z = xc * inv with 24 fraction bits, rounded half up, saturated to 39
+///   bits;  V = 0 gives z = 0 y = saturate((z * gamma[c] + beta[c] + 2^(shift-1)) >> shift)
 /// The zero point of the input cancels.
 struct NormParams {
   int64_t count = 0;    ///< N: elements of one group
@@ -76,13 +78,14 @@ struct NormSums {
   int64_t squares = 0;
 };
 
-/// acc = sum (q - zq)(k - zk). Exponent of (rowMax - acc): t = min(scaled(rowMax - acc, exponent), 17 * 4096), in units of
-/// 2^-12 of a power of two; with t = 4096 a + 64 b + c: E = min(65535, (P[b] * Q[c] + 2^(43+a)) >> (44+a)),
-/// P[b] = round(2^30 * 2^(-b/64)), Q[c] = round(2^30 * 2^(-c/4096)); E = 0 for a >= 17.
-/// L = sum E, O = sum E * (v - zv), y = saturate(round_half_up(O * m / (L * 2^s))) with {m, s} = output.
+/// acc = sum (q - zq)(k - zk). Exponent of (rowMax - acc): t = min(scaled(rowMax - acc, exponent),
+/// 17 * 4096), in units of 2^-12 of a power of two; with t = 4096 a + 64 b + c: E = min(65535,
+/// (P[b] * Q[c] + 2^(43+a)) >> (44+a)), P[b] = round(2^30 * 2^(-b/64)), Q[c] = round(2^30 *
+/// 2^(-c/4096)); E = 0 for a >= 17. L = sum E, O = sum E * (v - zv), y = saturate(round_half_up(O *
+/// m / (L * 2^s))) with {m, s} = output.
 struct AttentionParams {
-  Scaling exponent; ///< qScale * kScale * softmaxScale * log2(e) * 4096
-  Scaling output;   ///< vScale / outputScale
+  Scaling exponent;    ///< qScale * kScale * softmaxScale * log2(e) * 4096
+  Scaling output;      ///< vScale / outputScale
   bool causal = false; ///< query i sees keys j <= i
 };
 
@@ -93,9 +96,9 @@ struct AttentionTile {
   int64_t queryStride = 0, keyStride = 0; ///< elements from one row to the next (>= headDim)
 };
 
-/// Sinusoidal embedding of integer timesteps: phase_i = uint32(t * step[i]); sin by a table of 1,025 knots over one
-/// turn: i = phase >> 22, f = (phase >> 16) & 63, y = saturate((T[i]*(64-f) + T[i+1]*f + 2^13) >> 14);
-/// cos(phase) = sin(phase + 2^30).
+/// Sinusoidal embedding of integer timesteps: phase_i = uint32(t * step[i]); sin by a table of
+/// 1,025 knots over one turn: i = phase >> 22, f = (phase >> 16) & 63, y = saturate((T[i]*(64-f) +
+/// T[i+1]*f + 2^13) >> 14); cos(phase) = sin(phase + 2^30).
 struct TimeEmbeddingParams {
   int64_t halfDim = 0;
   bool cosFirst = true; ///< diffusers flip_sin_to_cos
@@ -105,20 +108,22 @@ class IntegerKernels {
 public:
   virtual ~IntegerKernels() = default;
 
-  /// acc[outputHeight][outputWidth][outputChannels] += sum over (kh, kw, ci) of (x - zero point) * w.
-  /// x: [inputHeight][inputWidth][inputChannels]; weights: [outputChannels][kh][kw][inputChannels].
-  virtual void convAccumulate(const ConvTile &tile, Codes x, const int8_t *weights, int64_t *acc) const = 0;
+  /// acc[outputHeight][outputWidth][outputChannels] += sum over (kh, kw, ci) of (x - zero point) *
+  /// w. x: [inputHeight][inputWidth][inputChannels]; weights:
+  /// [outputChannels][kh][kw][inputChannels].
+  virtual void convAccumulate(const ConvTile &tile, Codes x, const int8_t *weights,
+                              int64_t *acc) const = 0;
 
   /// y[r][c] = saturate(scaled(acc[r][c] + bias[c], {multiplier[c], shift[c]})).
-  virtual void requantize(const int64_t *acc, int64_t rows, int64_t channels, const ChannelParams *params,
-                          CodeFormat format, void *y) const = 0;
+  virtual void requantize(const int64_t *acc, int64_t rows, int64_t channels,
+                          const ChannelParams *params, CodeFormat format, void *y) const = 0;
 
   /// b may be null (a plain change of scale). All tiles [rows][channels].
-  virtual void combine(Codes a, Codes b, int64_t rows, int64_t channels, const CombineParams &params,
-                       CodeFormat format, void *y) const = 0;
+  virtual void combine(Codes a, Codes b, int64_t rows, int64_t channels,
+                       const CombineParams &params, CodeFormat format, void *y) const = 0;
 
-  /// Pointwise table: I8 input: y = saturate((T[x + 128] + 128) >> 8); I16: u = x + 32768, i = u >> 6, f = u & 63,
-  /// y = saturate((T[i]*(64-f) + T[i+1]*f + 2^13) >> 14).
+  /// Pointwise table: I8 input: y = saturate((T[x + 128] + 128) >> 8); I16: u = x + 32768, i = u >>
+  /// 6, f = u & 63, y = saturate((T[i]*(64-f) + T[i+1]*f + 2^13) >> 14).
   virtual void table(Codes x, int64_t count, std::span<const int32_t> entries, CodeFormat format,
                      void *y) const = 0;
 
@@ -131,30 +136,34 @@ public:
                         std::span<NormSums> sums) const = 0;
 
   virtual void normApply(Codes x, int64_t rows, int64_t channels, int64_t channelsPerGroup,
-                         std::span<const NormSums> sums, const NormParams &params, const NormChannel *channelParams,
-                         CodeFormat format, void *y) const = 0;
+                         std::span<const NormSums> sums, const NormParams &params,
+                         const NormChannel *channelParams, CodeFormat format, void *y) const = 0;
 
   /// rowMax[i] = max(rowMax[i], acc[i][j] over visible keys j). Start from INT64_MIN.
-  virtual void attentionMaxima(const AttentionTile &tile, Codes q, Codes k, const AttentionParams &params,
-                               int64_t *rowMax) const = 0;
+  virtual void attentionMaxima(const AttentionTile &tile, Codes q, Codes k,
+                               const AttentionParams &params, int64_t *rowMax) const = 0;
 
   /// rowSum[i] += sum_j E, acc[i][d] += sum_j E * (v - zv); acc: [queries][headDim].
-  virtual void attentionAccumulate(const AttentionTile &tile, Codes q, Codes k, Codes v, const AttentionParams &params,
-                                   const int64_t *rowMax, int64_t *rowSum, int64_t *acc) const = 0;
+  virtual void attentionAccumulate(const AttentionTile &tile, Codes q, Codes k, Codes v,
+                                   const AttentionParams &params, const int64_t *rowMax,
+                                   int64_t *rowSum, int64_t *acc) const = 0;
 
   /// y rows are `outputStride` elements apart.
-  virtual void attentionFinish(int64_t queries, int64_t headDim, const int64_t *rowSum, const int64_t *acc,
-                               const AttentionParams &params, CodeFormat format, int64_t outputStride,
-                               void *y) const = 0;
+  virtual void attentionFinish(int64_t queries, int64_t headDim, const int64_t *rowSum,
+                               const int64_t *acc, const AttentionParams &params, CodeFormat format,
+                               int64_t outputStride, void *y) const = 0;
 
-  /// steps: uint32 phase increments per unit of time [halfDim]; sine: kTableKnots16 entries; y: [2*halfDim].
-  virtual void timeEmbedding(int32_t timestep, std::span<const uint32_t> steps, std::span<const int32_t> sine,
-                             const TimeEmbeddingParams &params, CodeFormat format, void *y) const = 0;
+  /// steps: uint32 phase increments per unit of time [halfDim]; sine: kTableKnots16 entries; y:
+  /// [2*halfDim].
+  virtual void timeEmbedding(int32_t timestep, std::span<const uint32_t> steps,
+                             std::span<const int32_t> sine, const TimeEmbeddingParams &params,
+                             CodeFormat format, void *y) const = 0;
 
-  /// Embedding rows: y[r][c] = saturate((token[r][c] * tokenMultiplier[r] + position[r][c] * positionMultiplier[r] + 2^(s-1)) >> s).
+  /// Embedding rows: y[r][c] = saturate((token[r][c] * tokenMultiplier[r] + position[r][c] *
+  /// positionMultiplier[r] + 2^(s-1)) >> s).
   virtual void embed(const int8_t *token, const int32_t *tokenMultiplier, const int8_t *position,
-                     const int32_t *positionMultiplier, int32_t shift, int64_t rows, int64_t channels,
-                     CodeFormat format, void *y) const = 0;
+                     const int32_t *positionMultiplier, int32_t shift, int64_t rows,
+                     int64_t channels, CodeFormat format, void *y) const = 0;
 };
 
 /// Vectorized, exact; safe to call from several threads.
@@ -162,24 +171,28 @@ const IntegerKernels &fastKernels();
 /// Plain loops that mirror docs/spec.md.
 const IntegerKernels &naiveKernels();
 
-/// Functions that activation tables are made of. Evaluated with + - * / and sqrt on IEEE doubles only.
+/// Functions that activation tables are made of. Evaluated with + - * / and sqrt on IEEE doubles
+/// only.
 enum class TableFunction : uint8_t { SiLU, GELU, QuickGELU, Sigmoid };
 
 /// Table for y = f(x): knots at the codes' real values, entries round(f / outputScale * 2^8).
 /// I8 input: 256 entries; I16 input: 1,025 knots.
-std::vector<int32_t> makeTable(TableFunction function, CodeFormat input, double inputScale, double outputScale);
+std::vector<int32_t> makeTable(TableFunction function, CodeFormat input, double inputScale,
+                               double outputScale);
 
 /// 1,025 knots of sin over one turn, round(sin / outputScale * 2^8).
 std::vector<int32_t> makeSineTable(double outputScale);
 
-/// Phase increments round(2^32 * maxPeriod^(-i / (halfDim - shift)) / (2 pi)) of the sinusoidal time embedding.
+/// Phase increments round(2^32 * maxPeriod^(-i / (halfDim - shift)) / (2 pi)) of the sinusoidal
+/// time embedding.
 std::vector<uint32_t> makeTimeSteps(int64_t halfDim, double frequencyShift, double maxPeriod);
 
 /// The exponent tables P (64) and Q (64) of attention.
 const std::array<int32_t, 64> &exponentTableHigh();
 const std::array<int32_t, 64> &exponentTableLow();
 
-/// Deterministic elementary functions (own polynomials, relative error <= 1e-14), the same bits on every machine.
+/// Deterministic elementary functions (own polynomials, relative error <= 1e-14), the same bits on
+/// every machine.
 double deterministicExp(double x);
 double deterministicErf(double x);
 double deterministicSin(double x);

@@ -2,8 +2,8 @@
 //
 // The one plain tensor type of the MLIR-free libraries: samples, weights on their way through an
 // expression, evaluator and simulator values. Elements are dense, row-major (last dimension
-// innermost). Storage is shared and immutable by convention once handed on: copying a Tensor copies a
-// handle, never the elements; a Tensor may view a memory-mapped file.
+// innermost). Storage is shared and immutable by convention once handed on: copying a Tensor copies
+// a handle, never the elements; a Tensor may view a memory-mapped file.
 //
 //===----------------------------------------------------------------------===//
 
@@ -87,7 +87,8 @@ public:
   Tensor reshaped(Shape shape) const;
 
   /// Converts element by element: floats round to nearest even, integers wrap, float to integer
-  /// truncates towards zero (ONNX Cast), anything to Bool is "!= 0". Returns *this if already there.
+  /// truncates towards zero (ONNX Cast), anything to Bool is "!= 0". Returns *this if already
+  /// there.
   Tensor converted(ElementType type) const;
 
   /// True if type, shape and every byte are equal.
@@ -100,7 +101,8 @@ private:
   const std::byte *bytes_ = nullptr;
 };
 
-/// The ElementType of a C++ type (float, int8_t, uint8_t, int16_t, uint16_t, int32_t, int64_t, double).
+/// The ElementType of a C++ type (float, int8_t, uint8_t, int16_t, uint16_t, int32_t, int64_t,
+/// double).
 template <typename T> constexpr ElementType elementTypeOf();
 template <> constexpr ElementType elementTypeOf<float>() { return ElementType::F32; }
 template <> constexpr ElementType elementTypeOf<double>() { return ElementType::F64; }

@@ -1,9 +1,10 @@
 //===- Package.h - the .sdnpu file ------------------------------*- C++ -*-===//
 //
-// docs/format.md is the text of this file. 64-byte header, section table, 4 KiB-aligned sections, 64-bit sizes,
-// CRC32C of each section (checked at load), BLAKE3 of the whole (checked by `sdopt-objdump --check`). Sections:
-// one manifest (protobuf, compiler/package/manifest.proto), and for each module its commands and its constants.
-// Padding is zero and checked. No time, host or path in it.
+// docs/format.md is the text of this file. 64-byte header, section table, 4 KiB-aligned sections,
+// 64-bit sizes, CRC32C of each section (checked at load), BLAKE3 of the whole (checked by
+// `sdopt-objdump --check`). Sections: one manifest (protobuf, compiler/package/manifest.proto), and
+// for each module its commands and its constants. Padding is zero and checked. No time, host or
+// path in it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -30,10 +31,10 @@ struct Asset {
 };
 
 struct Provenance {
-  std::string version;       ///< of sdopt
-  std::string recipe;        ///< canonical text
-  std::string target;        ///< canonical text
-  std::string targetDigest;  ///< BLAKE3 hex
+  std::string version;                             ///< of sdopt
+  std::string recipe;                              ///< canonical text
+  std::string target;                              ///< canonical text
+  std::string targetDigest;                        ///< BLAKE3 hex
   std::map<std::string, std::string> inputDigests; ///< "unet/model.onnx" -> BLAKE3 hex
   std::string statisticsDigest;
 };
@@ -46,12 +47,14 @@ struct ModuleInfo {
   std::vector<int64_t> constantOffsets;
 };
 
-/// Writes a package beside `path` and renames it when finish() succeeds; otherwise removes it. Sections are streamed.
+/// Writes a package beside `path` and renames it when finish() succeeds; otherwise removes it.
+/// Sections are streamed.
 class PackageWriter {
 public:
   static absl::StatusOr<std::unique_ptr<PackageWriter>> create(const std::string &path);
   virtual ~PackageWriter() = default;
-  /// Produces the packed bytes of constant i of the module into `out` (of packedBytes). Called once each, in order.
+  /// Produces the packed bytes of constant i of the module into `out` (of packedBytes). Called once
+  /// each, in order.
   using ConstantSource = std::function<absl::Status(ConstantId, std::span<std::byte> out)>;
   virtual absl::Status addModule(const ModuleInfo &module, const ConstantSource &source) = 0;
   virtual absl::Status addAsset(const Asset &asset) = 0;
@@ -62,13 +65,15 @@ public:
 struct PackageModule {
   ModuleInfo info;
   std::span<const std::byte> constants; ///< mapped
-  int64_t bytes = 0; ///< of all its sections in the file
+  int64_t bytes = 0;                    ///< of all its sections in the file
 };
 
-/// A memory-mapped, fully validated package: header, table, CRCs, manifest, command encoding, checkProgram's address checks.
+/// A memory-mapped, fully validated package: header, table, CRCs, manifest, command encoding,
+/// checkProgram's address checks.
 class Package {
 public:
-  /// INVALID_ARGUMENT/DATA_LOSS names file, section and offset of what is wrong. Nothing is allocated from unchecked sizes.
+  /// INVALID_ARGUMENT/DATA_LOSS names file, section and offset of what is wrong. Nothing is
+  /// allocated from unchecked sizes.
   static absl::StatusOr<std::unique_ptr<Package>> open(const std::string &path);
   virtual ~Package() = default;
   virtual const std::vector<PackageModule> &modules() const = 0;

@@ -1,14 +1,16 @@
 //===- Command.h - the instruction set as a type ----------------*- C++ -*-===//
 //
-// One NPU command. The emitter writes them, the simulator runs them, the validator checks them, the disassembler
-// prints them; docs/isa.md is the text of this file. A command is self-contained: no hidden register state.
+// One NPU command. The emitter writes them, the simulator runs them, the validator checks them, the
+// disassembler prints them; docs/isa.md is the text of this file. A command is self-contained: no
+// hidden register state.
 //
-// Four in-order queues run concurrently and meet only through counting semaphores, one for each ordered pair of
-// queues: a command starts when it is at the head of its queue and every semaphore (from q to its queue) holds at
-// least waits[q] tokens, which it takes; when it ends it adds signals[q] tokens to the semaphore (its queue to q).
+// Four in-order queues run concurrently and meet only through counting semaphores, one for each
+// ordered pair of queues: a command starts when it is at the head of its queue and every semaphore
+// (from q to its queue) holds at least waits[q] tokens, which it takes; when it ends it adds
+// signals[q] tokens to the semaphore (its queue to q).
 //
-// Addresses: SRAM by byte offset; DRAM by region and byte offset. SRAM tiles are packed [n][h][w][c].
-// Accumulators are int64 in SRAM (48 bits used); statistics are NormSums[groups].
+// Addresses: SRAM by byte offset; DRAM by region and byte offset. SRAM tiles are packed
+// [n][h][w][c]. Accumulators are int64 in SRAM (48 bits used); statistics are NormSums[groups].
 //
 //===----------------------------------------------------------------------===//
 
@@ -33,8 +35,9 @@ enum class Region : uint8_t { Constants = 0, Arena = 1 };
 
 using SramOffset = int64_t;
 
-/// Copy between DRAM and SRAM: three outer loops of counts[0..2], each with a byte stride on both sides,
-/// around a contiguous run. Strides are not negative (zero repeats); unused loops have count 1.
+/// Copy between DRAM and SRAM: three outer loops of counts[0..2], each with a byte stride on both
+/// sides, around a contiguous run. Strides are not negative (zero repeats); unused loops have
+/// count 1.
 struct DmaShape {
   std::array<int64_t, 3> counts = {1, 1, 1};
   std::array<int64_t, 3> dramStrides = {0, 0, 0};
@@ -58,8 +61,9 @@ struct DmaStore {
   DmaShape shape;
 };
 
-/// Row gather: for i < rows: rowBytes from constants + dram + ids[i] * rowBytes to sram + i * rowBytes, with ids I32
-/// in SRAM. An id outside [0, tableRows) reads row 0 of the table if negative, the last one if too large.
+/// Row gather: for i < rows: rowBytes from constants + dram + ids[i] * rowBytes to sram + i *
+/// rowBytes, with ids I32 in SRAM. An id outside [0, tableRows) reads row 0 of the table if
+/// negative, the last one if too large.
 struct DmaGather {
   int64_t dram = 0;
   SramOffset ids = 0;
@@ -150,7 +154,8 @@ struct AttentionFinishCommand {
   AttentionParams params;
 };
 
-/// Vector: timesteps I32 at `input`, `batch` rows of output; inputs: 1 value (shared) or `batch` values.
+/// Vector: timesteps I32 at `input`, `batch` rows of output; inputs: 1 value (shared) or `batch`
+/// values.
 struct TimeEmbeddingCommand {
   SramOffset input = 0, steps = 0, sine = 0, output = 0;
   int64_t batch = 1, inputs = 1;
@@ -166,7 +171,8 @@ struct EmbedCommand {
   CodeFormat outputFormat;
 };
 
-/// Vector: copies the row of hidden [tokens][rowBytes] at the first position where ids == token (0 if nowhere).
+/// Vector: copies the row of hidden [tokens][rowBytes] at the first position where ids == token (0
+/// if nowhere).
 struct PoolTokenCommand {
   SramOffset hidden = 0, ids = 0, output = 0;
   int64_t tokens = 0, rowBytes = 0;
@@ -174,10 +180,10 @@ struct PoolTokenCommand {
 };
 
 using CommandArgs =
-    std::variant<DmaLoad, DmaStore, DmaGather, ConvCommand, RequantizeCommand, CombineCommand, TableCommand,
-                 GegluCommand, NormSumsCommand, NormApplyCommand, AttentionMaximaCommand,
-                 AttentionAccumulateCommand, AttentionFinishCommand, TimeEmbeddingCommand, EmbedCommand,
-                 PoolTokenCommand>;
+    std::variant<DmaLoad, DmaStore, DmaGather, ConvCommand, RequantizeCommand, CombineCommand,
+                 TableCommand, GegluCommand, NormSumsCommand, NormApplyCommand,
+                 AttentionMaximaCommand, AttentionAccumulateCommand, AttentionFinishCommand,
+                 TimeEmbeddingCommand, EmbedCommand, PoolTokenCommand>;
 
 struct Command {
   Queue queue = Queue::DmaIn;
@@ -192,7 +198,8 @@ const char *mnemonic(const Command &command);
 
 /// One module's commands, with all that a validator needs.
 struct Program {
-  std::vector<Command> commands; ///< in an order in which running them one after the other is correct
+  std::vector<Command>
+      commands; ///< in an order in which running them one after the other is correct
   int64_t arenaBytes = 0;
   int64_t constantsBytes = 0;
   int64_t sramBytes = 0; ///< peak used

@@ -1,7 +1,7 @@
 //===- Network.h - a module as plain layers ---------------------*- C++ -*-===//
 //
-// What the scheduler works on: the `npu` dialect without MLIR. One Layer per engine operation, tensors in
-// DRAM, constants by index. Filled from npu IR by passes/schedule, by hand in tests.
+// What the scheduler works on: the `npu` dialect without MLIR. One Layer per engine operation,
+// tensors in DRAM, constants by index. Filled from npu IR by passes/schedule, by hand in tests.
 //
 // Running example (tests, docs): a 4-channel 3x3 convolution on an 1x8x6x4 picture.
 //
@@ -26,8 +26,8 @@ inline constexpr int32_t kNone = -1;
 /// Where a tensor's bytes come from and go to.
 enum class TensorRole : uint8_t { Intermediate = 0, Input = 1, Output = 2 };
 
-/// An activation in DRAM: dense [batch, height, width, channels], channel innermost. Token sequences have height 1,
-/// width = tokens. Integer inputs (token ids, timesteps) are I32.
+/// An activation in DRAM: dense [batch, height, width, channels], channel innermost. Token
+/// sequences have height 1, width = tokens. Integer inputs (token ids, timesteps) are I32.
 struct TensorInfo {
   std::string name; ///< stable value name, unique in the module
   std::array<int64_t, 4> dims = {1, 1, 1, 1};
@@ -72,7 +72,8 @@ struct MatrixLayer {
 };
 
 /// inputs {a} or {a, b}; b is of a's dims, or [batch,1,1,channels] if params.broadcastRows.
-/// The result may be a channel slice of a wider output (concat): columns [channelOffset, channelOffset + channels).
+/// The result may be a channel slice of a wider output (concat): columns [channelOffset,
+/// channelOffset + channels).
 struct CombineLayer {
   CombineParams params;
   int64_t channelOffset = 0;
@@ -89,8 +90,8 @@ struct GegluLayer {
   ConstantId table = kNone;
 };
 
-/// inputs {x}. Group norm: `groups` per picture, sums over height x width x channels/groups. Layer norm: perRow = true,
-/// one group of all channels in each (batch, height, width).
+/// inputs {x}. Group norm: `groups` per picture, sums over height x width x channels/groups. Layer
+/// norm: perRow = true, one group of all channels in each (batch, height, width).
 struct NormLayer {
   NormParams params;
   int64_t groups = 1;
@@ -131,17 +132,18 @@ struct TimeEmbeddingLayer {
   ConstantId sine = kNone;  ///< Table: kTableKnots16
 };
 
-/// inputs {hidden, ids}: row of `hidden` at the first position where ids == token (row 0 if nowhere);
-/// hidden [batch,1,tokens,c], output [batch,1,1,c].
+/// inputs {hidden, ids}: row of `hidden` at the first position where ids == token (row 0 if
+/// nowhere); hidden [batch,1,tokens,c], output [batch,1,1,c].
 struct PoolTokenLayer {
   int32_t token = 0;
 };
 
-using LayerSpec = std::variant<MatrixLayer, CombineLayer, TableLayer, GegluLayer, NormLayer, AttentionLayer,
-                               UpsampleLayer, PermuteLayer, EmbeddingLayer, TimeEmbeddingLayer, PoolTokenLayer>;
+using LayerSpec =
+    std::variant<MatrixLayer, CombineLayer, TableLayer, GegluLayer, NormLayer, AttentionLayer,
+                 UpsampleLayer, PermuteLayer, EmbeddingLayer, TimeEmbeddingLayer, PoolTokenLayer>;
 
 struct Layer {
-  std::string name;                  ///< of the value it makes
+  std::string name;                   ///< of the value it makes
   std::vector<std::string> onnxNodes; ///< where it comes from
   std::vector<TensorId> inputs;
   TensorId output = kNone;

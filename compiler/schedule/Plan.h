@@ -5,7 +5,8 @@
 //   expand:       Network x Plan x Target -> Program  (the only place where commands are made)
 //   checkProgram: independent validator of the commands
 //
-// DRAM arena of one module: [0, arenaBytes), tensors at Plan::offsets; constants are a second region.
+// DRAM arena of one module: [0, arenaBytes), tensors at Plan::offsets; constants are a second
+// region.
 //
 //===----------------------------------------------------------------------===//
 
@@ -25,14 +26,15 @@ namespace sdopt {
 
 /// Order of the two outer tile loops of a matrix layer.
 enum class LoopOrder : uint8_t {
-  InputResident = 0,  ///< A: spatial outer, output channels inner: an input tile is loaded once
-  WeightResident = 1, ///< B: output channels outer, spatial inner: a weight tile is loaded once
+  InputResident = 0,   ///< A: spatial outer, output channels inner: an input tile is loaded once
+  WeightResident = 1,  ///< B: output channels outer, spatial inner: a weight tile is loaded once
   OutputStationary = 2 ///< C: input channels innermost: partial sums stay on chip
 };
 const char *name(LoopOrder order);
 
-/// Tile sizes of one layer. Matrix layers use all; attention: height = query rows, width = key rows;
-/// others: height (rows of the picture), width, channels as their kind allows. Full size where not cut.
+/// Tile sizes of one layer. Matrix layers use all; attention: height = query rows, width = key
+/// rows; others: height (rows of the picture), width, channels as their kind allows. Full size
+/// where not cut.
 struct Tiling {
   LoopOrder order = LoopOrder::InputResident;
   int64_t height = 1;
@@ -47,7 +49,7 @@ struct Tiling {
 struct LayerCost {
   int64_t dramReadBytes = 0;
   int64_t dramWriteBytes = 0;
-  int64_t sramBytes = 0;      ///< peak of this layer's buffers
+  int64_t sramBytes = 0;       ///< peak of this layer's buffers
   int64_t lowerBoundBytes = 0; ///< no schedule moves fewer (DESIGN 7, PEERS "hard floor")
   int64_t computeCycles = 0;
   int64_t dramCycles = 0;
@@ -59,14 +61,16 @@ struct LayerPlan {
 };
 
 struct Plan {
-  std::vector<LayerPlan> layers;  ///< parallel to Network::layers
-  std::vector<int64_t> offsets;   ///< byte offset in the arena, parallel to Network::tensors (aliases share)
+  std::vector<LayerPlan> layers; ///< parallel to Network::layers
+  std::vector<int64_t>
+      offsets; ///< byte offset in the arena, parallel to Network::tensors (aliases share)
   int64_t arenaBytes = 0;
-  int64_t arenaLowerBound = 0;    ///< maximum of live bytes at any time
+  int64_t arenaLowerBound = 0; ///< maximum of live bytes at any time
 };
 
-/// Searches tiles layer by layer (exhaustive over divisors and ceil(n/t) under the model; ties by index) and places
-/// tensors. RESOURCE_EXHAUSTED names layer, tensor, bytes needed, bytes there and the smallest SRAM that would fit.
+/// Searches tiles layer by layer (exhaustive over divisors and ceil(n/t) under the model; ties by
+/// index) and places tensors. RESOURCE_EXHAUSTED names layer, tensor, bytes needed, bytes there and
+/// the smallest SRAM that would fit.
 absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target);
 
 /// Placement of tensors with half-open lifetimes in one arena.
@@ -81,26 +85,28 @@ std::vector<int64_t> placeBuffers(const std::vector<Buffer> &buffers, int64_t al
 /// Recomputes lifetimes, overlaps, alignment, capacity and coverage of every output by brute force.
 absl::Status checkPlan(const Network &network, const Plan &plan, const Target &target);
 
-/// Block (outputs [co0,co1) x inputs [ci0,ci1)) order of a Weights constant in the package: for each output
-/// channel tile, for each input channel tile: [co][kh][kw][ci], each block padded to 16 bytes.
+/// Block (outputs [co0,co1) x inputs [ci0,ci1)) order of a Weights constant in the package: for
+/// each output channel tile, for each input channel tile: [co][kh][kw][ci], each block padded to 16
+/// bytes.
 struct WeightBlock {
   int64_t firstOutput, outputs, firstInput, inputs;
   int64_t offset, bytes;
 };
-std::vector<WeightBlock> weightBlocks(const Network &network, const Layer &layer, const Tiling &tiling);
+std::vector<WeightBlock> weightBlocks(const Network &network, const Layer &layer,
+                                      const Tiling &tiling);
 /// Bytes of the packed constant (padding counted).
 int64_t packedBytes(const Network &network, const Plan &plan, ConstantId constant);
 /// Reorders int8 [co][kh][kw][ci] codes into blocks. `out` has packedBytes.
-void packWeights(const Network &network, const Layer &layer, const Tiling &tiling, const int8_t *weights,
-                 std::byte *out);
+void packWeights(const Network &network, const Layer &layer, const Tiling &tiling,
+                 const int8_t *weights, std::byte *out);
 
 /// Makes the commands. `constantOffsets[i]` is where constant i lies in the constants region.
 absl::StatusOr<Program> expand(const Network &network, const Plan &plan, const Target &target,
                                const std::vector<int64_t> &constantOffsets, int64_t constantsBytes);
 
-/// Brute force over a program, sharing no code with expand: every address inside its region, no read of
-/// unwritten SRAM, every pair of conflicting accesses on different queues ordered by semaphores, no deadlock, every
-/// byte of every output written.
+/// Brute force over a program, sharing no code with expand: every address inside its region, no
+/// read of unwritten SRAM, every pair of conflicting accesses on different queues ordered by
+/// semaphores, no deadlock, every byte of every output written.
 absl::Status checkProgram(const Program &program, int64_t sramBytes);
 
 } // namespace sdopt

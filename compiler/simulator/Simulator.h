@@ -1,8 +1,8 @@
 //===- Simulator.h - the reference NPU --------------------------*- C++ -*-===//
 //
-// Runs a module's commands on byte-exact SRAM and DRAM images, tile by tile, in the order that the queues and
-// semaphores allow, and models cycles, DRAM traffic, row-buffer behaviour and energy. Values never depend on the
-// timing model. No MLIR.
+// Runs a module's commands on byte-exact SRAM and DRAM images, tile by tile, in the order that the
+// queues and semaphores allow, and models cycles, DRAM traffic, row-buffer behaviour and energy.
+// Values never depend on the timing model. No MLIR.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,7 +24,8 @@ enum class Bound : uint8_t { Array = 0, Vector = 1, Dram = 2, Latency = 3 };
 const char *name(Bound bound);
 
 struct LayerStatistics {
-  int64_t cycles = 0;      ///< from its first command's start to its last end, minus overlap with the layer before
+  int64_t cycles =
+      0; ///< from its first command's start to its last end, minus overlap with the layer before
   int64_t arrayCycles = 0, vectorCycles = 0, dmaInCycles = 0, dmaOutCycles = 0; ///< busy
   int64_t dramReadBytes = 0, dramWriteBytes = 0;
   int64_t multiplyAccumulates = 0;
@@ -39,7 +40,7 @@ struct RunStatistics {
   int64_t dramActivations = 0;
   int64_t sramPeakBytes = 0;
   int64_t multiplyAccumulates = 0;
-  double energy = 0; ///< J, everything
+  double energy = 0;                   ///< J, everything
   std::vector<LayerStatistics> layers; ///< parallel to the module's layers
 };
 
@@ -63,7 +64,8 @@ public:
   Simulator(const PackageModule &module, const Target &target);
   ~Simulator();
 
-  /// Codes in, codes out, by tensor name; shape is the tensor's [n,h,w,c] dims, element type its storage type.
+  /// Codes in, codes out, by tensor name; shape is the tensor's [n,h,w,c] dims, element type its
+  /// storage type.
   absl::StatusOr<std::map<std::string, Tensor>> run(const std::map<std::string, Tensor> &inputs,
                                                     const SimulatorOptions &options = {},
                                                     RunStatistics *statistics = nullptr);
@@ -73,13 +75,15 @@ private:
   std::unique_ptr<State> state_;
 };
 
-/// Host side of a module's boundary, docs/spec.md `sd.quantize` / `sd.dequantize`: real tensors in their ONNX shape to codes
-/// and back. F32 inputs are quantized round half up and clamped; I64 inputs become I32.
+/// Host side of a module's boundary, docs/spec.md `sd.quantize` / `sd.dequantize`: real tensors in
+/// their ONNX shape to codes and back. F32 inputs are quantized round half up and clamped; I64
+/// inputs become I32.
 absl::StatusOr<Tensor> quantizeInput(const TensorInfo &info, const Tensor &value);
 absl::StatusOr<Tensor> dequantizeOutput(const TensorInfo &info, const Tensor &codes);
 
 /// run() with real tensors on both sides.
-absl::StatusOr<std::map<std::string, Tensor>> runModule(Simulator &simulator, const PackageModule &module,
+absl::StatusOr<std::map<std::string, Tensor>> runModule(Simulator &simulator,
+                                                        const PackageModule &module,
                                                         const std::map<std::string, Tensor> &inputs,
                                                         const SimulatorOptions &options = {},
                                                         RunStatistics *statistics = nullptr);

@@ -1,8 +1,8 @@
 //===- WeightStore.h - weights stay in their files --------------*- C++ -*-===//
 //
-// Append-only map from a key (the ONNX initializer's name, made unique with its module) to typed bytes that lie in
-// memory-mapped files, plus an overlay of tensors made by data-dependent passes or folded at import. The IR holds only
-// keys and digests.
+// Append-only map from a key (the ONNX initializer's name, made unique with its module) to typed
+// bytes that lie in memory-mapped files, plus an overlay of tensors made by data-dependent passes
+// or folded at import. The IR holds only keys and digests.
 //
 //===----------------------------------------------------------------------===//
 
@@ -66,8 +66,8 @@ public:
   ~WeightStore();
   WeightStore(const WeightStore &) = delete;
 
-  /// Adds bytes [offset, offset + byteSize(type, shape)) of a mapped file. ALREADY_EXISTS for a second use of a key with other
-  /// bytes; OUT_OF_RANGE names key, file, needed and present bytes.
+  /// Adds bytes [offset, offset + byteSize(type, shape)) of a mapped file. ALREADY_EXISTS for a
+  /// second use of a key with other bytes; OUT_OF_RANGE names key, file, needed and present bytes.
   absl::Status addFile(const std::string &key, ElementType type, const Shape &shape,
                        std::shared_ptr<const MappedFile> file, int64_t offset);
 
@@ -96,7 +96,8 @@ private:
   std::unique_ptr<State> state_;
 };
 
-/// Tensors of a .safetensors or .npz file (mapped), with string metadata. Every size and offset is checked before use.
+/// Tensors of a .safetensors or .npz file (mapped), with string metadata. Every size and offset is
+/// checked before use.
 class TensorFile {
 public:
   static absl::StatusOr<std::unique_ptr<TensorFile>> open(const std::string &path);
@@ -113,11 +114,14 @@ private:
   std::vector<std::pair<std::string, Tensor>> tensors_;
 };
 
-/// Writes a .safetensors file beside `path` and renames it. Deterministic: tensors in the order given.
-absl::Status writeSafetensors(const std::string &path, const std::vector<std::pair<std::string, Tensor>> &tensors,
+/// Writes a .safetensors file beside `path` and renames it. Deterministic: tensors in the order
+/// given.
+absl::Status writeSafetensors(const std::string &path,
+                              const std::vector<std::pair<std::string, Tensor>> &tensors,
                               const std::map<std::string, std::string> &metadata = {});
 
-/// Writes text or bytes beside `path` and renames; removes the partial file on any error (disk full, unwritable).
+/// Writes text or bytes beside `path` and renames; removes the partial file on any error (disk
+/// full, unwritable).
 absl::Status writeFileAtomically(const std::string &path, std::string_view bytes);
 /// Whole small file as a string. Errors name the path.
 absl::StatusOr<std::string> readFile(const std::string &path);
