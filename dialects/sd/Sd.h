@@ -4,6 +4,7 @@
 #define SDOPT_DIALECTS_SD_SD_H
 
 #include "dialects/sd/EvaluationContext.h"
+#include "dialects/sd/Resources.h"
 #include "dialects/sd/ValueNames.h"
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"

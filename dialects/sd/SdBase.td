@@ -30,6 +30,8 @@ def Sd_Dialect : Dialect {
     /// Attribute on function arguments and results: the name of the ONNX input or output.
     static constexpr ::llvm::StringLiteral kNameAttr = "sd.name";
     void registerOps();
+    /// What passes may read besides the IR (dialects/sd/Resources.h).
+    ::sdopt::Resources resources;
   }];
 }
 

@@ -7,3 +7,7 @@ using namespace mlir;
 #include "dialects/sd/SdDialect.cpp.inc"
 
 void sdopt::sd::SdDialect::initialize() { registerOps(); }
+
+sdopt::Resources &sdopt::sd::resources(MLIRContext *context) {
+  return context->getOrLoadDialect<SdDialect>()->resources;
+}

@@ -1,0 +1,39 @@
+//===- Resources.h - what passes may read besides the IR --------*- C++ -*-===//
+//
+// Weights, statistics and the recipe reach passes through the sd dialect: the driver sets them on
+// the loaded dialect before a pipeline runs (sdopt-opt from its flags), passes ask
+// `sd::resources(context)`. Nothing here is owned.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_DIALECTS_SD_RESOURCES_H
+#define SDOPT_DIALECTS_SD_RESOURCES_H
+
+#include "dialects/sd/EvaluationContext.h"
+
+namespace mlir {
+class MLIRContext;
+}
+
+namespace sdopt {
+
+class Recipe;
+class Statistics;
+struct Target;
+
+struct Resources {
+  EvaluationContext evaluation;
+  const Statistics *statistics = nullptr; ///< of the module at hand
+  Recipe *recipe = nullptr;
+  const Target *target = nullptr;
+};
+
+namespace sd {
+
+/// The resources of the context's sd dialect; never null, members may be.
+Resources &resources(mlir::MLIRContext *context);
+
+} // namespace sd
+} // namespace sdopt
+
+#endif // SDOPT_DIALECTS_SD_RESOURCES_H
