@@ -40,7 +40,8 @@ struct PairScaling {
 };
 PairScaling pairScalingFor(double factorA, double factorB);
 
-/// (acc * m + 2^(s-1)) >> s without overflow for |acc| < 2^55.
+/// (acc * m + 2^(s-1)) >> s, exact where the result fits int64 (always for |acc| < 2^55); 1 <= s <=
+/// 126.
 int64_t scaled(int64_t acc, Scaling scaling);
 
 /// How a stored code is to be read: real value = scale * (code - zeroPoint). I8 (asymmetric), I16

@@ -59,13 +59,24 @@ struct GegluParams {
   Scaling scaling; ///< inputScale^2 / 2^8 / outputScale
 };
 
-/// Normalization over groups of N = count codes. With S1 = sum x, S2 = sum x^2:
-///   V = N*S2 - S1^2 + ((N*N*epsilon + 2^31) >> 32)          (128 bits)
-///   mean = (S1 * 2^14 rounded half up) / N,  xc = (x << 14) - mean
-///   inv = N / sqrt(V) as a 31-bit mantissa and exponent by integer reciprocal square root
-///   (relative error <= 2^-29) z = xc * inv with 24 fraction bits, rounded half up, saturated to 39
-///   bits;  V = 0 gives z = 0 y = saturate((z * gamma[c] + beta[c] + 2^(shift-1)) >> shift)
-/// The zero point of the input cancels.
+/// Normalization over groups of N = count codes (1 <= N < 2^31). x is the stored code: its zero
+/// point cancels. With S1 = sum x, S2 = sum x^2 over the group, all quantities integers:
+///
+///   V    = N*S2 - S1^2 + ((N*N*epsilon + 2^31) >> 32)                         (128 bits)
+///   mean = floor((S1 * 2^15 + N) / (2*N))                                     (14 fraction bits,
+///   half up) xc   = x * 2^14 - mean
+///
+/// N / sqrt(V) = M * 2^-e with a 31-bit M (relative error <= 2^-29):
+///
+///   j with r = floor(V / 4^j) in [2^30, 2^32)       (exact, V * 4^-j, for a small V)
+///   q = floor(sqrt(floor(2^94 / r)))                (in [2^31, 2^32])
+///   h with M = floor(q * N / 2^h) in [2^30, 2^31)
+///   e = 47 + j - h
+///
+///   z = round(xc * M / 2^k), k = e - 10             (24 fraction bits, half up; k <= 0 multiplies
+///   by 2^-k) z is clamped to [-2^38, 2^38 - 1];  V <= 0 (a constant group without epsilon) gives z
+///   = 0 y = saturate((z * gamma[c] + beta[c] + 2^(shift-1)) >> shift),  |gamma| < 2^24, |beta| <
+///   2^61, 1 <= shift <= 61
 struct NormParams {
   int64_t count = 0;    ///< N: elements of one group
   uint64_t epsilon = 0; ///< round(eps / inputScale^2 * 2^32)
@@ -131,7 +142,8 @@ public:
   virtual void geglu(Codes x, int64_t rows, int64_t channels, std::span<const int32_t> entries,
                      const GegluParams &params, CodeFormat format, void *y) const = 0;
 
-  /// Adds the tile's codes to sums[g], g = channel / channelsPerGroup. x: [rows][channels].
+  /// Adds the tile's stored codes (no zero point) to sums[g], g = channel / channelsPerGroup. x:
+  /// [rows][channels].
   virtual void normSums(Codes x, int64_t rows, int64_t channels, int64_t channelsPerGroup,
                         std::span<NormSums> sums) const = 0;
 

@@ -1,0 +1,17 @@
+//===- FastConvolution.h - exact integer convolution at speed ---*- C++ -*-===//
+
+#ifndef SDOPT_COMPILER_KERNELS_FASTCONVOLUTION_H
+#define SDOPT_COMPILER_KERNELS_FASTCONVOLUTION_H
+
+#include "compiler/kernels/DotPanels.h"
+#include "compiler/kernels/IntegerKernels.h"
+
+namespace sdopt {
+
+/// IntegerKernels::convAccumulate with one level's inner loops.
+void fastConvAccumulate(const DotKernels &kernels, const ConvTile &tile, Codes x,
+                        const int8_t *weights, int64_t *acc);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_KERNELS_FASTCONVOLUTION_H
