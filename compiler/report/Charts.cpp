@@ -1,0 +1,266 @@
+//===- Charts.cpp - the plots of report.html ------------------------------===//
+
+#include "compiler/report/Charts.h"
+
+#include "compiler/report/Numbers.h"
+#include "compiler/report/Svg.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <functional>
+#include <vector>
+
+namespace sdopt {
+
+namespace {
+
+constexpr double kWidth = 960;
+constexpr double kLeft = 76;   ///< room for axis labels
+constexpr double kRight = 950; ///< right end of the plot
+constexpr double kTop = 14, kBase = 190, kHeight = 214;
+
+constexpr std::array<const char *, 4> kBounds = {"array", "vector", "dram", "latency"};
+
+/// Bound names come from files: only the known ones become CSS classes.
+const char *boundClass(const std::string &bound) {
+  for (const char *known : kBounds)
+    if (bound == known)
+      return known;
+  return "latency";
+}
+
+std::string figure(const std::string &heading, const std::string &legend,
+                   const std::string &picture) {
+  return "<figure>\n<figcaption>" + escapeHtml(heading) + legend + "</figcaption>\n" + picture +
+         "</figure>\n";
+}
+
+std::string legendEntry(const std::string &cssClass, const std::string &text) {
+  return "<span class=\"key\"><i class=\"" + cssClass + "\"></i>" + escapeHtml(text) + "</span>";
+}
+
+std::string boundLegend() {
+  std::string legend;
+  for (const char *bound : kBounds)
+    legend += legendEntry(bound, std::string(bound) == "dram" ? "DRAM" : bound);
+  return legend;
+}
+
+/// 1, 2 or 5 times a power of ten such that at most four steps reach `maximum`.
+double tickStep(double maximum) {
+  double step = 1;
+  while (step * 4 < maximum)
+    step *= 10;
+  while (step * 4 / 10 >= maximum)
+    step /= 10;
+  for (double divisor : {5.0, 2.0})
+    if (step / divisor * 4 >= maximum)
+      return step / divisor;
+  return step;
+}
+
+/// A vertical axis from 0 with horizontal grid lines.
+struct Axis {
+  double step, maximum;
+  explicit Axis(double largest) {
+    double top = largest > 0 && std::isfinite(largest) ? largest : 1;
+    step = tickStep(top);
+    maximum = step * std::ceil(top / step);
+  }
+  double height(double value) const {
+    return std::clamp(value / maximum, 0.0, 1.0) * (kBase - kTop);
+  }
+  void draw(Svg &svg, const char *unit) const {
+    for (int i = 0; i * step <= maximum * (1 + 1e-9); ++i) {
+      double y = kBase - height(i * step);
+      svg.line(kLeft, y, kRight, y, i == 0 ? "axis" : "grid");
+      svg.text(kLeft - 8, y + 4, "end", "tick", i == 0 ? "0" : withPrefix(i * step, unit));
+    }
+  }
+};
+
+/// Where the layers' marks stand: equal slots from left to right.
+struct Slots {
+  double pitch;
+  explicit Slots(int count) : pitch((kRight - kLeft) / std::max(count, 1)) {}
+  double width() const { return std::min(24.0, pitch > 4 ? pitch - 2 : pitch * 0.85); }
+  double left(int i) const { return kLeft + pitch * i + (pitch - width()) / 2; }
+  double middle(int i) const { return kLeft + pitch * (i + 0.5); }
+};
+
+void drawLayerNumbers(Svg &svg, int count) {
+  Slots slots(count);
+  double step = std::max(1.0, 5 * tickStep(count / 3.0));
+  for (int i = 0; i < count; i += static_cast<int>(step))
+    svg.text(slots.middle(i), kBase + 16, "middle", "tick", std::to_string(i));
+  svg.text(kRight, kBase + 16, "end", "tick", "layer");
+}
+
+std::string layerTitle(const Layer &layer) { return layer.name() + " (" + layer.kind() + ")\n"; }
+
+template <typename Value> double largest(const Module &module, Value value) {
+  double maximum = 0;
+  for (const Layer &layer : module.layers())
+    if (std::isfinite(static_cast<double>(value(layer))))
+      maximum = std::max(maximum, static_cast<double>(value(layer)));
+  return maximum;
+}
+
+void drawHorizontalBarLabel(Svg &svg, double y, const std::string &name) {
+  constexpr size_t kLongest = 20;
+  std::string shown = name.size() > kLongest ? name.substr(0, kLongest - 1) + "…" : name;
+  svg.text(142, y + 13, "end", "label", shown);
+}
+
+} // namespace
+
+std::string boundsChart(const Report &report) {
+  constexpr double kBarLeft = 150, kBarRight = 820, kRow = 30;
+  int64_t maximum = 0;
+  for (const Module &module : report.modules())
+    maximum = std::max(maximum, module.cycles());
+  if (maximum <= 0)
+    return "";
+  Svg svg(kWidth, kRow * report.modules_size() + 4, "cycles of each module by bound");
+  double y = 4;
+  for (const Module &module : report.modules()) {
+    drawHorizontalBarLabel(svg, y, module.name());
+    double layerCycles = 0;
+    for (const Layer &layer : module.layers())
+      layerCycles += layer.cycles();
+    double length = (kBarRight - kBarLeft) * module.cycles() / maximum;
+    double x = kBarLeft;
+    for (const char *bound : kBounds) {
+      double cycles = 0;
+      for (const Layer &layer : module.layers())
+        if (boundClass(layer.bound()) == std::string(bound))
+          cycles += layer.cycles();
+      if (cycles <= 0)
+        continue;
+      double width = length * cycles / layerCycles;
+      svg.rect(x, y, std::max(width - 1, 0.5), 18, bound,
+               module.name() + ": " + fixed(100 * cycles / layerCycles, 1) +
+                   " % of cycles in layers bound by " + bound);
+      x += width;
+    }
+    if (layerCycles <= 0)
+      svg.rect(x, y, length, 18, "latency", module.name());
+    svg.text(kBarLeft + length + 8, y + 13, "start", "tick", withPrefix(module.cycles(), "cycles"));
+    y += kRow;
+  }
+  return figure("Cycles of one run of each module, by what bounds its layers", boundLegend(),
+                svg.finish());
+}
+
+std::string weightsChart(const Report &report) {
+  constexpr double kBarLeft = 150, kBarRight = 740, kRow = 34;
+  int64_t maximum = 0;
+  for (const Module &module : report.modules())
+    maximum = std::max({maximum, module.weight_bytes(), module.fp32_bytes()});
+  if (maximum <= 0)
+    return "";
+  Svg svg(kWidth, kRow * report.modules_size() + 4, "weight bytes of each module");
+  double y = 4;
+  for (const Module &module : report.modules()) {
+    drawHorizontalBarLabel(svg, y + 2, module.name());
+    double scale = (kBarRight - kBarLeft) / maximum;
+    svg.rect(kBarLeft, y, scale * module.fp32_bytes(), 10, "reference",
+             module.name() + ": fp32 " + grouped(module.fp32_bytes()) + " bytes");
+    svg.rect(kBarLeft, y + 12, scale * module.weight_bytes(), 10, "array",
+             module.name() + ": stored " + grouped(module.weight_bytes()) + " bytes");
+    std::string label = withPrefix(module.weight_bytes(), "B");
+    if (module.fp32_bytes() > 0)
+      label += " of " + withPrefix(module.fp32_bytes(), "B") + " (" +
+               fixed(static_cast<double>(module.weight_bytes()) / module.fp32_bytes(), 3) + "x)";
+    svg.text(kBarLeft + scale * std::max(module.weight_bytes(), module.fp32_bytes()) + 8, y + 15,
+             "start", "tick", label);
+    y += kRow;
+  }
+  return figure("Weight bytes", legendEntry("array", "stored") + legendEntry("reference", "fp32"),
+                svg.finish());
+}
+
+std::string cyclesChart(const Module &module) {
+  double maximum = largest(module, [](const Layer &layer) { return layer.cycles(); });
+  if (maximum <= 0)
+    return "";
+  Svg svg(kWidth, kHeight, "cycles per layer of " + module.name());
+  Axis axis(maximum);
+  axis.draw(svg, "");
+  Slots slots(module.layers_size());
+  for (int i = 0; i < module.layers_size(); ++i) {
+    const Layer &layer = module.layers(i);
+    if (layer.cycles() > 0)
+      svg.column(slots.left(i), kBase, slots.width(), axis.height(layer.cycles()),
+                 boundClass(layer.bound()),
+                 layerTitle(layer) + grouped(layer.cycles()) + " cycles, bound by " +
+                     layer.bound());
+  }
+  drawLayerNumbers(svg, module.layers_size());
+  return figure("Cycles per layer", boundLegend(), svg.finish());
+}
+
+std::string sqnrChart(const Module &module) {
+  double maximum = largest(module, [](const Layer &layer) { return layer.sqnr(); });
+  if (maximum <= 0)
+    return "";
+  Svg svg(kWidth, kHeight, "SQNR per layer of " + module.name());
+  Axis axis(maximum);
+  axis.draw(svg, "dB");
+  Slots slots(module.layers_size());
+  double radius = std::clamp(slots.pitch * 0.4, 2.0, 4.0);
+  std::vector<int> measured;
+  for (int i = 0; i < module.layers_size(); ++i)
+    if (module.layers(i).sqnr() != 0 && !std::isnan(module.layers(i).sqnr()))
+      measured.push_back(i);
+  for (int i : measured) {
+    const Layer &layer = module.layers(i);
+    double y = kBase - axis.height(layer.sqnr());
+    svg.line(slots.middle(i), kBase, slots.middle(i), y, "stem");
+    svg.circle(slots.middle(i), y, radius, "array dot", layerTitle(layer) + decibels(layer.sqnr()));
+  }
+  drawLayerNumbers(svg, module.layers_size());
+  std::stable_sort(measured.begin(), measured.end(),
+                   [&](int a, int b) { return module.layers(a).sqnr() < module.layers(b).sqnr(); });
+  std::string lowest;
+  for (size_t i = 0; i < std::min<size_t>(3, measured.size()); ++i) {
+    const Layer &layer = module.layers(measured[i]);
+    lowest += (i ? ", " : "") + layer.name() + " " + decibels(layer.sqnr());
+  }
+  return figure("SQNR per layer, against the float model",
+                "<span class=\"key\">lowest: " + escapeHtml(lowest) + "</span>", svg.finish());
+}
+
+std::string trafficChart(const Module &module) {
+  double maximum = largest(module, [](const Layer &layer) { return layer.dram_bytes(); });
+  maximum = std::max(
+      maximum, largest(module, [](const Layer &layer) { return layer.dram_lower_bound_bytes(); }));
+  if (maximum <= 0)
+    return "";
+  Svg svg(kWidth, kHeight, "DRAM bytes per layer of " + module.name());
+  Axis axis(maximum);
+  axis.draw(svg, "B");
+  Slots slots(module.layers_size());
+  int64_t moved = 0, needed = 0;
+  for (int i = 0; i < module.layers_size(); ++i) {
+    const Layer &layer = module.layers(i);
+    moved += layer.dram_bytes();
+    needed += layer.dram_lower_bound_bytes();
+    std::string hint = layerTitle(layer) + grouped(layer.dram_bytes()) +
+                       " bytes moved, lower bound " + grouped(layer.dram_lower_bound_bytes());
+    if (layer.dram_bytes() > 0)
+      svg.column(slots.left(i), kBase, slots.width(), axis.height(layer.dram_bytes()), "dram",
+                 hint);
+    double y = kBase - axis.height(layer.dram_lower_bound_bytes());
+    svg.rect(slots.left(i) - 0.5, y - 1, slots.width() + 1, 2, "limit", hint);
+  }
+  drawLayerNumbers(svg, module.layers_size());
+  std::string ratio =
+      needed > 0 ? " (all: " + fixed(static_cast<double>(moved) / needed, 2) + "x the bound)" : "";
+  return figure("DRAM bytes per layer" + ratio,
+                legendEntry("dram", "moved") + legendEntry("limit", "lower bound of any schedule"),
+                svg.finish());
+}
+
+} // namespace sdopt

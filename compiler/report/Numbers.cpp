@@ -1,0 +1,93 @@
+//===- Numbers.cpp - numbers as people read them --------------------------===//
+
+#include "compiler/report/Numbers.h"
+
+#include <charconv>
+#include <cmath>
+
+namespace sdopt {
+
+namespace {
+
+void insertCommas(std::string &digits, size_t first) {
+  size_t end = digits.find('.');
+  if (end == std::string::npos)
+    end = digits.size();
+  for (size_t at = end; at > first + 3;) {
+    at -= 3;
+    digits.insert(at, ",");
+  }
+}
+
+int decimalsFor(double magnitude) {
+  if (magnitude >= 100)
+    return 0;
+  if (magnitude >= 10)
+    return 1;
+  return 2;
+}
+
+} // namespace
+
+std::string fixed(double value, int decimals) {
+  if (std::isnan(value))
+    return "not a number";
+  if (std::isinf(value))
+    return value > 0 ? "infinite" : "minus infinite";
+  // 10^308 and its decimals need less than 400 characters.
+  char buffer[400];
+  auto result =
+      std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::fixed, decimals);
+  return std::string(buffer, result.ptr);
+}
+
+std::string significant(double value) {
+  double magnitude = std::fabs(value);
+  if (!std::isfinite(value) || magnitude == 0)
+    return magnitude == 0 ? "0" : fixed(value, 0);
+  if (magnitude >= 1e15 || magnitude < 1e-5) {
+    char buffer[64];
+    auto result =
+        std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::scientific, 2);
+    return std::string(buffer, result.ptr);
+  }
+  int decimals = decimalsFor(magnitude);
+  for (double scaled = magnitude; scaled < 1 && decimals < 8; scaled *= 10)
+    ++decimals;
+  std::string text = fixed(value, decimals);
+  insertCommas(text, value < 0 ? 1 : 0);
+  return text;
+}
+
+std::string grouped(int64_t value) {
+  std::string text = std::to_string(value);
+  insertCommas(text, value < 0 ? 1 : 0);
+  return text;
+}
+
+std::string withPrefix(double value, const char *unit) {
+  static constexpr struct {
+    double factor;
+    const char *prefix;
+  } kPrefixes[] = {{1e12, "T"}, {1e9, "G"},  {1e6, "M"},  {1e3, "k"},
+                   {1, ""},     {1e-3, "m"}, {1e-6, "µ"}, {1e-9, "n"}};
+  double magnitude = std::fabs(value);
+  if (!std::isfinite(value) || magnitude == 0)
+    return significant(value) + " " + unit;
+  for (const auto &[factor, prefix] : kPrefixes)
+    // A value that rounds up to the next prefix belongs there: 999.9 kB is 1.00 MB.
+    if (magnitude >= 0.9995 * factor) {
+      double scaled = value / factor;
+      bool whole = factor == 1 && scaled == std::floor(scaled);
+      return fixed(scaled, whole ? 0 : decimalsFor(std::fabs(scaled))) + " " + prefix + unit;
+    }
+  return significant(value) + " " + unit;
+}
+
+std::string decibels(double value) {
+  if (std::isinf(value) && value > 0)
+    return "exact";
+  return fixed(value, 1) + " dB";
+}
+
+} // namespace sdopt

@@ -1,0 +1,94 @@
+#include "compiler/report/Numbers.h"
+#include "compiler/report/Svg.h"
+#include "tests/report/SampleReport.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+using namespace sdopt;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(Escape, CoversMarkupAndControlCharacters) {
+  EXPECT_EQ(escapeHtml("<a b=\"c\">&'"), "&lt;a b=&quot;c&quot;&gt;&amp;&#39;");
+  EXPECT_EQ(escapeHtml(std::string("a\0b\x1b", 4)), "a\xEF\xBF\xBD"
+                                                    "b\xEF\xBF\xBD");
+}
+
+TEST(ReportHtml, EscapesEveryText) {
+  const std::string evil = "<script>\"x'&";
+  Report report = sampleReport();
+  report.set_model(evil);
+  report.set_recipe(evil);
+  report.set_target(evil);
+  report.set_version(evil);
+  report.set_target_digest(evil);
+  for (Module &module : *report.mutable_modules()) {
+    module.set_name(evil);
+    module.set_recipe(evil);
+    for (Layer &layer : *module.mutable_layers()) {
+      layer.set_name(evil);
+      layer.set_kind(evil);
+      layer.set_bound(evil);
+      layer.set_tiling(evil);
+    }
+  }
+  for (Remark &remark : *report.mutable_remarks()) {
+    remark.set_pass(evil);
+    remark.set_module(evil);
+    remark.set_where(evil);
+    remark.set_what(evil);
+  }
+  report.add_assumptions(evil);
+  std::string html = toHtml(report);
+  EXPECT_THAT(html, Not(HasSubstr("<script")));
+  EXPECT_THAT(html, Not(HasSubstr("\"x'")));
+  EXPECT_THAT(html, HasSubstr("&lt;script&gt;&quot;x&#39;&amp;"));
+}
+
+TEST(ReportHtml, IsSelfContained) {
+  std::string html = toHtml(sampleReport());
+  for (const char *outside : {"http:", "https:", "src=", "<link", "<script", "@import", "url("})
+    EXPECT_THAT(html, Not(HasSubstr(outside)));
+  EXPECT_EQ(html, toHtml(sampleReport()));
+}
+
+TEST(ReportHtml, ShowsHeadlines) {
+  std::string html = toHtml(sampleReport());
+  for (const char *text : {"7.30 MB", "54.2 dB", "2.38", "3.23", "/blocks.0/conv1",
+                           "keys do not stay in SRAM", "vendor data sheet", "lower bound", "<svg"})
+    EXPECT_THAT(html, HasSubstr(text));
+}
+
+TEST(ReportHtml, SurvivesEmptyAndOddNumbers) {
+  EXPECT_THAT(toHtml(Report()), HasSubstr("not measured"));
+  Report report = sampleReport();
+  Module &module = *report.mutable_modules(1);
+  module.set_psnr(std::numeric_limits<double>::infinity());
+  module.mutable_layers(0)->set_sqnr(std::numeric_limits<double>::infinity());
+  module.mutable_layers(1)->set_sqnr(std::numeric_limits<double>::quiet_NaN());
+  module.mutable_layers(2)->set_sqnr(-3);
+  module.mutable_layers(3)->set_cycles(-5);
+  module.mutable_layers(4)->set_cycles(std::numeric_limits<int64_t>::max());
+  std::string html = toHtml(report);
+  EXPECT_THAT(html, HasSubstr("exact"));
+  EXPECT_THAT(html, Not(HasSubstr("=\"nan")));
+  EXPECT_THAT(html, Not(HasSubstr("=\"not a number")));
+}
+
+TEST(Numbers, ReadWell) {
+  EXPECT_EQ(grouped(1234567), "1,234,567");
+  EXPECT_EQ(grouped(-123), "-123");
+  EXPECT_EQ(grouped(-1234), "-1,234");
+  EXPECT_EQ(withPrefix(9e6, "B"), "9.00 MB");
+  EXPECT_EQ(withPrefix(999999, "B"), "1.00 MB");
+  EXPECT_EQ(withPrefix(512, "B"), "512 B");
+  EXPECT_EQ(withPrefix(0.00312, "J"), "3.12 mJ");
+  EXPECT_EQ(withPrefix(0, "B"), "0 B");
+  EXPECT_EQ(significant(0.00412), "0.00412");
+  EXPECT_EQ(significant(1250), "1,250");
+  EXPECT_EQ(significant(0), "0");
+  EXPECT_EQ(decibels(41.26), "41.3 dB");
+}

@@ -1,0 +1,114 @@
+#include "tests/report/SampleReport.h"
+
+#include <cmath>
+
+namespace sdopt {
+
+namespace {
+
+void addLayer(Module &module, int index) {
+  static constexpr struct {
+    const char *name, *kind, *bound;
+    int64_t cycles, bytes;
+  } kForms[] = {
+      {"norm1", "norm", "vector", 21000, 131072},       {"conv1", "conv", "array", 96000, 262144},
+      {"time_emb_proj", "linear", "dram", 4100, 49152}, {"norm2", "norm", "vector", 20500, 131072},
+      {"conv2", "conv", "array", 88000, 245760},        {"to_q", "linear", "dram", 12500, 90112},
+      {"attn", "attention", "array", 54000, 180224},    {"pool", "combine", "latency", 600, 4096},
+  };
+  const auto &form = kForms[index % 8];
+  double wave = 1 + 0.5 * std::sin(index * 0.9);
+  Layer &layer = *module.add_layers();
+  layer.set_name("/blocks." + std::to_string(index / 8) + "/" + form.name);
+  layer.set_kind(form.kind);
+  layer.add_onnx_nodes("/blocks." + std::to_string(index / 8) + "/" + form.name + "/Op");
+  layer.set_weight_bits(std::string(form.kind) == "conv" || std::string(form.kind) == "linear" ? 8
+                                                                                               : 0);
+  layer.set_activation_bits(16);
+  layer.set_sqnr(58 - 9 * wave + 0.05 * (index % 7));
+  layer.set_cycles(static_cast<int64_t>(form.cycles * wave));
+  layer.set_bound(form.bound);
+  layer.set_dram_bytes(static_cast<int64_t>(form.bytes * wave));
+  layer.set_dram_lower_bound_bytes(static_cast<int64_t>(form.bytes * wave / 1.25));
+  layer.set_energy(1e-5 * wave);
+  layer.set_macs(9000000);
+  layer.set_sram_bytes(180000);
+  layer.set_tiling("A 8x16x64x64 x2");
+  layer.set_weight_bytes(36864);
+  layer.set_index(index);
+}
+
+Module &addModule(Report &report, const char *name, int layers, int64_t parameters, double psnr) {
+  Module &module = *report.add_modules();
+  module.set_name(name);
+  module.set_recipe("w8a16");
+  module.set_parameters(parameters);
+  module.set_weight_bits(8.12);
+  module.set_weight_bytes(parameters + parameters / 64);
+  module.set_package_bytes(parameters + parameters / 20);
+  module.set_fp32_bytes(parameters * 4);
+  module.set_psnr(psnr);
+  module.set_worst_psnr(psnr - 2.5);
+  module.set_samples(80);
+  for (int i = 0; i < layers; ++i)
+    addLayer(module, i);
+  for (const Layer &layer : module.layers()) {
+    module.set_cycles(module.cycles() + layer.cycles());
+    module.set_dram_read_bytes(module.dram_read_bytes() + layer.dram_bytes() * 3 / 4);
+    module.set_dram_write_bytes(module.dram_write_bytes() + layer.dram_bytes() / 4);
+    module.set_macs(module.macs() + layer.macs());
+    module.set_energy(module.energy() + layer.energy());
+  }
+  module.set_sram_peak_bytes(412 * 1024);
+  module.set_seconds(module.cycles() / 0.6e9);
+  module.set_arena_bytes(1200000);
+  module.set_arena_lower_bound_bytes(1150000);
+  module.set_dram_activations(4200);
+  module.set_commands(layers * 37);
+  return module;
+}
+
+void addRemark(Report &report, Remark::Kind kind, const char *pass, const char *module,
+               const char *where, const char *what) {
+  Remark &remark = *report.add_remarks();
+  remark.set_kind(kind);
+  remark.set_pass(pass);
+  remark.set_module(module);
+  remark.set_where(where);
+  remark.set_what(what);
+}
+
+} // namespace
+
+Report sampleReport(int unetLayers) {
+  Report report;
+  report.set_version("0.1.0");
+  report.set_recipe("w8a16");
+  report.set_target("edge-tiny");
+  report.set_target_digest("5f0c9d3ab6e41c7788d7a2f4b1e09c335f0c9d3ab6e41c7788d7a2f4b1e09c33");
+  report.set_model("patterns-sd2");
+  addModule(report, "text_encoder", 6, 190000, 71.3);
+  addModule(report, "unet", unetLayers, 6000000, 54.2);
+  addModule(report, "vae_encoder", 8, 280000, 63.9);
+  addModule(report, "vae_decoder", 10, 400000, 60.4);
+  report.set_package_bytes(7300000);
+  Pipeline &pipeline = *report.mutable_pipeline();
+  pipeline.set_steps(20);
+  pipeline.set_guidance_batch(2);
+  pipeline.set_seconds_per_image(0.42);
+  pipeline.set_images_per_second(1 / 0.42);
+  pipeline.set_joules_per_image(0.31);
+  pipeline.set_images_per_second_per_watt(1 / 0.31);
+  pipeline.set_average_power(0.31 / 0.42);
+  addRemark(report, Remark::PASSED, "normalize", "unet", "/blocks.0/norm1",
+            "group_norm from 9 nodes");
+  addRemark(report, Remark::PASSED, "quantize", "unet", "/blocks.0/conv1",
+            "mse range clips 0.4 % of the weights, 41.0 dB");
+  addRemark(report, Remark::MISSED, "tile", "unet", "/blocks.0/attn",
+            "keys do not stay in SRAM: 786432 bytes needed, 524288 there");
+  report.add_assumptions("energy.dram_read_byte 60 pJ: vendor data sheet, mean of reads");
+  report.add_assumptions("array.a16w8_rate 0.5: two passes of 8 bits");
+  return report;
+}
+
+} // namespace sdopt
