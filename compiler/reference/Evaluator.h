@@ -31,7 +31,7 @@ class Evaluator {
 public:
   Evaluator(mlir::func::FuncOp function, const EvaluationContext &context);
 
-  /// Called for each activation (not for constants) as soon as it is known.
+  /// Called for each activation (function arguments too, constants not) as soon as it is known.
   using Observer = std::function<void(mlir::Value value, const Tensor &tensor)>;
 
   /// Runs on one input per function argument: f32 as F32, i64 as I64; quantized types as codes.
@@ -43,21 +43,33 @@ public:
   mlir::FailureOr<Tensor> constant(mlir::Value value);
 
 private:
+  mlir::LogicalResult checkInputs(llvm::ArrayRef<Tensor> inputs);
+  mlir::FailureOr<Tensor> operand(mlir::Value value,
+                                  const llvm::DenseMap<mlir::Value, Tensor> &live);
+
   mlir::func::FuncOp function_;
   EvaluationContext context_;
+  llvm::DenseMap<mlir::Operation *, bool> isConstant_;
+  llvm::DenseMap<mlir::Value, unsigned> useCounts_; ///< of activations
   llvm::DenseMap<mlir::Value, Tensor> constants_;
 };
 
 /// Evaluates a constant expression once, keeping nothing.
 mlir::FailureOr<Tensor> evaluateConstant(mlir::Value value, const EvaluationContext &context);
 
+/// Evaluates one operation on given operands and checks both sides against the types: a wrong
+/// operand or result, a type that cannot be evaluated and a lack of memory are errors on `op`.
+mlir::LogicalResult evaluateOperation(mlir::Operation *op, llvm::ArrayRef<Tensor> operands,
+                                      llvm::SmallVectorImpl<Tensor> &results,
+                                      const EvaluationContext &context);
+
 /// The code format (type, zero point) of a per-tensor quantized tensor type, and its scale.
 CodeFormat codeFormat(mlir::Type tensorType);
 double codeScale(mlir::Type tensorType);
 bool isQuantized(mlir::Type tensorType);
 
-/// The ElementType that a tensor type is evaluated in: f32 for floats, the storage type for
-/// quantized ones.
+/// The ElementType that a tensor type is evaluated in: F32 for floats, the storage type for
+/// quantized ones, Bool for i1. F32 also for types that evaluateOperation() refuses.
 ElementType evaluatedType(mlir::Type tensorType);
 
 } // namespace sdopt

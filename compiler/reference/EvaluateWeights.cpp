@@ -1,0 +1,97 @@
+//===- EvaluateWeights.cpp - weights, constants and expressions on them ------===//
+
+#include "compiler/reference/EvaluationModels.h"
+#include "compiler/reference/WeightQuantization.h"
+#include "compiler/weights/WeightStore.h"
+
+#include "mlir/IR/BuiltinAttributes.h"
+
+using namespace mlir;
+
+namespace sdopt {
+
+namespace {
+
+LogicalResult failWith(Operation *op, const absl::Status &status) {
+  absl::string_view message = status.message();
+  return op->emitOpError() << llvm::StringRef(message.data(), message.size());
+}
+
+struct WeightModel : Model<WeightModel, sd::WeightOp> {
+  static LogicalResult compute(sd::WeightOp op, Operands, Results &results,
+                               const EvaluationContext &context) {
+    std::string key = op.getKey().str();
+    if (!context.weights)
+      return op.emitOpError() << "reads weight '" << key << "' but there is no weight store";
+    // The store hashes an entry once and remembers it.
+    absl::StatusOr<std::string> digest = context.weights->digest(key);
+    if (!digest.ok())
+      return failWith(op, digest.status());
+    if (*digest != op.getDigest())
+      return op.emitOpError() << "digest is " << op.getDigest() << " but weight '" << key
+                              << "' of the store has " << *digest;
+    absl::StatusOr<Tensor> value = context.weights->get(key);
+    if (!value.ok())
+      return failWith(op, value.status());
+    if (value->shape() != shapeOf(op.getResult()))
+      return op.emitOpError() << "weight '" << key << "' has shape " << toString(value->shape())
+                              << " but the result needs " << toString(shapeOf(op.getResult()));
+    return give(results, value->converted(evaluatedType(op.getType())));
+  }
+};
+
+template <typename T, typename Values> Tensor filled(Shape shape, Values values) {
+  Tensor tensor(elementTypeOf<T>(), std::move(shape));
+  std::span<T> elements = tensor.mutableValues<T>();
+  size_t i = 0;
+  for (const auto &value : values) {
+    if constexpr (std::is_floating_point_v<T>) {
+      llvm::APFloat converted = value;
+      bool losesInfo = false;
+      converted.convert(llvm::APFloat::IEEEsingle(), llvm::APFloat::rmNearestTiesToEven,
+                        &losesInfo);
+      elements[i++] = converted.convertToFloat();
+    } else {
+      elements[i++] = value.getBitWidth() == 1 ? value.getZExtValue() : value.getSExtValue();
+    }
+  }
+  return tensor;
+}
+
+struct ConstantModel : Model<ConstantModel, sd::ConstantOp> {
+  static LogicalResult compute(sd::ConstantOp op, Operands, Results &results,
+                               const EvaluationContext &) {
+    auto dense = dyn_cast<DenseElementsAttr>(op.getValue());
+    if (!dense)
+      return op.emitOpError("needs a dense value");
+    Shape shape = shapeOf(op.getResult());
+    if (isa<FloatType>(dense.getElementType()))
+      return give(results, filled<float>(shape, dense.getValues<llvm::APFloat>()));
+    if (!isa<IntegerType>(dense.getElementType()))
+      return op.emitOpError() << "element type " << dense.getElementType()
+                              << " is neither float nor integer";
+    // Sign extension is undone by the conversion to a narrower or unsigned type.
+    Tensor wide = filled<int64_t>(shape, dense.getValues<llvm::APInt>());
+    return give(results, wide.converted(evaluatedType(op.getType())));
+  }
+};
+
+struct QuantizeWeightModel : Model<QuantizeWeightModel, sd::QuantizeWeightOp> {
+  static LogicalResult compute(sd::QuantizeWeightOp op, Operands operands, Results &results,
+                               const EvaluationContext &) {
+    auto estimator = static_cast<RangeEstimator>(op.getRange());
+    QuantizedWeights weights = quantizeWeights(operands[0], op.getAxis(), estimator);
+    if (weights.firstNonFinite >= 0)
+      return op.emitOpError() << "weight element " << weights.firstNonFinite << " is not finite";
+    results.push_back(std::move(weights.codes));
+    return give(results, std::move(weights.scales));
+  }
+};
+
+} // namespace
+
+void attachWeightModels(MLIRContext &context) {
+  attach<WeightModel, ConstantModel, QuantizeWeightModel>(context);
+}
+
+} // namespace sdopt

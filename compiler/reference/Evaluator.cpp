@@ -1,0 +1,341 @@
+//===- Evaluator.cpp - runs sd and npu IR ------------------------------------===//
+
+#include "compiler/reference/Evaluator.h"
+
+#include "compiler/reference/EvaluationModels.h"
+
+#include "llvm/ADT/STLExtras.h"
+
+#include <new>
+#include <optional>
+
+using namespace mlir;
+
+namespace sdopt {
+
+namespace {
+
+/// A value of this size or more is an error, not an allocation.
+constexpr int64_t kLargestBytes = int64_t(1) << 40;
+
+quant::UniformQuantizedType quantizedElement(Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  return tensor ? dyn_cast<quant::UniformQuantizedType>(tensor.getElementType()) : nullptr;
+}
+
+std::optional<ElementType> integerType(IntegerType type) {
+  bool isUnsigned = type.isUnsigned();
+  switch (type.getWidth()) {
+  case 1:
+    return ElementType::Bool;
+  case 8:
+    return isUnsigned ? ElementType::U8 : ElementType::I8;
+  case 16:
+    return isUnsigned ? ElementType::U16 : ElementType::I16;
+  case 32:
+    return isUnsigned ? std::nullopt : std::optional(ElementType::I32);
+  case 64:
+    return isUnsigned ? std::nullopt : std::optional(ElementType::I64);
+  default:
+    return std::nullopt;
+  }
+}
+
+/// Codes use the whole range of i8 or i16; 16-bit ones have no zero point.
+std::optional<ElementType> storageType(quant::UniformQuantizedType type) {
+  unsigned width = type.getStorageTypeIntegralWidth();
+  bool wholeRange = type.isSigned() && type.getStorageTypeMin() == -(int64_t(1) << (width - 1)) &&
+                    type.getStorageTypeMax() == (int64_t(1) << (width - 1)) - 1;
+  if (!wholeRange || !(type.getScale() > 0))
+    return std::nullopt;
+  if (width == 8 && type.getZeroPoint() >= -128 && type.getZeroPoint() <= 127)
+    return ElementType::I8;
+  if (width == 16 && type.getZeroPoint() == 0)
+    return ElementType::I16;
+  return std::nullopt;
+}
+
+std::optional<ElementType> evaluable(Type type) {
+  auto tensor = dyn_cast<RankedTensorType>(type);
+  if (!tensor || !tensor.hasStaticShape())
+    return std::nullopt;
+  if (auto quantized = quantizedElement(type))
+    return storageType(quantized);
+  if (isa<FloatType>(tensor.getElementType()))
+    return ElementType::F32;
+  if (auto integer = dyn_cast<IntegerType>(tensor.getElementType()))
+    return integerType(integer);
+  return std::nullopt;
+}
+
+bool isTooLarge(Type type, ElementType element) {
+  int64_t bytes = byteWidth(element);
+  bool empty = false;
+  for (int64_t dim : cast<RankedTensorType>(type).getShape()) {
+    empty |= dim == 0;
+    if (dim != 0 && bytes > kLargestBytes / dim)
+      return true;
+    bytes *= std::max<int64_t>(dim, 1);
+  }
+  return !empty && bytes >= kLargestBytes;
+}
+
+bool fits(const Tensor &tensor, Type type) {
+  return tensor.bytes() && tensor.type() == evaluatedType(type) &&
+         llvm::equal(tensor.shape(), cast<RankedTensorType>(type).getShape());
+}
+
+std::string describe(const Tensor &tensor) {
+  return tensor.bytes() ? toString(tensor.shape()) + " " + name(tensor.type()) : "nothing";
+}
+
+LogicalResult checkType(Operation *op, Type type) {
+  std::optional<ElementType> element = evaluable(type);
+  if (!element)
+    return op->emitOpError() << "values of type " << type << " cannot be evaluated";
+  if (isTooLarge(type, *element))
+    return op->emitOpError() << "a value of type " << type << " is too large to be evaluated";
+  return success();
+}
+
+/// The operations that `value` is made of, each after its operands; an error if one depends on an
+/// argument. Iterative, since expressions may be deep.
+LogicalResult collectExpression(Value value, SmallVectorImpl<Operation *> &order) {
+  llvm::DenseMap<Operation *, bool> finished;
+  SmallVector<Operation *> stack;
+  auto visit = [&](Value operand) -> LogicalResult {
+    Operation *producer = operand.getDefiningOp();
+    if (!producer)
+      return emitError(operand.getLoc(), "an expression over weights depends on an input");
+    if (!finished.contains(producer))
+      stack.push_back(producer);
+    return success();
+  };
+  if (failed(visit(value)))
+    return failure();
+  while (!stack.empty()) {
+    Operation *op = stack.back();
+    bool seen = finished.contains(op);
+    if (seen) {
+      stack.pop_back();
+      if (!std::exchange(finished[op], true))
+        order.push_back(op);
+      continue;
+    }
+    finished[op] = false;
+    for (Value operand : op->getOperands())
+      if (failed(visit(operand)))
+        return failure();
+  }
+  return success();
+}
+
+/// Evaluates an expression and hands on the results of its last operation.
+FailureOr<SmallVector<Tensor>> evaluateExpression(Value value, const EvaluationContext &context) {
+  SmallVector<Operation *> order;
+  if (failed(collectExpression(value, order)))
+    return failure();
+  llvm::DenseMap<Value, Tensor> values;
+  SmallVector<Tensor> results;
+  for (Operation *op : order) {
+    SmallVector<Tensor> operands;
+    for (Value operand : op->getOperands())
+      operands.push_back(values.lookup(operand));
+    results.clear();
+    if (failed(evaluateOperation(op, operands, results, context)))
+      return failure();
+    for (auto [result, tensor] : llvm::zip(op->getResults(), results))
+      values[result] = tensor;
+  }
+  return results;
+}
+
+Tensor resultOf(Value value, ArrayRef<Tensor> results) {
+  return results[cast<OpResult>(value).getResultNumber()];
+}
+
+} // namespace
+
+//===----------------------------------------------------------------------===//
+// Types
+//===----------------------------------------------------------------------===//
+
+bool isQuantized(Type tensorType) { return static_cast<bool>(quantizedElement(tensorType)); }
+
+CodeFormat codeFormat(Type tensorType) {
+  quant::UniformQuantizedType type = quantizedElement(tensorType);
+  return {.type = evaluatedType(tensorType),
+          .zeroPoint = type ? static_cast<int32_t>(type.getZeroPoint()) : 0};
+}
+
+double codeScale(Type tensorType) {
+  quant::UniformQuantizedType type = quantizedElement(tensorType);
+  return type ? type.getScale() : 1.0;
+}
+
+ElementType evaluatedType(Type tensorType) {
+  return evaluable(tensorType).value_or(ElementType::F32);
+}
+
+bool hasQuantizedValues(Operation *op) {
+  return llvm::any_of(op->getOperandTypes(), isQuantized) ||
+         llvm::any_of(op->getResultTypes(), isQuantized);
+}
+
+//===----------------------------------------------------------------------===//
+// Evaluation
+//===----------------------------------------------------------------------===//
+
+void registerEvaluationModels(DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *context, sd::SdDialect *) {
+    attachWeightModels(*context);
+    attachPlainModels(*context);
+    attachNamedModels(*context);
+    attachConversionModels(*context);
+  });
+}
+
+LogicalResult evaluateOperation(Operation *op, ArrayRef<Tensor> operands,
+                                SmallVectorImpl<Tensor> &results,
+                                const EvaluationContext &context) {
+  auto model = dyn_cast<sd::EvaluationInterface>(op);
+  if (!model)
+    return op->emitOpError("has no evaluation model");
+  for (auto [i, value] : llvm::enumerate(op->getOperands())) {
+    if (failed(checkType(op, value.getType())))
+      return failure();
+    if (!fits(operands[i], value.getType()))
+      return op->emitOpError() << "operand " << i << " is " << describe(operands[i])
+                               << " but must be " << value.getType();
+  }
+  for (Type type : op->getResultTypes())
+    if (failed(checkType(op, type)))
+      return failure();
+  try {
+    if (failed(model.evaluate(operands, results, context)))
+      return failure();
+  } catch (const std::bad_alloc &) {
+    return op->emitOpError("does not fit into memory");
+  }
+  for (auto [i, type] : llvm::enumerate(op->getResultTypes()))
+    if (i >= results.size() || !fits(results[i], type))
+      return op->emitOpError() << "result " << i << " is "
+                               << (i < results.size() ? describe(results[i]) : "missing")
+                               << " but must be " << type;
+  return success();
+}
+
+bool isConstantExpression(Operation *op) {
+  SmallVector<Operation *> stack{op};
+  llvm::DenseMap<Operation *, bool> seen;
+  while (!stack.empty()) {
+    Operation *current = stack.pop_back_val();
+    if (!seen.try_emplace(current, true).second)
+      continue;
+    if (current->getNumResults() == 0)
+      return false;
+    for (Value operand : current->getOperands()) {
+      Operation *producer = operand.getDefiningOp();
+      if (!producer)
+        return false;
+      stack.push_back(producer);
+    }
+  }
+  return true;
+}
+
+FailureOr<Tensor> evaluateConstant(Value value, const EvaluationContext &context) {
+  FailureOr<SmallVector<Tensor>> results = evaluateExpression(value, context);
+  if (failed(results))
+    return failure();
+  return resultOf(value, *results);
+}
+
+Evaluator::Evaluator(func::FuncOp function, const EvaluationContext &context)
+    : function_(function), context_(context) {
+  for (Operation &op : function.getBody().getOps()) {
+    bool constant = op.getNumResults() > 0 && llvm::all_of(op.getOperands(), [&](Value operand) {
+                      return isConstant_.lookup(operand.getDefiningOp());
+                    });
+    isConstant_[&op] = constant;
+    if (!constant)
+      for (Value operand : op.getOperands())
+        ++useCounts_[operand];
+  }
+}
+
+LogicalResult Evaluator::checkInputs(ArrayRef<Tensor> inputs) {
+  if (!llvm::hasSingleElement(function_.getBody()))
+    return function_.emitOpError("needs a body of one block to be evaluated");
+  if (inputs.size() != function_.getNumArguments())
+    return function_.emitOpError() << "has " << function_.getNumArguments() << " inputs but "
+                                   << inputs.size() << " are given";
+  for (auto [argument, input] : llvm::zip(function_.getArguments(), inputs)) {
+    if (failed(checkType(function_, argument.getType())))
+      return failure();
+    if (!fits(input, argument.getType()))
+      return function_.emitOpError()
+             << "input " << argument.getArgNumber() << " '" << sd::valueName(argument) << "' is "
+             << describe(input) << " but must be " << argument.getType();
+  }
+  return success();
+}
+
+FailureOr<Tensor> Evaluator::constant(Value value) {
+  if (auto found = constants_.find(value); found != constants_.end())
+    return found->second;
+  FailureOr<SmallVector<Tensor>> results = evaluateExpression(value, context_);
+  if (failed(results))
+    return failure();
+  Operation *op = value.getDefiningOp();
+  if (!isa<sd::WeightOp>(op))
+    for (auto [result, tensor] : llvm::zip(op->getResults(), *results))
+      constants_[result] = tensor;
+  return resultOf(value, *results);
+}
+
+FailureOr<Tensor> Evaluator::operand(Value value, const llvm::DenseMap<Value, Tensor> &live) {
+  if (isConstant_.lookup(value.getDefiningOp()))
+    return constant(value);
+  return live.lookup(value);
+}
+
+FailureOr<SmallVector<Tensor>> Evaluator::run(ArrayRef<Tensor> inputs, const Observer &observer) {
+  if (failed(checkInputs(inputs)))
+    return failure();
+  llvm::DenseMap<Value, Tensor> live;
+  llvm::DenseMap<Value, unsigned> uses = useCounts_;
+  auto define = [&](Value value, const Tensor &tensor) {
+    if (observer)
+      observer(value, tensor);
+    if (uses.lookup(value) > 0)
+      live[value] = tensor;
+  };
+  for (auto [argument, input] : llvm::zip(function_.getArguments(), inputs))
+    define(argument, input);
+  for (Operation &op : function_.getBody().getOps()) {
+    if (isConstant_.lookup(&op))
+      continue;
+    SmallVector<Tensor> operands, results;
+    for (Value value : op.getOperands()) {
+      FailureOr<Tensor> tensor = operand(value, live);
+      if (failed(tensor))
+        return failure();
+      operands.push_back(*tensor);
+    }
+    if (isa<func::ReturnOp>(op))
+      return operands;
+    if (failed(evaluateOperation(&op, operands, results, context_)))
+      return failure();
+    operands.clear();
+    for (Value value : op.getOperands())
+      if (auto use = uses.find(value); use != uses.end() && --use->second == 0)
+        live.erase(value);
+    for (auto [result, tensor] : llvm::zip(op.getResults(), results))
+      define(result, tensor);
+  }
+  function_.emitOpError("has no return");
+  return failure();
+}
+
+} // namespace sdopt

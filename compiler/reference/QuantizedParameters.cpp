@@ -1,0 +1,138 @@
+//===- QuantizedParameters.cpp - constants of the integer program ------------===//
+
+#include "compiler/reference/QuantizedParameters.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace sdopt {
+
+namespace {
+
+constexpr double kLog2E = 0x1.71547652b82fep+0;
+
+/// Half up, clamped to [-limit, limit]; NaN gives 0.
+int64_t rounded(double value, int64_t limit) {
+  double bound = static_cast<double>(limit);
+  double result = std::floor(value + 0.5);
+  if (result >= bound)
+    return limit;
+  if (result <= -bound)
+    return -limit;
+  return result == result ? static_cast<int64_t>(result) : 0;
+}
+
+double largestMagnitude(std::span<const float> values) {
+  double largest = 0;
+  for (float value : values)
+    largest = std::max(largest, std::fabs(static_cast<double>(value)));
+  return largest;
+}
+
+constexpr int64_t kLargestGamma = (int64_t(1) << 24) - 1;
+constexpr int64_t kLargestBeta = int64_t(1) << 61;
+
+bool shiftFits(int32_t shift, double gamma, double beta) {
+  return std::floor(std::ldexp(gamma, shift - 24) + 0.5) <= static_cast<double>(kLargestGamma) &&
+         std::floor(std::ldexp(beta, shift) + 0.5) <= static_cast<double>(kLargestBeta);
+}
+
+} // namespace
+
+std::vector<ChannelParams> channelParams(std::span<const float> weightScales,
+                                         std::span<const float> bias, double inputScale,
+                                         double outputScale) {
+  std::vector<ChannelParams> params(weightScales.size());
+  for (size_t i = 0; i < params.size(); ++i) {
+    double unit = inputScale * static_cast<double>(weightScales[i]);
+    Scaling scaling = scalingFor(unit / outputScale);
+    params[i] = {.bias = bias.empty() ? 0 : rounded(bias[i] / unit, kLargestBias),
+                 .multiplier = scaling.multiplier,
+                 .shift = scaling.shift};
+  }
+  return params;
+}
+
+std::optional<int64_t> firstOverflowingChannel(std::span<const int8_t> weights,
+                                               std::span<const ChannelParams> params,
+                                               CodeFormat input) {
+  int64_t largest =
+      std::max(int64_t(input.max()) - input.zeroPoint, int64_t(input.zeroPoint) - input.min());
+  int64_t limit = int64_t(1) << (input.type == ElementType::I8 ? 31 : 47);
+  size_t inputs = params.empty() ? 0 : weights.size() / params.size();
+  for (size_t channel = 0; channel < params.size(); ++channel) {
+    int64_t sum = 0;
+    for (int8_t weight : weights.subspan(channel * inputs, inputs))
+      sum += weight < 0 ? -weight : weight;
+    int64_t bias = params[channel].bias;
+    if (sum * largest + (bias < 0 ? -bias : bias) >= limit)
+      return static_cast<int64_t>(channel);
+  }
+  return std::nullopt;
+}
+
+NormParameters normParameters(std::span<const float> gamma, std::span<const float> beta,
+                              int64_t count, double epsilon, double inputScale,
+                              double outputScale) {
+  double largestGamma = largestMagnitude(gamma) / outputScale;
+  double largestBeta = largestMagnitude(beta) / outputScale;
+  int32_t shift = 48;
+  while (shift > 1 && !shiftFits(shift, largestGamma, largestBeta))
+    --shift;
+  NormParameters result;
+  int64_t fixedEpsilon =
+      rounded(std::ldexp(epsilon / (inputScale * inputScale), 32), int64_t(1) << 62);
+  result.params = {.count = count, .epsilon = static_cast<uint64_t>(fixedEpsilon), .shift = shift};
+  for (size_t i = 0; i < gamma.size(); ++i) {
+    double g = gamma[i] / outputScale, b = beta.empty() ? 0.0 : beta[i] / outputScale;
+    result.channels.push_back(
+        {.beta = rounded(std::ldexp(b, shift), kLargestBeta),
+         .gamma = static_cast<int32_t>(rounded(std::ldexp(g, shift - 24), kLargestGamma))});
+  }
+  return result;
+}
+
+double attentionExponentFactor(double queryScale, double keyScale, double softmaxScale) {
+  return queryScale * keyScale * softmaxScale * kLog2E * 4096.0;
+}
+
+AttentionParams attentionParams(double queryScale, double keyScale, double valueScale,
+                                double outputScale, double softmaxScale, bool causal) {
+  return {.exponent = scalingFor(attentionExponentFactor(queryScale, keyScale, softmaxScale)),
+          .output = scalingFor(valueScale / outputScale),
+          .causal = causal};
+}
+
+std::vector<int32_t> gegluTable(CodeFormat input, double inputScale) {
+  return makeTable(TableFunction::GELU, input, inputScale, inputScale);
+}
+
+GegluParams gegluParams(double inputScale, double outputScale) {
+  return {.scaling = scalingFor(inputScale * inputScale / 256.0 / outputScale)};
+}
+
+CombineParams addParams(double lhsScale, double rhsScale, double outputScale, bool broadcastRows) {
+  return {.scaling = pairScalingFor(lhsScale / outputScale, rhsScale / outputScale),
+          .broadcastRows = broadcastRows};
+}
+
+CombineParams requantizeParams(double inputScale, double outputScale) {
+  return {.scaling = pairScalingFor(inputScale / outputScale, 0.0)};
+}
+
+int32_t embeddingShift(std::span<const float> tokenScales, std::span<const float> positionScales,
+                       double outputScale) {
+  double largest = std::max(largestMagnitude(tokenScales), largestMagnitude(positionScales));
+  return pairScalingFor(largest / outputScale, 0.0).shift;
+}
+
+std::vector<int32_t> embeddingMultipliers(std::span<const float> scales, double outputScale,
+                                          int32_t shift) {
+  std::vector<int32_t> multipliers;
+  for (float scale : scales)
+    multipliers.push_back(static_cast<int32_t>(
+        rounded(std::ldexp(scale / outputScale, shift), (int64_t(1) << 30) - 1)));
+  return multipliers;
+}
+
+} // namespace sdopt

@@ -1,0 +1,43 @@
+//===- WeightQuantization.h - int8 codes and a scale per channel -*- C++ -*-===//
+//
+// The meaning of sd.quantize_weight (docs/spec.md). Free of MLIR, streaming: beside the result it
+// needs the memory of one channel. A function of the values only: the same codes on every machine.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_REFERENCE_WEIGHTQUANTIZATION_H
+#define SDOPT_COMPILER_REFERENCE_WEIGHTQUANTIZATION_H
+
+#include "compiler/kernels/FixedPoint.h"
+#include "compiler/recipe/Recipe.h"
+
+#include <span>
+
+namespace sdopt {
+
+/// Scale of one channel. MinMax: max|w| / 127 in float32. MSE: of the 71 candidates
+/// (max|w| * p / 100) / 127, p = 100 ... 30, the one with the least error; of equal ones the
+/// largest. 1 if all weights are zero or so small that the scale would be subnormal.
+///
+/// The error of a candidate s, in float32 with r = 1 / s: for v = w * r and c = trunc(clamp(v,
+/// -127, 127) + 128.5) - 128, the squares of v - c are summed in 16 interleaved partial sums for
+/// each 256 weights; those sums are added up in double and multiplied by s * s.
+float weightScale(std::span<const float> weights, RangeEstimator range);
+
+/// codes[i] = clamp(floor(weights[i] / scale + 1/2), -127, 127), the quotient being exact enough
+/// that no code differs from that of real numbers.
+void quantizeChannel(std::span<const float> weights, float scale, std::span<int8_t> codes);
+
+struct QuantizedWeights {
+  Tensor codes;  ///< I8, the shape of the weights
+  Tensor scales; ///< F32 [channels]
+  /// Flat index of the first NaN or infinity, or -1. The rest is meaningless if there is one.
+  int64_t firstNonFinite = -1;
+};
+
+/// Quantizes F32 weights channel by channel along `axis`.
+QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_REFERENCE_WEIGHTQUANTIZATION_H
