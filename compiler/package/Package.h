@@ -68,6 +68,8 @@ struct PackageModule {
   int64_t bytes = 0;                    ///< of all its sections in the file
 };
 
+struct FileLayout; // compiler/package/FileLayout.h
+
 /// A memory-mapped, fully validated package: header, table, CRCs, manifest, command encoding,
 /// checkProgram's address checks.
 class Package {
@@ -80,6 +82,8 @@ public:
   virtual const std::vector<Asset> &assets() const = 0;
   virtual const Provenance &provenance() const = 0;
   virtual int64_t fileBytes() const = 0;
+  /// Header and section table.
+  virtual const FileLayout &layout() const = 0;
   /// Recomputes the BLAKE3 of the whole file.
   virtual absl::Status checkDigest() const = 0;
 

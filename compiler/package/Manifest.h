@@ -1,0 +1,35 @@
+//===- Manifest.h - modules as protobuf and back ----------------*- C++ -*-===//
+//
+// Manifest section <-> plain structs. Reading checks what protobuf does not: enumerations,
+// dimensions, indices, that lists that belong together have one length.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_PACKAGE_MANIFEST_H
+#define SDOPT_COMPILER_PACKAGE_MANIFEST_H
+
+#include "compiler/package/Package.h"
+
+namespace sdopt {
+
+/// What the manifest section holds. Program::commands and asset bytes are in sections of their own.
+struct PackageManifest {
+  Provenance provenance;
+  std::vector<ModuleInfo> modules;
+  std::vector<std::string> assetNames;
+};
+
+/// Equal manifests give equal bytes.
+std::string encodeManifest(const PackageManifest &manifest);
+
+/// DATA_LOSS names the module and the entry that is wrong.
+absl::StatusOr<PackageManifest> decodeManifest(std::span<const std::byte> bytes);
+
+/// Consistency of a module without its commands: names, ids, dimensions, offsets inside the arena
+/// and the constants region, constants of the right kind, tilings of at least 1. Also run by the
+/// writer.
+absl::Status checkModule(const ModuleInfo &module);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_PACKAGE_MANIFEST_H

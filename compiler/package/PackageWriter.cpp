@@ -1,0 +1,217 @@
+#include "absl/strings/str_cat.h"
+#include "compiler/package/CommandCoding.h"
+#include "compiler/package/CommandOperands.h"
+#include "compiler/package/Crc32c.h"
+#include "compiler/package/FileLayout.h"
+#include "compiler/package/Manifest.h"
+#include "compiler/package/Package.h"
+#include "compiler/package/SaturatingArithmetic.h"
+#include "compiler/weights/WeightStore.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <set>
+#include <unistd.h>
+
+namespace sdopt {
+namespace {
+
+std::span<const std::byte> bytesOf(const std::string &text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+class FileWriter final : public PackageWriter {
+public:
+  FileWriter(std::string path, std::string partial, int file)
+      : path_(std::move(path)), partial_(std::move(partial)), file_(file) {}
+
+  ~FileWriter() override {
+    if (file_ < 0)
+      return;
+    ::close(file_);
+    ::unlink(partial_.c_str());
+  }
+
+  /// The header is known last: its page is left out of the file and of the digest until finish().
+  absl::Status start() { return appendZeros(kSectionAlignment - kHeaderBytes); }
+
+  absl::Status addModule(const ModuleInfo &module, const ConstantSource &source) override {
+    absl::Status status = checkModule(module);
+    if (status.ok() && !names_.insert(module.network.name).second)
+      status = absl::AlreadyExistsError("a module of this name was added before");
+    if (status.ok())
+      status = checkEncodable(module.program.commands);
+    if (status.ok())
+      status = checkCommands(module.program, static_cast<int64_t>(module.network.layers.size()));
+    if (!status.ok())
+      return at(absl::StrCat("module '", module.network.name, "'"), status);
+    const auto index = static_cast<uint32_t>(manifest_.modules.size());
+    status = addSection(SectionKind::Commands, index, encodeCommands(module.program.commands));
+    if (status.ok())
+      status = addConstants(index, module, source);
+    if (!status.ok())
+      return status;
+    ModuleInfo &copy = manifest_.modules.emplace_back(module);
+    copy.program.commands.clear();
+    return absl::OkStatus();
+  }
+
+  absl::Status addAsset(const Asset &asset) override {
+    for (const std::string &name : manifest_.assetNames)
+      if (name == asset.name)
+        return at(absl::StrCat("asset '", name, "'"),
+                  absl::AlreadyExistsError("an asset of this name was added before"));
+    const auto index = static_cast<uint32_t>(manifest_.assetNames.size());
+    manifest_.assetNames.push_back(asset.name);
+    return addSection(SectionKind::Asset, index, asset.bytes);
+  }
+
+  absl::Status finish(const Provenance &provenance) override {
+    manifest_.provenance = provenance;
+    absl::Status status = addSection(SectionKind::Manifest, 0, encodeManifest(manifest_));
+    if (status.ok())
+      status = appendZeros(alignedToSection(position_) - position_);
+    if (!status.ok())
+      return status;
+    FileHeader header;
+    header.sections = static_cast<uint32_t>(sections_.size());
+    header.tableOffset = position_;
+    header.fileBytes = position_ + header.sections * kEntryBytes + kTrailerBytes;
+    header.targetDigest = bytesOfHex<16>(provenance.targetDigest);
+    std::string tail;
+    for (const Section &section : sections_)
+      tail += encodeEntry(section);
+    if (status = append(bytesOf(tail)); !status.ok())
+      return status;
+    const std::string head = encodeHeader(header);
+    digest_.update(bytesOf(head));
+    tail = encodeTrailer(bytesOfHex<32>(digest_.hex()), header.fileBytes);
+    if (status = writeAt(position_, bytesOf(tail)); !status.ok())
+      return status;
+    if (status = writeAt(0, bytesOf(head)); !status.ok())
+      return status;
+    return publish();
+  }
+
+private:
+  absl::Status at(const std::string &place, const absl::Status &status) const {
+    return absl::Status(status.code(), absl::StrCat(path_, ": ", place, ": ", status.message()));
+  }
+
+  absl::Status systemError(const char *action) const {
+    const int error = errno;
+    return absl::ErrnoToStatus(error, absl::StrCat(partial_, ": cannot ", action));
+  }
+
+  absl::Status writeAt(int64_t offset, std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const ssize_t written = ::pwrite(file_, bytes.data(), bytes.size(), offset);
+      if (written < 0 && errno == EINTR)
+        continue;
+      if (written <= 0)
+        return systemError("write");
+      offset += written;
+      bytes = bytes.subspan(static_cast<size_t>(written));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status append(std::span<const std::byte> bytes) {
+    absl::Status status = writeAt(position_, bytes);
+    digest_.update(bytes);
+    position_ += static_cast<int64_t>(bytes.size());
+    return status;
+  }
+
+  absl::Status appendZeros(int64_t count) {
+    static constexpr std::array<std::byte, kSectionAlignment> kZeros = {};
+    for (; count > 0; count -= kSectionAlignment) {
+      absl::Status status =
+          append(std::span(kZeros).first(static_cast<size_t>(std::min(count, kSectionAlignment))));
+      if (!status.ok())
+        return status;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status beginSection(SectionKind kind, uint32_t index) {
+    absl::Status status = appendZeros(alignedToSection(position_) - position_);
+    sections_.push_back({kind, index, position_, 0, 0});
+    return status;
+  }
+
+  absl::Status appendToSection(std::span<const std::byte> bytes) {
+    Section &section = sections_.back();
+    section.crc = crc32c(bytes, section.crc);
+    section.size += static_cast<int64_t>(bytes.size());
+    return append(bytes);
+  }
+
+  absl::Status addSection(SectionKind kind, uint32_t index, const std::string &bytes) {
+    absl::Status status = beginSection(kind, index);
+    return status.ok() ? appendToSection(bytesOf(bytes)) : status;
+  }
+
+  absl::Status addConstants(uint32_t index, const ModuleInfo &module,
+                            const ConstantSource &source) {
+    absl::Status status = beginSection(SectionKind::Constants, index);
+    const Section &section = sections_.back();
+    std::vector<std::byte> buffer;
+    for (size_t i = 0; status.ok() && i < module.constantOffsets.size(); ++i) {
+      const auto id = static_cast<ConstantId>(i);
+      status = padSection(module.constantOffsets[i] - section.size);
+      if (!status.ok())
+        break;
+      buffer.assign(static_cast<size_t>(packedBytes(module.network, module.plan, id)),
+                    std::byte{0});
+      status = source(id, buffer);
+      if (!status.ok())
+        return at(absl::StrCat("constant '", module.network.constants[i].name, "'"), status);
+      status = appendToSection(buffer);
+    }
+    return status.ok() ? padSection(module.program.constantsBytes - section.size) : status;
+  }
+
+  absl::Status padSection(int64_t count) {
+    const std::vector<std::byte> zeros(std::min<int64_t>(count, 1 << 16), std::byte{0});
+    absl::Status status;
+    for (; status.ok() && count > 0; count -= static_cast<int64_t>(zeros.size()))
+      status = appendToSection(
+          std::span(zeros).first(static_cast<size_t>(std::min<int64_t>(count, zeros.size()))));
+    return status;
+  }
+
+  absl::Status publish() {
+    if (::fsync(file_) != 0)
+      return systemError("flush");
+    if (::rename(partial_.c_str(), path_.c_str()) != 0)
+      return systemError(absl::StrCat("rename to ", path_).c_str());
+    ::close(file_);
+    file_ = -1;
+    return absl::OkStatus();
+  }
+
+  std::string path_, partial_;
+  int file_ = -1;
+  int64_t position_ = kHeaderBytes;
+  std::vector<Section> sections_;
+  std::set<std::string> names_;
+  PackageManifest manifest_;
+  Blake3 digest_;
+};
+
+} // namespace
+
+absl::StatusOr<std::unique_ptr<PackageWriter>> PackageWriter::create(const std::string &path) {
+  const std::string partial = path + ".partial";
+  const int file = ::open(partial.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0)
+    return absl::ErrnoToStatus(errno, absl::StrCat(partial, ": cannot create"));
+  auto writer = std::make_unique<FileWriter>(path, partial, file);
+  if (absl::Status status = writer->start(); !status.ok())
+    return status;
+  return writer;
+}
+
+} // namespace sdopt
