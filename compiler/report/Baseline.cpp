@@ -48,7 +48,7 @@ std::map<std::string, const Message *> byName(const Range &range) {
   return index;
 }
 
-void compareLayer(Comparer &comparer, const Layer &before, const Layer &after) {
+void compareLayer(Comparer &comparer, const LayerReport &before, const LayerReport &after) {
   comparer.quality("sqnr", before.sqnr(), after.sqnr());
   comparer.cost("cycles", before.cycles(), after.cycles());
   comparer.cost("dram_bytes", before.dram_bytes(), after.dram_bytes());
@@ -57,10 +57,10 @@ void compareLayer(Comparer &comparer, const Layer &before, const Layer &after) {
   comparer.cost("energy", before.energy(), after.energy());
 }
 
-void compareLayers(Comparer &comparer, const Module &before, const Module &after) {
-  auto beforeByName = byName<Layer>(before.layers());
-  auto afterByName = byName<Layer>(after.layers());
-  for (const Layer &layer : after.layers()) {
+void compareLayers(Comparer &comparer, const ModuleReport &before, const ModuleReport &after) {
+  auto beforeByName = byName<LayerReport>(before.layers());
+  auto afterByName = byName<LayerReport>(after.layers());
+  for (const LayerReport &layer : after.layers()) {
     comparer.layer = layer.name();
     auto match = beforeByName.find(layer.name());
     if (match == beforeByName.end())
@@ -68,7 +68,7 @@ void compareLayers(Comparer &comparer, const Module &before, const Module &after
     else
       compareLayer(comparer, *match->second, layer);
   }
-  for (const Layer &layer : before.layers())
+  for (const LayerReport &layer : before.layers())
     if (!afterByName.count(layer.name())) {
       comparer.layer = layer.name();
       comparer.add(RegressionKind::Missing);
@@ -76,7 +76,7 @@ void compareLayers(Comparer &comparer, const Module &before, const Module &after
   comparer.layer.clear();
 }
 
-void compareModule(Comparer &comparer, const Module &before, const Module &after) {
+void compareModule(Comparer &comparer, const ModuleReport &before, const ModuleReport &after) {
   if (before.samples() > 0) {
     comparer.quality("psnr", before.psnr(), after.samples() > 0 ? after.psnr() : 0);
     comparer.quality("worst_psnr", before.worst_psnr(),
@@ -108,9 +108,9 @@ std::vector<Regression> compareWithBaseline(const Report &report, const Report &
     comparer.cost("joules_per_image", baseline.pipeline().joules_per_image(),
                   report.pipeline().joules_per_image());
   }
-  auto before = byName<Module>(baseline.modules());
-  auto after = byName<Module>(report.modules());
-  for (const Module &module : report.modules()) {
+  auto before = byName<ModuleReport>(baseline.modules());
+  auto after = byName<ModuleReport>(report.modules());
+  for (const ModuleReport &module : report.modules()) {
     comparer.module = module.name();
     auto match = before.find(module.name());
     if (match == before.end())
@@ -118,7 +118,7 @@ std::vector<Regression> compareWithBaseline(const Report &report, const Report &
     else
       compareModule(comparer, *match->second, module);
   }
-  for (const Module &module : baseline.modules())
+  for (const ModuleReport &module : baseline.modules())
     if (!after.count(module.name())) {
       comparer.module = module.name();
       comparer.add(RegressionKind::Missing);

@@ -60,6 +60,15 @@ double tickStep(double maximum) {
   return step;
 }
 
+/// Ticks are round numbers: "50 k", not "50.0 k".
+std::string tickText(double value, const char *unit) {
+  std::string text = withPrefix(value, unit);
+  size_t point = text.find('.'), end = text.find(' ');
+  if (point != std::string::npos && text.find_first_not_of('0', point + 1) == end)
+    text.erase(point, end - point);
+  return text;
+}
+
 /// A vertical axis from 0 with horizontal grid lines.
 struct Axis {
   double step, maximum;
@@ -75,7 +84,7 @@ struct Axis {
     for (int i = 0; i * step <= maximum * (1 + 1e-9); ++i) {
       double y = kBase - height(i * step);
       svg.line(kLeft, y, kRight, y, i == 0 ? "axis" : "grid");
-      svg.text(kLeft - 8, y + 4, "end", "tick", i == 0 ? "0" : withPrefix(i * step, unit));
+      svg.text(kLeft - 8, y + 4, "end", "tick", i == 0 ? "0" : tickText(i * step, unit));
     }
   }
 };
@@ -91,17 +100,17 @@ struct Slots {
 
 void drawLayerNumbers(Svg &svg, int count) {
   Slots slots(count);
-  double step = std::max(1.0, 5 * tickStep(count / 3.0));
+  double step = std::max(1.0, tickStep(count / 2.5));
   for (int i = 0; i < count; i += static_cast<int>(step))
     svg.text(slots.middle(i), kBase + 16, "middle", "tick", std::to_string(i));
   svg.text(kRight, kBase + 16, "end", "tick", "layer");
 }
 
-std::string layerTitle(const Layer &layer) { return layer.name() + " (" + layer.kind() + ")\n"; }
+std::string layerTitle(const LayerReport &layer) { return layer.name() + " (" + layer.kind() + ")\n"; }
 
-template <typename Value> double largest(const Module &module, Value value) {
+template <typename Value> double largest(const ModuleReport &module, Value value) {
   double maximum = 0;
-  for (const Layer &layer : module.layers())
+  for (const LayerReport &layer : module.layers())
     if (std::isfinite(static_cast<double>(value(layer))))
       maximum = std::max(maximum, static_cast<double>(value(layer)));
   return maximum;
@@ -118,22 +127,22 @@ void drawHorizontalBarLabel(Svg &svg, double y, const std::string &name) {
 std::string boundsChart(const Report &report) {
   constexpr double kBarLeft = 150, kBarRight = 820, kRow = 30;
   int64_t maximum = 0;
-  for (const Module &module : report.modules())
+  for (const ModuleReport &module : report.modules())
     maximum = std::max(maximum, module.cycles());
   if (maximum <= 0)
     return "";
   Svg svg(kWidth, kRow * report.modules_size() + 4, "cycles of each module by bound");
   double y = 4;
-  for (const Module &module : report.modules()) {
+  for (const ModuleReport &module : report.modules()) {
     drawHorizontalBarLabel(svg, y, module.name());
     double layerCycles = 0;
-    for (const Layer &layer : module.layers())
+    for (const LayerReport &layer : module.layers())
       layerCycles += layer.cycles();
     double length = (kBarRight - kBarLeft) * module.cycles() / maximum;
     double x = kBarLeft;
     for (const char *bound : kBounds) {
       double cycles = 0;
-      for (const Layer &layer : module.layers())
+      for (const LayerReport &layer : module.layers())
         if (boundClass(layer.bound()) == std::string(bound))
           cycles += layer.cycles();
       if (cycles <= 0)
@@ -156,13 +165,13 @@ std::string boundsChart(const Report &report) {
 std::string weightsChart(const Report &report) {
   constexpr double kBarLeft = 150, kBarRight = 740, kRow = 34;
   int64_t maximum = 0;
-  for (const Module &module : report.modules())
+  for (const ModuleReport &module : report.modules())
     maximum = std::max({maximum, module.weight_bytes(), module.fp32_bytes()});
   if (maximum <= 0)
     return "";
   Svg svg(kWidth, kRow * report.modules_size() + 4, "weight bytes of each module");
   double y = 4;
-  for (const Module &module : report.modules()) {
+  for (const ModuleReport &module : report.modules()) {
     drawHorizontalBarLabel(svg, y + 2, module.name());
     double scale = (kBarRight - kBarLeft) / maximum;
     svg.rect(kBarLeft, y, scale * module.fp32_bytes(), 10, "reference",
@@ -181,8 +190,8 @@ std::string weightsChart(const Report &report) {
                 svg.finish());
 }
 
-std::string cyclesChart(const Module &module) {
-  double maximum = largest(module, [](const Layer &layer) { return layer.cycles(); });
+std::string cyclesChart(const ModuleReport &module) {
+  double maximum = largest(module, [](const LayerReport &layer) { return layer.cycles(); });
   if (maximum <= 0)
     return "";
   Svg svg(kWidth, kHeight, "cycles per layer of " + module.name());
@@ -190,7 +199,7 @@ std::string cyclesChart(const Module &module) {
   axis.draw(svg, "");
   Slots slots(module.layers_size());
   for (int i = 0; i < module.layers_size(); ++i) {
-    const Layer &layer = module.layers(i);
+    const LayerReport &layer = module.layers(i);
     if (layer.cycles() > 0)
       svg.column(slots.left(i), kBase, slots.width(), axis.height(layer.cycles()),
                  boundClass(layer.bound()),
@@ -201,8 +210,8 @@ std::string cyclesChart(const Module &module) {
   return figure("Cycles per layer", boundLegend(), svg.finish());
 }
 
-std::string sqnrChart(const Module &module) {
-  double maximum = largest(module, [](const Layer &layer) { return layer.sqnr(); });
+std::string sqnrChart(const ModuleReport &module) {
+  double maximum = largest(module, [](const LayerReport &layer) { return layer.sqnr(); });
   if (maximum <= 0)
     return "";
   Svg svg(kWidth, kHeight, "SQNR per layer of " + module.name());
@@ -215,7 +224,7 @@ std::string sqnrChart(const Module &module) {
     if (module.layers(i).sqnr() != 0 && !std::isnan(module.layers(i).sqnr()))
       measured.push_back(i);
   for (int i : measured) {
-    const Layer &layer = module.layers(i);
+    const LayerReport &layer = module.layers(i);
     double y = kBase - axis.height(layer.sqnr());
     svg.line(slots.middle(i), kBase, slots.middle(i), y, "stem");
     svg.circle(slots.middle(i), y, radius, "array dot", layerTitle(layer) + decibels(layer.sqnr()));
@@ -225,17 +234,17 @@ std::string sqnrChart(const Module &module) {
                    [&](int a, int b) { return module.layers(a).sqnr() < module.layers(b).sqnr(); });
   std::string lowest;
   for (size_t i = 0; i < std::min<size_t>(3, measured.size()); ++i) {
-    const Layer &layer = module.layers(measured[i]);
+    const LayerReport &layer = module.layers(measured[i]);
     lowest += (i ? ", " : "") + layer.name() + " " + decibels(layer.sqnr());
   }
   return figure("SQNR per layer, against the float model",
                 "<span class=\"key\">lowest: " + escapeHtml(lowest) + "</span>", svg.finish());
 }
 
-std::string trafficChart(const Module &module) {
-  double maximum = largest(module, [](const Layer &layer) { return layer.dram_bytes(); });
+std::string trafficChart(const ModuleReport &module) {
+  double maximum = largest(module, [](const LayerReport &layer) { return layer.dram_bytes(); });
   maximum = std::max(
-      maximum, largest(module, [](const Layer &layer) { return layer.dram_lower_bound_bytes(); }));
+      maximum, largest(module, [](const LayerReport &layer) { return layer.dram_lower_bound_bytes(); }));
   if (maximum <= 0)
     return "";
   Svg svg(kWidth, kHeight, "DRAM bytes per layer of " + module.name());
@@ -244,7 +253,7 @@ std::string trafficChart(const Module &module) {
   Slots slots(module.layers_size());
   int64_t moved = 0, needed = 0;
   for (int i = 0; i < module.layers_size(); ++i) {
-    const Layer &layer = module.layers(i);
+    const LayerReport &layer = module.layers(i);
     moved += layer.dram_bytes();
     needed += layer.dram_lower_bound_bytes();
     std::string hint = layerTitle(layer) + grouped(layer.dram_bytes()) +

@@ -20,11 +20,11 @@ std::string boundsChart(const Report &report);
 /// Stored weight bytes of each module beside its fp32 bytes.
 std::string weightsChart(const Report &report);
 /// Cycles per layer, coloured by bound.
-std::string cyclesChart(const Module &module);
+std::string cyclesChart(const ModuleReport &module);
 /// SQNR per layer, dB; the lowest are named.
-std::string sqnrChart(const Module &module);
+std::string sqnrChart(const ModuleReport &module);
 /// DRAM bytes per layer, with the bytes that no schedule can avoid.
-std::string trafficChart(const Module &module);
+std::string trafficChart(const ModuleReport &module);
 
 } // namespace sdopt
 

@@ -161,7 +161,7 @@ private:
     if (gate_.owner.empty())
       return errorAt(begin, "a module name is missing before '." + gate_.field + "'");
     const Descriptor &message =
-        gate_.owner == "pipeline" ? *Pipeline::descriptor() : *Module::descriptor();
+        gate_.owner == "pipeline" ? *PipelineReport::descriptor() : *ModuleReport::descriptor();
     if (!hasField(message, gate_.field))
       return errorAt(begin + dot + 1,
                      "no metric '" + gate_.field + "' of " +
@@ -179,8 +179,8 @@ private:
 
   static std::string allMetrics() {
     return absl::StrCat("package psnr ", fieldsOf(*Report::descriptor()), ", pipeline.FIELD (",
-                        fieldsOf(*Pipeline::descriptor()), "), MODULE.FIELD (",
-                        fieldsOf(*Module::descriptor()), ")");
+                        fieldsOf(*PipelineReport::descriptor()), "), MODULE.FIELD (",
+                        fieldsOf(*ModuleReport::descriptor()), ")");
   }
 
   absl::Status parseOperator() {
@@ -240,7 +240,7 @@ absl::StatusOr<double> lookUp(const Report &report, const Gate &gate) {
   if (gate.owner.empty()) {
     if (gate.field != "psnr")
       return valueOf(report, gate.field);
-    const Module *worst = worstModule(report);
+    const ModuleReport *worst = worstModule(report);
     if (!worst)
       return notMeasured(gate);
     return worst->psnr();
@@ -248,7 +248,7 @@ absl::StatusOr<double> lookUp(const Report &report, const Gate &gate) {
   if (gate.owner == "pipeline")
     return valueOf(report.pipeline(), gate.field);
   std::string present;
-  for (const Module &module : report.modules()) {
+  for (const ModuleReport &module : report.modules()) {
     present += (present.empty() ? "" : " ") + module.name();
     if (module.name() != gate.owner)
       continue;

@@ -31,7 +31,7 @@ std::string toHtml(const Report &report);
 absl::Status writeReport(const Report &report, const std::string &folder);
 
 /// The module with the lowest PSNR among those that were measured (samples > 0); null if none was.
-const Module *worstModule(const Report &report);
+const ModuleReport *worstModule(const Report &report);
 
 } // namespace sdopt
 

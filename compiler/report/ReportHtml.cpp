@@ -63,7 +63,7 @@ std::string ratioOf(double part, double whole) {
   return whole > 0 ? fixed(part / whole, 3) + "x" : "–";
 }
 
-std::string psnrText(const Module &module) {
+std::string psnrText(const ModuleReport &module) {
   return module.samples() > 0 ? decibels(module.psnr()) : "not measured";
 }
 
@@ -74,9 +74,9 @@ std::string tile(const std::string &name, const std::string &value, const std::s
 }
 
 std::string tiles(const Report &report) {
-  const Pipeline &pipeline = report.pipeline();
+  const PipelineReport &pipeline = report.pipeline();
   int64_t fp32 = 0;
-  for (const Module &module : report.modules())
+  for (const ModuleReport &module : report.modules())
     fp32 += module.fp32_bytes();
   std::string html = "<div class=\"tiles\">\n";
   bool rated = pipeline.images_per_second() > 0;
@@ -94,14 +94,14 @@ std::string tiles(const Report &report) {
                fp32 > 0 ? ratioOf(report.package_bytes(), fp32) + " of the fp32 weights (" +
                               withPrefix(fp32, "B") + ")"
                         : "");
-  const Module *worst = worstModule(report);
+  const ModuleReport *worst = worstModule(report);
   html += tile("Worst PSNR", worst ? decibels(worst->psnr()) : "not measured",
                worst ? worst->name() + ", " + grouped(worst->samples()) + " samples"
                      : "no samples were given");
   return html + "</div>\n";
 }
 
-std::string moduleRow(const Module &module) {
+std::string moduleRow(const ModuleReport &module) {
   std::string psnr = escapeHtml(psnrText(module));
   if (module.samples() > 0 && module.worst_psnr() != 0)
     psnr += "<br><small>worst call " + escapeHtml(decibels(module.worst_psnr())) + "</small>";
@@ -127,12 +127,12 @@ std::string moduleTable(const Report &report) {
                                 "energy", "DRAM read", "SRAM peak"},
                                2) +
                      "<tbody>\n";
-  for (const Module &module : report.modules())
+  for (const ModuleReport &module : report.modules())
     html += moduleRow(module);
   return html + "</tbody></table></div>\n";
 }
 
-std::string layerRow(const Layer &layer) {
+std::string layerRow(const LayerReport &layer) {
   static const std::vector<std::string> kKnown = {"array", "vector", "dram", "latency"};
   std::string bound = escapeHtml(layer.bound());
   for (const std::string &known : kKnown)
@@ -151,7 +151,7 @@ std::string layerRow(const Layer &layer) {
          "<td class=\"t\"><code>" + escapeHtml(layer.tiling()) + "</code></td></tr>\n";
 }
 
-std::string layerTable(const Module &module) {
+std::string layerTable(const ModuleReport &module) {
   std::string html =
       "<details><summary>All " + std::to_string(module.layers_size()) + " layers of " +
       escapeHtml(module.name()) +
@@ -160,12 +160,12 @@ std::string layerTable(const Module &module) {
       "class=\"t\">kind</th><th>bits</th><th>SQNR</th><th>cycles</th>"
       "<th class=\"t\">bound</th><th>DRAM bytes</th><th>of bound</th><th>energy</th><th>SRAM</th>"
       "<th class=\"t\">tiling</th></tr></thead>\n<tbody>\n";
-  for (const Layer &layer : module.layers())
+  for (const LayerReport &layer : module.layers())
     html += layerRow(layer);
   return html + "</tbody></table></div></details>\n";
 }
 
-std::string moduleSection(const Module &module, bool open) {
+std::string moduleSection(const ModuleReport &module, bool open) {
   std::string facts = grouped(module.layers_size()) + " layers, " + grouped(module.commands()) +
                       " commands, " + withPrefix(module.macs(), "MAC") + ", DRAM arena " +
                       withPrefix(module.arena_bytes(), "B");

@@ -45,9 +45,9 @@ absl::Status writeReport(const Report &report, const std::string &folder) {
   return writeFileAtomically(folder + "/report.html", toHtml(report));
 }
 
-const Module *worstModule(const Report &report) {
-  const Module *worst = nullptr;
-  for (const Module &module : report.modules())
+const ModuleReport *worstModule(const Report &report) {
+  const ModuleReport *worst = nullptr;
+  for (const ModuleReport &module : report.modules())
     if (module.samples() > 0 && (!worst || module.psnr() < worst->psnr()))
       worst = &module;
   return worst;

@@ -25,7 +25,7 @@ TEST(Baseline, EqualReportsHaveNoRegressions) {
 
 TEST(Baseline, ListsLayersAndModules) {
   Report baseline = sampleReport(), report = sampleReport();
-  Layer &layer = *report.mutable_modules(1)->mutable_layers(1);
+  LayerReport &layer = *report.mutable_modules(1)->mutable_layers(1);
   layer.set_sqnr(layer.sqnr() - 3);
   layer.set_cycles(layer.cycles() * 2);
   report.mutable_modules(1)->set_psnr(50);

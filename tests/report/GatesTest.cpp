@@ -123,7 +123,7 @@ TEST(Gates, UnknownModuleListsThoseThere) {
 
 TEST(Gates, UnmeasuredQualityIsAnErrorNotAPass) {
   Report report = sampleReport();
-  for (Module &module : *report.mutable_modules())
+  for (ModuleReport &module : *report.mutable_modules())
     module.set_samples(0);
   for (const char *text : {"psnr<=100", "unet.psnr<=100", "unet.worst_psnr<=100"}) {
     absl::StatusOr<std::vector<GateResult>> results = evaluateGates(report, *parseGates(text));

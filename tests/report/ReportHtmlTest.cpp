@@ -25,10 +25,10 @@ TEST(ReportHtml, EscapesEveryText) {
   report.set_target(evil);
   report.set_version(evil);
   report.set_target_digest(evil);
-  for (Module &module : *report.mutable_modules()) {
+  for (ModuleReport &module : *report.mutable_modules()) {
     module.set_name(evil);
     module.set_recipe(evil);
-    for (Layer &layer : *module.mutable_layers()) {
+    for (LayerReport &layer : *module.mutable_layers()) {
       layer.set_name(evil);
       layer.set_kind(evil);
       layer.set_bound(evil);
@@ -65,7 +65,7 @@ TEST(ReportHtml, ShowsHeadlines) {
 TEST(ReportHtml, SurvivesEmptyAndOddNumbers) {
   EXPECT_THAT(toHtml(Report()), HasSubstr("not measured"));
   Report report = sampleReport();
-  Module &module = *report.mutable_modules(1);
+  ModuleReport &module = *report.mutable_modules(1);
   module.set_psnr(std::numeric_limits<double>::infinity());
   module.mutable_layers(0)->set_sqnr(std::numeric_limits<double>::infinity());
   module.mutable_layers(1)->set_sqnr(std::numeric_limits<double>::quiet_NaN());

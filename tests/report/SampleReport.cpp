@@ -6,7 +6,7 @@ namespace sdopt {
 
 namespace {
 
-void addLayer(Module &module, int index) {
+void addLayer(ModuleReport &module, int index) {
   static constexpr struct {
     const char *name, *kind, *bound;
     int64_t cycles, bytes;
@@ -18,7 +18,7 @@ void addLayer(Module &module, int index) {
   };
   const auto &form = kForms[index % 8];
   double wave = 1 + 0.5 * std::sin(index * 0.9);
-  Layer &layer = *module.add_layers();
+  LayerReport &layer = *module.add_layers();
   layer.set_name("/blocks." + std::to_string(index / 8) + "/" + form.name);
   layer.set_kind(form.kind);
   layer.add_onnx_nodes("/blocks." + std::to_string(index / 8) + "/" + form.name + "/Op");
@@ -38,8 +38,8 @@ void addLayer(Module &module, int index) {
   layer.set_index(index);
 }
 
-Module &addModule(Report &report, const char *name, int layers, int64_t parameters, double psnr) {
-  Module &module = *report.add_modules();
+ModuleReport &addModule(Report &report, const char *name, int layers, int64_t parameters, double psnr) {
+  ModuleReport &module = *report.add_modules();
   module.set_name(name);
   module.set_recipe("w8a16");
   module.set_parameters(parameters);
@@ -52,7 +52,7 @@ Module &addModule(Report &report, const char *name, int layers, int64_t paramete
   module.set_samples(80);
   for (int i = 0; i < layers; ++i)
     addLayer(module, i);
-  for (const Layer &layer : module.layers()) {
+  for (const LayerReport &layer : module.layers()) {
     module.set_cycles(module.cycles() + layer.cycles());
     module.set_dram_read_bytes(module.dram_read_bytes() + layer.dram_bytes() * 3 / 4);
     module.set_dram_write_bytes(module.dram_write_bytes() + layer.dram_bytes() / 4);
@@ -92,7 +92,7 @@ Report sampleReport(int unetLayers) {
   addModule(report, "vae_encoder", 8, 280000, 63.9);
   addModule(report, "vae_decoder", 10, 400000, 60.4);
   report.set_package_bytes(7300000);
-  Pipeline &pipeline = *report.mutable_pipeline();
+  PipelineReport &pipeline = *report.mutable_pipeline();
   pipeline.set_steps(20);
   pipeline.set_guidance_batch(2);
   pipeline.set_seconds_per_image(0.42);
