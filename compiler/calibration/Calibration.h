@@ -1,0 +1,36 @@
+//===- Calibration.h - statistics from recorded samples ---------*- C++ -*-===//
+//
+// Streams recorded inputs through a float function; nothing of a sample is kept. The result does
+// not depend on the number of threads: extremes and counts are exact, and sums are formed per
+// evaluation and added in their order.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_CALIBRATION_CALIBRATION_H
+#define SDOPT_COMPILER_CALIBRATION_CALIBRATION_H
+
+#include "compiler/calibration/Samples.h"
+#include "compiler/calibration/Statistics.h"
+#include "dialects/sd/EvaluationContext.h"
+
+#include <functional>
+
+namespace sdopt {
+
+struct CalibrationOptions {
+  int threads = 1;
+  int64_t limit = 0; ///< at most so many evaluations, spread evenly; 0: all
+  /// Called with the number of finished evaluations and of all, from one thread at a time.
+  std::function<void(int64_t done, int64_t total)> progress;
+};
+
+/// Statistics of every float activation of `function`. Errors: a sample that does not fit, an
+/// evaluation that failed (its diagnostic has been emitted), two values of one name, a value
+/// without a name, a value that is not finite (NaN, infinity).
+absl::StatusOr<Statistics> calibrate(mlir::func::FuncOp function, const EvaluationContext &context,
+                                     const std::vector<SampleFile> &samples,
+                                     const CalibrationOptions &options = {});
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_CALIBRATION_CALIBRATION_H

@@ -1,0 +1,51 @@
+//===- Histogram.h - counts that merge exactly ------------------*- C++ -*-===//
+//
+// 2,048 bins of width 2^exponent around zero: bin i holds the x with floor(x / 2^exponent) = i -
+// 1024. When a value falls outside, the width doubles and neighbours are added up; since
+// floor(floor(x / w) / 2) = floor(x / 2w), the counts depend on the values only, never on their
+// order or on how they were split between threads. The exponent is the smallest that holds the
+// largest magnitude seen.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_CALIBRATION_HISTOGRAM_H
+#define SDOPT_COMPILER_CALIBRATION_HISTOGRAM_H
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace sdopt {
+
+class Histogram {
+public:
+  static constexpr int kBins = 2048;
+  static constexpr int kSmallestExponent = -120;
+
+  Histogram() : counts_(kBins) {}
+
+  /// Adds finite values.
+  void add(std::span<const float> values);
+  void merge(const Histogram &other);
+
+  int exponent() const { return exponent_; }
+  const std::vector<uint64_t> &counts() const { return counts_; }
+  /// Middle of a bin.
+  double center(int bin) const;
+
+  /// From a file; false if the numbers do not fit.
+  bool restore(int exponent, int firstBin, std::span<const uint64_t> counts);
+
+  friend bool operator==(const Histogram &, const Histogram &) = default;
+
+private:
+  void widen(int exponent);
+
+  int exponent_ = kSmallestExponent;
+  std::vector<uint64_t> counts_;
+};
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_CALIBRATION_HISTOGRAM_H
