@@ -17,6 +17,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sdopt {
@@ -28,7 +29,8 @@ public:
   ~MappedFile();
   std::span<const std::byte> bytes() const;
   const std::string &path() const;
-  /// Gives clean pages of [offset, offset + size) back to the system.
+  /// Gives the clean pages that hold [offset, offset + size) back to the system; they are read in
+  /// again when next used.
   void release(int64_t offset, int64_t size) const;
 
 private:
@@ -75,7 +77,8 @@ public:
   absl::Status addOverlay(const std::string &key, Tensor value);
 
   bool contains(const std::string &key) const;
-  /// A view of the entry (no copy). NOT_FOUND names the key.
+  /// A view of the entry (no copy), unless its bytes lie at an offset that is no multiple of the
+  /// element width (inline data of an ONNX file): then an aligned copy. NOT_FOUND names the key.
   absl::StatusOr<Tensor> get(const std::string &key) const;
   /// BLAKE3 over type, shape and bytes; computed once, then remembered.
   absl::StatusOr<std::string> digest(const std::string &key) const;
@@ -107,11 +110,18 @@ public:
   const std::map<std::string, std::string> &metadata() const { return metadata_; }
   /// Rows [first, first + count) along axis 0 without touching the rest.
   absl::StatusOr<Tensor> rows(const std::string &name, int64_t first, int64_t count) const;
+  /// Lets the pages of a tensor go; a later get() or rows() maps them in again.
+  void release(const std::string &name) const;
 
 private:
+  friend class WeightStore; // takes over the views and their mapping
   TensorFile() = default;
+  absl::StatusOr<Tensor> view(const std::string &name) const;
+
+  std::shared_ptr<const MappedFile> file_;
   std::map<std::string, std::string> metadata_;
   std::vector<std::pair<std::string, Tensor>> tensors_;
+  std::map<std::string, size_t> index_;
 };
 
 /// Writes a .safetensors file beside `path` and renames it. Deterministic: tensors in the order
