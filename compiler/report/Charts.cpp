@@ -106,7 +106,9 @@ void drawLayerNumbers(Svg &svg, int count) {
   svg.text(kRight, kBase + 16, "end", "tick", "layer");
 }
 
-std::string layerTitle(const LayerReport &layer) { return layer.name() + " (" + layer.kind() + ")\n"; }
+std::string layerTitle(const LayerReport &layer) {
+  return layer.name() + " (" + layer.kind() + ")\n";
+}
 
 template <typename Value> double largest(const ModuleReport &module, Value value) {
   double maximum = 0;
@@ -243,8 +245,9 @@ std::string sqnrChart(const ModuleReport &module) {
 
 std::string trafficChart(const ModuleReport &module) {
   double maximum = largest(module, [](const LayerReport &layer) { return layer.dram_bytes(); });
-  maximum = std::max(
-      maximum, largest(module, [](const LayerReport &layer) { return layer.dram_lower_bound_bytes(); }));
+  maximum = std::max(maximum, largest(module, [](const LayerReport &layer) {
+                       return layer.dram_lower_bound_bytes();
+                     }));
   if (maximum <= 0)
     return "";
   Svg svg(kWidth, kHeight, "DRAM bytes per layer of " + module.name());
