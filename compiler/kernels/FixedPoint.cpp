@@ -60,8 +60,8 @@ PairScaling pairScalingFor(double factorA, double factorB) {
 
 int64_t scaled(int64_t acc, Scaling scaling) {
   Int128 product = static_cast<Int128>(acc) * scaling.multiplier;
-  return static_cast<int64_t>((product + (static_cast<Int128>(1) << (scaling.shift - 1))) >>
-                              scaling.shift);
+  Int128 value = (product + (static_cast<Int128>(1) << (scaling.shift - 1))) >> scaling.shift;
+  return static_cast<int64_t>(std::clamp<Int128>(value, INT64_MIN, INT64_MAX));
 }
 
 int32_t saturate(int64_t value, CodeFormat format) {

@@ -31,7 +31,8 @@ struct Scaling {
 Scaling scalingFor(double factor);
 
 /// Multipliers of a sum of two scales with one common shift: factorA ~ a / 2^shift, factorB ~ b /
-/// 2^shift, the larger multiplier in [2^29, 2^30).
+/// 2^shift, the larger multiplier in [2^29, 2^30) and shift in [25, 61]. If both factors are below
+/// 2^-32, both multipliers are 0; a factor of 32 or more saturates to the largest one at shift 25.
 struct PairScaling {
   int32_t multiplierA = 0;
   int32_t multiplierB = 0;
@@ -40,8 +41,7 @@ struct PairScaling {
 };
 PairScaling pairScalingFor(double factorA, double factorB);
 
-/// (acc * m + 2^(s-1)) >> s, exact where the result fits int64 (always for |acc| < 2^55); 1 <= s <=
-/// 126.
+/// (acc * m + 2^(s-1)) >> s for 1 <= s <= 126; exact for |acc| < 2^55, saturated to int64 beyond.
 int64_t scaled(int64_t acc, Scaling scaling);
 
 /// How a stored code is to be read: real value = scale * (code - zeroPoint). I8 (asymmetric), I16

@@ -59,24 +59,25 @@ struct GegluParams {
   Scaling scaling; ///< inputScale^2 / 2^8 / outputScale
 };
 
-/// Normalization over groups of N = count codes (1 <= N < 2^31). x is the stored code: its zero
-/// point cancels. With S1 = sum x, S2 = sum x^2 over the group, all quantities integers:
+/// Normalization over groups of N = count codes, 1 <= N < 2^31. x is the stored code: its zero
+/// point cancels. With S1 = sum x and S2 = sum x^2 over the group, all quantities integers:
 ///
-///   V    = N*S2 - S1^2 + ((N*N*epsilon + 2^31) >> 32)                         (128 bits)
-///   mean = floor((S1 * 2^15 + N) / (2*N))                                     (14 fraction bits,
-///   half up) xc   = x * 2^14 - mean
+///   V    = N*S2 - S1^2 + ((N*N*epsilon + 2^31) >> 32)     (128 bits)
+///   mean = floor((S1 * 2^15 + N) / (2*N))                 (14 fraction bits, half up, 32 bits)
+///   xc   = x * 2^14 - mean
 ///
-/// N / sqrt(V) = M * 2^-e with a 31-bit M (relative error <= 2^-29):
+/// The factor N / sqrt(V) = M * 2^-e has a 31-bit M and a relative error <= 2^-29:
 ///
-///   j with r = floor(V / 4^j) in [2^30, 2^32)       (exact, V * 4^-j, for a small V)
-///   q = floor(sqrt(floor(2^94 / r)))                (in [2^31, 2^32])
-///   h with M = floor(q * N / 2^h) in [2^30, 2^31)
+///   r = floor(V / 4^j), with the j that brings r into [2^30, 2^32)   (j < 0: exact)
+///   q = floor(sqrt(floor(2^94 / r)))                                 (in [2^31, 2^32])
+///   M = floor(q * N / 2^h), with the h that brings M into [2^30, 2^31)
 ///   e = 47 + j - h
 ///
-///   z = round(xc * M / 2^k), k = e - 10             (24 fraction bits, half up; k <= 0 multiplies
-///   by 2^-k) z is clamped to [-2^38, 2^38 - 1];  V <= 0 (a constant group without epsilon) gives z
-///   = 0 y = saturate((z * gamma[c] + beta[c] + 2^(shift-1)) >> shift),  |gamma| < 2^24, |beta| <
-///   2^61, 1 <= shift <= 61
+///   z = floor(xc * M / 2^k + 1/2), k = e - 10       (24 fraction bits; k <= 0 multiplies)
+///   z clamped to [-2^38, 2^38 - 1]; V <= 0 (a constant group without epsilon) gives z = 0
+///   y = saturate((z * gamma[c] + beta[c] + 2^(shift-1)) >> shift)
+///
+/// with |gamma| < 2^24, |beta| < 2^61, 1 <= shift <= 61.
 struct NormParams {
   int64_t count = 0;    ///< N: elements of one group
   uint64_t epsilon = 0; ///< round(eps / inputScale^2 * 2^32)
@@ -89,11 +90,15 @@ struct NormSums {
   int64_t squares = 0;
 };
 
-/// acc = sum (q - zq)(k - zk). Exponent of (rowMax - acc): t = min(scaled(rowMax - acc, exponent),
-/// 17 * 4096), in units of 2^-12 of a power of two; with t = 4096 a + 64 b + c: E = min(65535,
-/// (P[b] * Q[c] + 2^(43+a)) >> (44+a)), P[b] = round(2^30 * 2^(-b/64)), Q[c] = round(2^30 *
-/// 2^(-c/4096)); E = 0 for a >= 17. L = sum E, O = sum E * (v - zv), y = saturate(round_half_up(O *
-/// m / (L * 2^s))) with {m, s} = output.
+/// With acc = sum (q - zq)(k - zk), the exponent of a key in units of 2^-12 of a power of two is
+///
+///   t = clamp(scaled(rowMax - acc, exponent), 0, 17 * 4096) = 4096 a + 64 b + c
+///   E = min(65535, (P[b] * Q[c] + 2^(43+a)) >> (44+a)), 0 for a >= 17
+///   P[b] = round(2^30 * 2^(-b/64)), Q[c] = round(2^30 * 2^(-c/4096))
+///
+/// and with L = sum E, O = sum E * (v - zv), {m, s} = output:
+///
+///   y = saturate(floor(O * m / (L * 2^s) + 1/2)); a row that saw no key (L = 0) gives saturate(0)
 struct AttentionParams {
   Scaling exponent;    ///< qScale * kScale * softmaxScale * log2(e) * 4096
   Scaling output;      ///< vScale / outputScale
@@ -107,9 +112,13 @@ struct AttentionTile {
   int64_t queryStride = 0, keyStride = 0; ///< elements from one row to the next (>= headDim)
 };
 
-/// Sinusoidal embedding of integer timesteps: phase_i = uint32(t * step[i]); sin by a table of
-/// 1,025 knots over one turn: i = phase >> 22, f = (phase >> 16) & 63, y = saturate((T[i]*(64-f) +
-/// T[i+1]*f + 2^13) >> 14); cos(phase) = sin(phase + 2^30).
+/// Sinusoidal embedding of integer timesteps by a sine table of 1,025 knots over one turn:
+///
+///   phase_i = uint32(t * step[i]), segment i = phase >> 22, position f = (phase >> 10) & 4095
+///   sin(phase) = saturate((T[i] * (4096 - f) + T[i+1] * f + 2^19) >> 20)
+///   cos(phase) = sin(phase + 2^30)
+///
+/// 12 bits of f: with the 6 of the activation tables the phase alone would cost 3 codes of I16.
 struct TimeEmbeddingParams {
   int64_t halfDim = 0;
   bool cosFirst = true; ///< diffusers flip_sin_to_cos

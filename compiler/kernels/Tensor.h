@@ -87,8 +87,8 @@ public:
   Tensor reshaped(Shape shape) const;
 
   /// Converts element by element: floats round to nearest even, integers wrap, float to integer
-  /// truncates towards zero (ONNX Cast), anything to Bool is "!= 0". Returns *this if already
-  /// there.
+  /// truncates towards zero (ONNX Cast; out of range saturates, NaN gives 0), anything to Bool is
+  /// "!= 0". Returns *this if already there.
   Tensor converted(ElementType type) const;
 
   /// True if type, shape and every byte are equal.

@@ -1,0 +1,133 @@
+#include "RandomCodes.h"
+#include "compiler/kernels/FastConvolution.h"
+#include "compiler/kernels/FloatKernels.h"
+
+#include <gtest/gtest.h>
+
+namespace sdopt {
+namespace {
+
+using namespace sdopt::testing;
+
+struct Data {
+  Tensor x;
+  std::vector<int8_t> weights;
+  std::vector<int64_t> acc;
+};
+
+int64_t kernelDepth(const ConvTile &t) { return t.kernelHeight * t.kernelWidth * t.inputChannels; }
+
+Data makeData(Random &random, Pattern pattern, CodeFormat format, const ConvTile &t) {
+  Data data;
+  data.x = codes(random, pattern, format, t.inputHeight * t.inputWidth * t.inputChannels);
+  for (int64_t i = 0; i < t.outputChannels * kernelDepth(t); ++i)
+    data.weights.push_back(static_cast<int8_t>(draw(random, pattern, i, -128, 127)));
+  // A sum that already holds something.
+  for (int64_t i = 0; i < t.outputHeight * t.outputWidth * t.outputChannels; ++i)
+    data.acc.push_back(random.between(-1000000, 1000000));
+  return data;
+}
+
+const ConvTile kShapes[] = {
+    // Linear layers: one row, a few rows, more than one block of depth.
+    {1, 1, 7, 1, 1, 5},
+    {1, 3, 64, 1, 3, 33},
+    {1, 13, 1, 1, 13, 1},
+    {1, 77, 97, 1, 77, 70},
+    {1, 11, 2500, 1, 11, 37},
+    {1, 2, 5000, 1, 2, 3},
+    // The running example: 4 channels, 3x3, 8x6.
+    {8, 6, 4, 8, 6, 4, 3, 3, 1, 1, 1, 1, 1, 1},
+    {7, 11, 9, 7, 11, 32, 3, 3, 1, 1, 1, 1, 1, 1},
+    {13, 5, 17, 7, 3, 19, 3, 3, 2, 2, 1, 1, 1, 1},
+    {9, 12, 3, 5, 11, 16, 3, 2, 2, 1, 1, 1, 0, 0},
+    {11, 13, 5, 11, 13, 7, 3, 3, 1, 1, 2, 3, 2, 3},
+    // Padding wider than the picture, and a tile of rows without padding above.
+    {2, 3, 6, 6, 7, 6, 5, 5, 1, 1, 1, 1, 4, 4},
+    {4, 9, 130, 3, 9, 48, 3, 3, 1, 1, 1, 1, 0, 1},
+    {3, 3, 300, 3, 3, 40, 3, 3, 1, 1, 1, 1, 1, 1},
+};
+
+TEST(Convolution, everyLevelEqualsNaive) {
+  Random random(1);
+  for (const ConvTile &tile : kShapes)
+    for (CodeFormat format : {kWide, kNarrow, CodeFormat{ElementType::I8, 127}})
+      for (Pattern pattern : kPatterns) {
+        Data data = makeData(random, pattern, format, tile);
+        std::vector<int64_t> expected = data.acc;
+        naiveKernels().convAccumulate(tile, view(data.x, format), data.weights.data(),
+                                      expected.data());
+        for (const DotKernels &level : dotKernelLevels()) {
+          std::vector<int64_t> acc = data.acc;
+          fastConvAccumulate(level, tile, view(data.x, format), data.weights.data(), acc.data());
+          ASSERT_EQ(acc, expected) << level.name << " " << describe(format, pattern) << " channels "
+                                   << tile.inputChannels << "->" << tile.outputChannels;
+        }
+      }
+}
+
+TEST(Convolution, unusualZeroPointsAreExact) {
+  Random random(2);
+  ConvTile tile{1, 9, 40, 1, 9, 24};
+  for (CodeFormat format : {CodeFormat{ElementType::I16, 5}, CodeFormat{ElementType::I16, -32768},
+                            CodeFormat{ElementType::I8, 1000}}) {
+    Data data = makeData(random, Pattern::Random, format, tile);
+    std::vector<int64_t> expected = data.acc, acc = data.acc;
+    naiveKernels().convAccumulate(tile, view(data.x, format), data.weights.data(), expected.data());
+    fastKernels().convAccumulate(tile, view(data.x, format), data.weights.data(), acc.data());
+    ASSERT_EQ(acc, expected);
+  }
+}
+
+TEST(Convolution, naiveEqualsAHandMadeExample) {
+  // 2x2 picture of one channel, zero point 1, 3x3 kernel 1..9, padding 1.
+  const int8_t x[] = {2, 3, 4, 5}, w[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  ConvTile tile{2, 2, 1, 2, 2, 1, 3, 3, 1, 1, 1, 1, 1, 1};
+  std::vector<int64_t> acc = {100, 0, 0, 0};
+  naiveKernels().convAccumulate(tile, {x, {ElementType::I8, 1}}, w, acc.data());
+  EXPECT_EQ(acc, (std::vector<int64_t>{100 + 5 + 12 + 24 + 36, 4 + 10 + 21 + 32, 2 + 6 + 15 + 24,
+                                       1 + 4 + 12 + 20}));
+}
+
+TEST(Convolution, resultDoesNotDependOnTilesOrThreads) {
+  Random random(3);
+  for (CodeFormat format : {kWide, kNarrow}) {
+    ConvTile whole{10, 7, 24, 10, 7, 20, 3, 3, 1, 1, 1, 1, 1, 1};
+    Data data = makeData(random, Pattern::Random, format, whole);
+    std::vector<int64_t> expected = data.acc;
+    fastKernels().convAccumulate(whole, view(data.x, format), data.weights.data(), expected.data());
+
+    std::vector<int64_t> threaded = data.acc;
+    setKernelThreads(2);
+    fastKernels().convAccumulate(whole, view(data.x, format), data.weights.data(), threaded.data());
+    setKernelThreads(1);
+    EXPECT_EQ(threaded, expected);
+
+    // Rows [0, 4) and [4, 10), each with its halo; input channels [0, 10) and [10, 24) one after
+    // the other.
+    std::vector<int64_t> tiled = data.acc;
+    for (auto [firstRow, rows] : {std::pair<int64_t, int64_t>{0, 4}, {4, 6}})
+      for (auto [firstChannel, channels] : {std::pair<int64_t, int64_t>{0, 10}, {10, 14}}) {
+        int64_t top = std::max<int64_t>(0, firstRow - 1);
+        int64_t bottom = std::min<int64_t>(10, firstRow + rows + 1);
+        ConvTile part = whole;
+        part.inputHeight = bottom - top;
+        part.outputHeight = rows;
+        part.inputChannels = channels;
+        part.padTop = firstRow == 0 ? 1 : 0;
+        const int64_t starts[] = {top, 0, firstChannel};
+        const int64_t ends[] = {bottom, 7, firstChannel + channels};
+        const int64_t steps[] = {1, 1, 1};
+        Tensor x = slice(data.x.reshaped({10, 7, 24}), starts, ends, steps);
+        const int64_t wStarts[] = {0, firstChannel}, wEnds[] = {20 * 9, firstChannel + channels};
+        Tensor w = slice(Tensor::of<int8_t>({20 * 9, 24}, data.weights), wStarts, wEnds,
+                         std::span(steps).first(2));
+        fastKernels().convAccumulate(part, view(x, format), w.values<int8_t>().data(),
+                                     tiled.data() + firstRow * 7 * 20);
+      }
+    EXPECT_EQ(tiled, expected);
+  }
+}
+
+} // namespace
+} // namespace sdopt

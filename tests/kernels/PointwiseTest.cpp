@@ -1,0 +1,222 @@
+#include "RandomCodes.h"
+
+#include <cmath>
+#include <gtest/gtest.h>
+
+namespace sdopt {
+namespace {
+
+using namespace sdopt::testing;
+
+const CodeFormat kFormats[] = {kWide, kNarrow, {ElementType::I8, 127}, {ElementType::I8, -128}};
+
+TEST(Requantize, fastEqualsNaive) {
+  Random random(1);
+  for (CodeFormat format : kFormats)
+    for (int trial = 0; trial < 200; ++trial) {
+      int64_t rows = random.between(1, 7), channels = random.between(1, 33);
+      std::vector<int64_t> acc;
+      std::vector<ChannelParams> params;
+      int bits = static_cast<int>(random.between(1, 48));
+      for (int64_t i = 0; i < rows * channels; ++i)
+        acc.push_back(random.between(-(int64_t(1) << bits), int64_t(1) << bits));
+      for (int64_t i = 0; i < channels; ++i)
+        params.push_back(
+            {random.between(-(int64_t(1) << 47), int64_t(1) << 47) >> (48 - bits),
+             static_cast<int32_t>(random.between(1 << 30, INT32_MAX)),
+             static_cast<int32_t>(std::clamp<int64_t>(bits + random.between(14, 30), 25, 62))});
+      Tensor fast(format.type, {rows * channels}), naive(format.type, {rows * channels});
+      fastKernels().requantize(acc.data(), rows, channels, params.data(), format,
+                               fast.mutableBytes());
+      naiveKernels().requantize(acc.data(), rows, channels, params.data(), format,
+                                naive.mutableBytes());
+      ASSERT_TRUE(fast.sameBits(naive));
+    }
+}
+
+TEST(Requantize, extremesSaturate) {
+  const int64_t acc[] = {INT64_MAX, INT64_MIN, 0, -1};
+  const ChannelParams params[] = {{(int64_t(1) << 47) - 1, INT32_MAX, 25}};
+  for (const IntegerKernels *kernels : {&fastKernels(), &naiveKernels()}) {
+    int8_t y[4];
+    kernels->requantize(acc, 4, 1, params, kNarrow, y);
+    EXPECT_EQ(y[0], 127);
+    EXPECT_EQ(y[1], -128);
+    EXPECT_EQ(y[2], 127);
+    const ChannelParams plain[] = {{1, 1 << 30, 31}};
+    kernels->requantize(acc + 2, 2, 1, plain, kNarrow, y);
+    EXPECT_EQ(y[0], -12); // half of 1 rounds up
+    EXPECT_EQ(y[1], -13);
+  }
+}
+
+TEST(Combine, fastEqualsNaive) {
+  Random random(2);
+  const int64_t rows = 5, channels = 37;
+  for (CodeFormat a : kFormats)
+    for (CodeFormat b : kFormats)
+      for (CodeFormat output : {kWide, kNarrow})
+        for (Pattern pattern : kPatterns)
+          for (bool broadcast : {false, true}) {
+            CombineParams params{pairScalingFor(random.real(0.001, 3), random.real(0.001, 3)),
+                                 broadcast};
+            Tensor left = codes(random, pattern, a, rows * channels);
+            Tensor right = codes(random, pattern, b, broadcast ? channels : rows * channels);
+            for (Codes second : {view(right, b), Codes{}}) {
+              Tensor fast(output.type, {rows * channels}), naive(output.type, {rows * channels});
+              fastKernels().combine(view(left, a), second, rows, channels, params, output,
+                                    fast.mutableBytes());
+              naiveKernels().combine(view(left, a), second, rows, channels, params, output,
+                                     naive.mutableBytes());
+              ASSERT_TRUE(fast.sameBits(naive)) << describe(a, pattern);
+            }
+          }
+}
+
+TEST(Combine, roundsOnce) {
+  // 0.5 + 0.5 = 1: two roundings half up would give 2.
+  const int16_t a[] = {1}, b[] = {1};
+  int16_t y[1];
+  naiveKernels().combine({a, kWide}, {b, kWide}, 1, 1, {pairScalingFor(0.5, 0.5)}, kWide, y);
+  EXPECT_EQ(y[0], 1);
+}
+
+Tensor allCodes(CodeFormat format) {
+  Tensor wide(ElementType::I32, {format.max() - format.min() + 1});
+  for (int64_t i = 0; i < wide.size(); ++i)
+    wide.mutableValues<int32_t>()[i] = static_cast<int32_t>(format.min() + i);
+  return wide.converted(format.type);
+}
+
+TEST(Table, fastEqualsNaiveForEveryCode) {
+  Random random(3);
+  for (CodeFormat input : kFormats)
+    for (CodeFormat output : kFormats)
+      for (int32_t limit : {1 << 12, 1 << 23, INT32_MAX}) {
+        Tensor x = allCodes(input);
+        std::vector<int32_t> entries(input.type == ElementType::I8 ? kTableEntries8
+                                                                   : kTableKnots16);
+        for (int32_t &entry : entries)
+          entry = static_cast<int32_t>(random.between(-int64_t(limit) - 1, limit));
+        Tensor fast(output.type, {x.size()}), naive(output.type, {x.size()});
+        fastKernels().table(view(x, input), x.size(), entries, output, fast.mutableBytes());
+        naiveKernels().table(view(x, input), x.size(), entries, output, naive.mutableBytes());
+        ASSERT_TRUE(fast.sameBits(naive));
+      }
+}
+
+TEST(Table, siluIsAccurate) {
+  double inputScale = 10.0 / 32767, outputScale = 10.0 / 32767;
+  Tensor x = allCodes(kWide);
+  std::vector<int32_t> entries = makeTable(TableFunction::SiLU, kWide, inputScale, outputScale);
+  std::vector<int16_t> y(x.size());
+  fastKernels().table(view(x, kWide), x.size(), entries, kWide, y.data());
+  for (int64_t i = 0; i < x.size(); ++i) {
+    double real = x.values<int16_t>()[i] * inputScale;
+    ASSERT_NEAR(y[i], real / (1 + std::exp(-real)) / outputScale, 1.2) << real;
+  }
+  CodeFormat input{ElementType::I8, -20}, output{ElementType::I8, -100};
+  Tensor narrow = allCodes(input);
+  entries = makeTable(TableFunction::SiLU, input, 0.05, 0.03);
+  std::vector<int8_t> z(256);
+  fastKernels().table(view(narrow, input), 256, entries, output, z.data());
+  for (int i = 0; i < 256; ++i) {
+    double real = (i - 128 + 20) * 0.05, expected = real / (1 + std::exp(-real)) / 0.03 - 100;
+    ASSERT_NEAR(z[i], std::clamp(expected, -128.0, 127.0), 0.51);
+  }
+}
+
+TEST(Geglu, fastEqualsNaiveAndIsAccurate) {
+  Random random(4);
+  const int64_t rows = 3, channels = 50;
+  for (CodeFormat input : kFormats)
+    for (CodeFormat output : {kWide, kNarrow})
+      for (Pattern pattern : kPatterns) {
+        double range = input.type == ElementType::I8 ? 127 : 32767;
+        double inputScale = 4 / range,
+               outputScale = output.type == ElementType::I8 ? 0.15 : 16.0 / 32767;
+        std::vector<int32_t> entries =
+            makeTable(TableFunction::GELU, input, inputScale, inputScale);
+        GegluParams params{scalingFor(inputScale * inputScale / 256 / outputScale)};
+        Tensor x = codes(random, pattern, input, rows * 2 * channels);
+        Tensor fast(output.type, {rows * channels}), naive(output.type, {rows * channels});
+        fastKernels().geglu(view(x, input), rows, channels, entries, params, output,
+                            fast.mutableBytes());
+        naiveKernels().geglu(view(x, input), rows, channels, entries, params, output,
+                             naive.mutableBytes());
+        ASSERT_TRUE(fast.sameBits(naive)) << describe(input, pattern);
+        Tensor wide = x.converted(ElementType::I32), result = fast.converted(ElementType::I32);
+        for (int64_t i = 0; i < rows * channels; ++i) {
+          int64_t at = i / channels * 2 * channels + i % channels;
+          double left = (wide.values<int32_t>()[at] - input.zeroPoint) * inputScale;
+          double right = (wide.values<int32_t>()[at + channels] - input.zeroPoint) * inputScale;
+          double gelu = 0.5 * right * std::erfc(-right / std::sqrt(2.0));
+          double expected = std::clamp<double>(left * gelu / outputScale + output.zeroPoint,
+                                               output.min(), output.max());
+          ASSERT_NEAR(result.values<int32_t>()[i], expected,
+                      output.type == ElementType::I8 ? 0.6 : 1.6);
+        }
+      }
+}
+
+TEST(TimeEmbedding, isWithinOneCodeOfTheFunction) {
+  const int64_t halfDim = 32;
+  std::vector<uint32_t> steps = makeTimeSteps(halfDim, 0, 10000);
+  double outputScale = 1.0 / 32767;
+  std::vector<int32_t> sine = makeSineTable(outputScale);
+  for (bool cosFirst : {true, false})
+    for (int32_t t : {0, 1, 7, 501, 999}) {
+      std::vector<int16_t> fast(2 * halfDim), naive(2 * halfDim);
+      TimeEmbeddingParams params{halfDim, cosFirst};
+      fastKernels().timeEmbedding(t, steps, sine, params, kWide, fast.data());
+      naiveKernels().timeEmbedding(t, steps, sine, params, kWide, naive.data());
+      ASSERT_EQ(fast, naive);
+      for (int64_t i = 0; i < halfDim; ++i) {
+        double angle = t * std::pow(10000.0, -static_cast<double>(i) / halfDim);
+        ASSERT_NEAR(fast[i + (cosFirst ? halfDim : 0)], std::sin(angle) / outputScale, 1.0) << t;
+        ASSERT_NEAR(fast[i + (cosFirst ? 0 : halfDim)], std::cos(angle) / outputScale, 1.0) << t;
+      }
+    }
+}
+
+TEST(TimeEmbedding, extremeTimestepsStayInsideTheTable) {
+  std::vector<uint32_t> steps = {0, 1, UINT32_MAX, 1u << 31};
+  std::vector<int32_t> sine = makeSineTable(0.01);
+  for (int32_t t : {INT32_MIN, -1, INT32_MAX}) {
+    std::vector<int8_t> fast(8), naive(8);
+    fastKernels().timeEmbedding(t, steps, sine, {4, true}, kNarrow, fast.data());
+    naiveKernels().timeEmbedding(t, steps, sine, {4, true}, kNarrow, naive.data());
+    EXPECT_EQ(fast, naive);
+  }
+}
+
+TEST(Embed, fastEqualsNaive) {
+  Random random(5);
+  const int64_t rows = 5, channels = 31;
+  for (CodeFormat format : kFormats)
+    for (Pattern pattern : kPatterns)
+      for (int32_t shift : {25, 38, 62}) {
+        std::vector<int8_t> token, position;
+        std::vector<int32_t> tokenMultiplier, positionMultiplier;
+        for (int64_t i = 0; i < rows * channels; ++i) {
+          token.push_back(static_cast<int8_t>(draw(random, pattern, i, -128, 127)));
+          position.push_back(static_cast<int8_t>(draw(random, pattern, i, -128, 127)));
+        }
+        for (int64_t r = 0; r < rows; ++r) {
+          tokenMultiplier.push_back(static_cast<int32_t>(draw(random, pattern, r, 0, INT32_MAX)));
+          positionMultiplier.push_back(
+              static_cast<int32_t>(draw(random, pattern, r, 0, INT32_MAX)));
+        }
+        Tensor fast(format.type, {rows * channels}), naive(format.type, {rows * channels});
+        fastKernels().embed(token.data(), tokenMultiplier.data(), position.data(),
+                            positionMultiplier.data(), shift, rows, channels, format,
+                            fast.mutableBytes());
+        naiveKernels().embed(token.data(), tokenMultiplier.data(), position.data(),
+                             positionMultiplier.data(), shift, rows, channels, format,
+                             naive.mutableBytes());
+        ASSERT_TRUE(fast.sameBits(naive));
+      }
+}
+
+} // namespace
+} // namespace sdopt
