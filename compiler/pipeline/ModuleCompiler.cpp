@@ -1,0 +1,465 @@
+//===- ModuleCompiler.cpp - one module through all stages ---------------------===//
+
+#include "compiler/pipeline/ModuleCompiler.h"
+
+#include "compiler/calibration/Calibration.h"
+#include "compiler/calibration/Quality.h"
+#include "compiler/pipeline/Diagnostics.h"
+#include "compiler/pipeline/Registration.h"
+#include "compiler/pipeline/Verify.h"
+#include "passes/lower/Passes.h"
+#include "passes/normalize/Passes.h"
+#include "passes/quantize/Passes.h"
+#include "passes/schedule/Passes.h"
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+
+#include <filesystem>
+#include <thread>
+
+using namespace mlir;
+
+namespace sdopt {
+
+namespace {
+
+/// The file of a sample set, or an error that names what was looked for.
+absl::StatusOr<std::string> samplePath(const CompileOptions &options, const std::string &module,
+                                       const char *set) {
+  std::string stem = (std::filesystem::path(options.samples) / (module + "_" + set)).string();
+  for (const char *extension : {".safetensors", ".npz"})
+    if (std::filesystem::exists(stem + extension))
+      return stem + extension;
+  return absl::NotFoundError("no samples of module '" + module + "': '" + stem +
+                             ".safetensors' (or .npz) is missing");
+}
+
+/// The statistics file for a module among those given, or empty.
+std::string statisticsFor(const CompileOptions &options, const std::string &module) {
+  for (const std::string &file : options.statistics)
+    if (std::filesystem::path(file).stem() == module)
+      return file;
+  return {};
+}
+
+int threadsOf(const CompileOptions &options) {
+  return options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+}
+
+} // namespace
+
+ModuleCompiler::ModuleCompiler(const ModelModule &model, const CompileOptions &options,
+                               const Messages &messages, const Target &target, Recipe &recipe)
+    : model_(model), options_(options), messages_(messages), target_(target), recipe_(recipe) {
+  DialectRegistry registry;
+  registerSdoptDialects(registry);
+  context_ = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+  context_->loadAllAvailableDialects();
+  collectRemarks(context_.get(), model.name, &remarks_);
+  evaluation_.kernels = &fastKernels();
+  evaluation_.weights = &weights_;
+  reference_ = evaluation_;
+  if (options.verify == VerifyMode::Spec)
+    reference_.kernels = &naiveKernels();
+  Resources &resources = sd::resources(context_.get());
+  resources.evaluation = evaluation_;
+  resources.recipe = &recipe_;
+  resources.target = &target_;
+}
+
+ModuleCompiler::~ModuleCompiler() = default;
+
+func::FuncOp ModuleCompiler::function(ModuleOp module) const {
+  return *module.getOps<func::FuncOp>().begin();
+}
+
+void ModuleCompiler::progress(const std::string &text) const {
+  if (messages_.progress)
+    messages_.progress(model_.name + ": " + text);
+}
+
+absl::Status ModuleCompiler::runStages() {
+  Stage last = options_.stopAfter && *options_.stopAfter < Stage::Emit ? *options_.stopAfter
+                                                                       : Stage::Schedule;
+  StageFolder folder(options_.stageFolder, model_.name);
+  ErrorCollector errors(context_.get());
+  Stage first = Stage::Import;
+  if (options_.startFrom) {
+    // The store needs the original weights, whatever stage the IR comes from.
+    if (absl::Status status = importModel(/*keepModule=*/false); !status.ok())
+      return status.message().empty() ? errors.take("import failed") : status;
+    absl::StatusOr<OwningOpRef<ModuleOp>> loaded =
+        folder.load(*options_.startFrom, *context_, weights_, state_);
+    if (!loaded.ok())
+      return loaded.status().message().empty() ? errors.take("snapshot can't be read")
+                                               : loaded.status();
+    module_ = *std::move(loaded);
+    remarks_.assign(state_.partial.remarks().begin(), state_.partial.remarks().end());
+    first = static_cast<Stage>(static_cast<int>(*options_.startFrom) + 1);
+    if (absl::Status status = restore(folder); !status.ok())
+      return status.message().empty() ? errors.take("snapshot can't be read") : status;
+  }
+  for (Stage stage = first; stage <= last;
+       stage = static_cast<Stage>(static_cast<int>(stage) + 1)) {
+    progress(name(stage));
+    absl::Status status = runStage(stage);
+    if (!status.ok())
+      return status.message().empty() ? errors.take(std::string(name(stage)) + " failed") : status;
+    if (!options_.stageFolder.empty()) {
+      state_.partial.clear_remarks();
+      for (const Remark &remark : remarks_)
+        *state_.partial.add_remarks() = remark;
+      if (absl::Status saved = folder.save(stage, *module_, weights_, state_); !saved.ok())
+        return saved;
+    }
+  }
+  return absl::OkStatus();
+}
+
+/// Forms of the module that later stages compare with, from earlier snapshots.
+absl::Status ModuleCompiler::restore(const StageFolder &folder) {
+  Stage start = *options_.startFrom;
+  StageState ignored = state_;
+  if (start >= Stage::Calibrate) {
+    absl::StatusOr<Statistics> statistics = Statistics::load(folder.statisticsPath());
+    if (!statistics.ok())
+      return statistics.status();
+    statistics_ = *std::move(statistics);
+    statisticsDigest_ = statistics_.digest();
+    sd::resources(context_.get()).statistics = &statistics_;
+  }
+  if (start == Stage::Normalize || start == Stage::Calibrate) {
+    normalized_ = module_->clone();
+  } else if (start > Stage::Calibrate) {
+    absl::StatusOr<OwningOpRef<ModuleOp>> quantized =
+        folder.load(Stage::Quantize, *context_, weights_, ignored);
+    if (!quantized.ok())
+      return quantized.status();
+    quantized_ = *std::move(quantized);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ModuleCompiler::runStage(Stage stage) {
+  switch (stage) {
+  case Stage::Import:
+    return importModel(/*keepModule=*/true);
+  case Stage::Normalize:
+    return normalize();
+  case Stage::Calibrate:
+    return calibrateModel();
+  case Stage::Quantize:
+    return quantize();
+  case Stage::Lower:
+    return lower();
+  case Stage::Schedule:
+    return schedule();
+  case Stage::Emit:
+    break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ModuleCompiler::runPasses(const char *what,
+                                       const std::function<void(OpPassManager &)> &add) {
+  PassManager manager(context_.get());
+  add(manager);
+  return succeeded(manager.run(*module_)) ? absl::OkStatus() : absl::InvalidArgumentError("");
+}
+
+absl::Status ModuleCompiler::importModel(bool keepModule) {
+  absl::StatusOr<ImportedModel> imported =
+      importOnnx(model_.path, model_.import, *context_, weights_);
+  if (!imported.ok())
+    return imported.status();
+  state_.digests = imported->digests;
+  if (!keepModule)
+    return absl::OkStatus();
+  module_ = std::move(imported->module);
+  ModuleReport &report = *state_.partial.add_modules();
+  report.set_name(model_.name);
+  report.set_recipe(recipe_.name);
+  report.set_parameters(imported->parameters);
+  report.set_fp32_bytes(imported->fp32Bytes);
+  return absl::OkStatus();
+}
+
+absl::Status ModuleCompiler::normalize() {
+  absl::Status status =
+      runPasses("normalize", [](OpPassManager &manager) { buildNormalizePipeline(manager); });
+  if (status.ok())
+    normalized_ = module_->clone();
+  return status;
+}
+
+absl::Status ModuleCompiler::calibrateModel() {
+  func::FuncOp func = function(*module_);
+  std::string given = statisticsFor(options_, model_.name);
+  if (!given.empty()) {
+    absl::StatusOr<Statistics> statistics = Statistics::load(given);
+    if (!statistics.ok())
+      return statistics.status();
+    statistics_ = *std::move(statistics);
+  } else {
+    absl::StatusOr<std::string> path = samplePath(options_, model_.name, "calibration");
+    if (!path.ok())
+      return path.status();
+    CalibrationOptions calibration;
+    calibration.threads = threadsOf(options_);
+    calibration.progress = [&](int64_t done, int64_t all) {
+      progress("calibrate " + std::to_string(done) + "/" + std::to_string(all));
+    };
+    absl::StatusOr<Statistics> statistics = calibrate(func, evaluation_, {*path}, calibration);
+    if (!statistics.ok())
+      return statistics.status();
+    statistics_ = *std::move(statistics);
+  }
+  statisticsDigest_ = statistics_.digest();
+  sd::resources(context_.get()).statistics = &statistics_;
+  for (const std::string &folder : {options_.statisticsOut, options_.stageFolder}) {
+    if (folder.empty())
+      continue;
+    std::string file = folder == options_.stageFolder
+                           ? StageFolder(folder, model_.name).statisticsPath()
+                           : folder + "/" + model_.name + ".pb";
+    std::error_code error;
+    std::filesystem::create_directories(std::filesystem::path(file).parent_path(), error);
+    if (absl::Status status = statistics_.save(file); !status.ok())
+      return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ModuleCompiler::quantize() {
+  absl::Status status = runPasses("quantize", [](OpPassManager &manager) {
+    manager.addNestedPass<func::FuncOp>(createQuantize());
+    manager.addPass(createCSEPass());
+  });
+  if (!status.ok())
+    return status;
+  quantized_ = module_->clone();
+  return measure();
+}
+
+absl::Status ModuleCompiler::measure() {
+  if (options_.samples.empty())
+    return absl::OkStatus();
+  absl::StatusOr<std::string> path = samplePath(options_, model_.name, "test");
+  if (!path.ok())
+    return path.status();
+  QualityOptions quality;
+  quality.threads = threadsOf(options_);
+  quality.progress = [&](int64_t done, int64_t all) {
+    progress("measure " + std::to_string(done) + "/" + std::to_string(all));
+  };
+  absl::StatusOr<QualityResult> result =
+      measureQuality(function(*normalized_), function(*quantized_), evaluation_, {*path}, quality);
+  if (!result.ok())
+    return result.status();
+  ModuleReport &report = *state_.partial.mutable_modules(0);
+  report.set_psnr(result->psnr);
+  report.set_worst_psnr(result->worstPsnr);
+  report.set_samples(result->samples);
+  // Layers are named and counted when the package is made; until then the report holds what was
+  // lost.
+  report.clear_layers();
+  for (const auto &[value, sqnr] : result->layers) {
+    LayerReport &layer = *report.add_layers();
+    layer.set_name(value);
+    layer.set_sqnr(sqnr);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ModuleCompiler::lower() {
+  absl::Status status = runPasses("lower", [](OpPassManager &manager) {
+    manager.addNestedPass<func::FuncOp>(createLowerToNpu());
+    manager.addPass(createCSEPass());
+  });
+  return status.ok() ? verifyLowered() : status;
+}
+
+absl::Status ModuleCompiler::schedule() {
+  return runPasses("schedule", [](OpPassManager &manager) {
+    manager.addNestedPass<func::FuncOp>(createSchedule());
+  });
+}
+
+absl::StatusOr<std::vector<std::vector<Tensor>>> ModuleCompiler::verifyInputs() const {
+  absl::StatusOr<std::string> path = samplePath(options_, model_.name, "test");
+  if (!path.ok())
+    return path.status();
+  absl::StatusOr<SampleReader> reader = SampleReader::open(function(*quantized_), {*path});
+  if (!reader.ok())
+    return reader.status();
+  std::vector<std::vector<Tensor>> inputs;
+  for (int64_t call = 0; call < std::min(options_.verifySamples, reader->calls()); ++call) {
+    absl::StatusOr<std::vector<Tensor>> one = reader->inputs(call);
+    if (!one.ok())
+      return one.status();
+    inputs.push_back(*std::move(one));
+  }
+  return inputs;
+}
+
+absl::Status ModuleCompiler::verifyLowered() {
+  if (options_.verify == VerifyMode::Off)
+    return absl::OkStatus();
+  progress("verify lower");
+  absl::StatusOr<std::vector<std::vector<Tensor>>> inputs = verifyInputs();
+  if (!inputs.ok())
+    return inputs.status();
+  func::FuncOp before = function(*quantized_), after = function(*module_);
+  for (const std::vector<Tensor> &input : *inputs) {
+    absl::StatusOr<NamedCodes> expected = evaluateNamed(before, reference_, input);
+    absl::StatusOr<NamedCodes> actual = evaluateNamed(after, evaluation_, input);
+    for (const absl::Status &status : {expected.status(), actual.status()})
+      if (!status.ok())
+        return status;
+    if (absl::Status status =
+            compareNamed(*expected, *actual, valueOrder(before), "lower", counts_);
+        !status.ok())
+      return status;
+  }
+  return verifyOpsInIsolation(before, after, reference_, evaluation_, counts_);
+}
+
+absl::Status ModuleCompiler::emit(PackageWriter &writer) {
+  progress("emit");
+  ErrorCollector errors(context_.get());
+  absl::StatusOr<EmittableModule> emittable = prepareModule(function(*module_), target_);
+  if (!emittable.ok())
+    return emittable.status().message().empty() ? errors.take("emit failed") : emittable.status();
+  emittable_ = *std::move(emittable);
+  absl::Status status =
+      writer.addModule(emittable_.info, [&](ConstantId id, std::span<std::byte> out) {
+        return packConstant(emittable_, id, evaluation_, out);
+      });
+  return status;
+}
+
+absl::Status ModuleCompiler::checkPackage(const PackageModule &module) {
+  ErrorCollector errors(context_.get());
+  if (absl::Status status = simulateOnce(module); !status.ok())
+    return status;
+  if (options_.verify != VerifyMode::Off)
+    if (absl::Status status = verifyPackage(module); !status.ok())
+      return status;
+  state_.partial.clear_remarks();
+  for (const Remark &remark : remarks_)
+    *state_.partial.add_remarks() = remark;
+  return absl::OkStatus();
+}
+
+absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
+  progress("verify package");
+  absl::StatusOr<std::vector<std::vector<Tensor>>> inputs = verifyInputs();
+  if (!inputs.ok())
+    return inputs.status();
+  func::FuncOp reference = function(*quantized_);
+  for (const std::vector<Tensor> &input : *inputs) {
+    std::map<std::string, Tensor> named;
+    for (auto [i, tensor] : llvm::enumerate(input))
+      named[sd::valueName(reference.getArgument(i))] = tensor;
+    absl::StatusOr<NamedCodes> expected = evaluateNamed(reference, reference_, input);
+    absl::StatusOr<NamedCodes> actual = simulateNamed(module, target_, named);
+    for (const absl::Status &status : {expected.status(), actual.status()})
+      if (!status.ok())
+        return status;
+    absl::Status status = compareNamed(*expected, *actual, valueOrder(reference), "emit", counts_);
+    if (!status.ok())
+      return status;
+  }
+  absl::Status status =
+      verifyLayersInIsolation(function(*module_), module, target_, reference_, counts_);
+  if (status.ok() && messages_.line)
+    messages_.line(model_.name + ": verified " + std::to_string(counts_.values) + " values (" +
+                   std::to_string(counts_.elements) + " codes), " + std::to_string(counts_.layers) +
+                   " layers in isolation");
+  return status;
+}
+
+namespace {
+
+/// Inputs of zero codes, for timing without samples: cycles and traffic do not depend on values.
+std::map<std::string, Tensor> zeroInputs(const Network &network) {
+  std::map<std::string, Tensor> inputs;
+  for (const TensorInfo &tensor : network.tensors)
+    if (tensor.role == TensorRole::Input)
+      inputs[tensor.name] = Tensor(tensor.type, Shape(tensor.dims.begin(), tensor.dims.end()));
+  return inputs;
+}
+
+std::string tilingText(const Tiling &tiling) {
+  return std::string(name(tiling.order)) + " " + std::to_string(tiling.height) + "x" +
+         std::to_string(tiling.width) + "x" + std::to_string(tiling.outputChannels) + "x" +
+         std::to_string(tiling.inputChannels) + " x" + std::to_string(tiling.buffers);
+}
+
+} // namespace
+
+absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
+  progress("simulate");
+  RunStatistics run;
+  Simulator simulator(module, target_);
+  absl::StatusOr<std::map<std::string, Tensor>> outputs =
+      simulator.run(zeroInputs(module.info.network), {}, &run);
+  if (!outputs.ok())
+    return outputs.status();
+  ModuleReport &report = *state_.partial.mutable_modules(0);
+  report.set_cycles(run.cycles);
+  report.set_seconds(run.seconds);
+  report.set_dram_read_bytes(run.dramReadBytes);
+  report.set_dram_write_bytes(run.dramWriteBytes);
+  report.set_dram_activations(run.dramActivations);
+  report.set_sram_peak_bytes(run.sramPeakBytes);
+  report.set_energy(run.energy);
+  report.set_macs(run.multiplyAccumulates);
+  report.set_package_bytes(module.bytes);
+  report.set_commands(static_cast<int64_t>(module.info.program.commands.size()));
+  report.set_arena_bytes(module.info.plan.arenaBytes);
+  report.set_arena_lower_bound_bytes(module.info.plan.arenaLowerBound);
+  report.set_weight_bits(8);
+  addLayerReports(module.info, run, report);
+  return absl::OkStatus();
+}
+
+void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics &run,
+                                     ModuleReport &report) {
+  std::map<std::string, double> sqnr;
+  for (const LayerReport &layer : report.layers())
+    sqnr[layer.name()] = layer.sqnr();
+  report.clear_layers();
+  int64_t weightBytes = 0;
+  for (const ConstantInfo &constant : info.network.constants)
+    weightBytes += constant.bytes;
+  report.set_weight_bytes(weightBytes);
+  for (size_t i = 0; i < info.network.layers.size(); ++i) {
+    const Layer &source = info.network.layers[i];
+    const LayerStatistics &cost = run.layers[i];
+    LayerReport &layer = *report.add_layers();
+    layer.set_name(source.name);
+    layer.set_index(static_cast<int32_t>(i));
+    layer.set_kind(kindName(source));
+    for (const std::string &node : source.onnxNodes)
+      layer.add_onnx_nodes(node);
+    layer.set_activation_bits(8 * byteWidth(info.network.tensors[source.inputs[0]].type));
+    if (auto *matrix = std::get_if<MatrixLayer>(&source.spec)) {
+      layer.set_weight_bits(8);
+      layer.set_weight_bytes(info.network.constants[matrix->weights].bytes);
+    }
+    if (auto found = sqnr.find(source.name); found != sqnr.end())
+      layer.set_sqnr(found->second);
+    layer.set_cycles(cost.cycles);
+    layer.set_bound(name(cost.bound));
+    layer.set_dram_bytes(cost.dramReadBytes + cost.dramWriteBytes);
+    layer.set_dram_lower_bound_bytes(info.plan.layers[i].cost.lowerBoundBytes);
+    layer.set_energy(cost.energy);
+    layer.set_macs(cost.multiplyAccumulates);
+    layer.set_sram_bytes(info.plan.layers[i].cost.sramBytes);
+    layer.set_tiling(tilingText(info.plan.layers[i].tiling));
+  }
+}
+
+} // namespace sdopt

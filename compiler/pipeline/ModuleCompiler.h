@@ -1,0 +1,90 @@
+//===- ModuleCompiler.h - one module through all stages ---------*- C++ -*-===//
+
+#ifndef SDOPT_COMPILER_PIPELINE_MODULECOMPILER_H
+#define SDOPT_COMPILER_PIPELINE_MODULECOMPILER_H
+
+#include "compiler/calibration/Statistics.h"
+#include "compiler/pipeline/Emit.h"
+#include "compiler/pipeline/ModelFolder.h"
+#include "compiler/pipeline/StageFolder.h"
+#include "compiler/pipeline/Verify.h"
+#include "compiler/recipe/Recipe.h"
+#include "compiler/target/Target.h"
+
+#include "mlir/IR/MLIRContext.h"
+
+#include <memory>
+#include <vector>
+
+namespace mlir {
+class OpPassManager;
+}
+
+namespace sdopt {
+
+/// Takes one module from ONNX to package sections. Stages must be called in order; each is a line
+/// of the table in DESIGN section 3.
+class ModuleCompiler {
+public:
+  ModuleCompiler(const ModelModule &model, const CompileOptions &options, const Messages &messages,
+                 const Target &target, Recipe &recipe);
+  ~ModuleCompiler();
+
+  /// From --start-from (or import) to --stop-after (or schedule).
+  absl::Status runStages();
+  /// Writes commands and constants, simulates one run, measures, verifies.
+  absl::Status emit(PackageWriter &writer);
+  /// After the package is complete: the simulator on its bytes against the evaluator, and what a
+  /// run costs.
+  absl::Status checkPackage(const PackageModule &module);
+
+  /// What is known of the module: one Module and its remarks.
+  const StageState &state() const { return state_; }
+  const std::string &statisticsDigest() const { return statisticsDigest_; }
+
+private:
+  absl::Status runStage(Stage stage);
+  absl::Status restore(const StageFolder &folder);
+  absl::Status importModel(bool keepModule);
+  absl::Status normalize();
+  absl::Status calibrateModel();
+  absl::Status quantize();
+  absl::Status measure();
+  absl::Status lower();
+  absl::Status schedule();
+  absl::Status runPasses(const char *what, const std::function<void(mlir::OpPassManager &)> &add);
+  absl::StatusOr<std::vector<std::vector<Tensor>>> verifyInputs() const;
+  absl::Status verifyLowered();
+  absl::Status verifyPackage(const PackageModule &module);
+  absl::Status simulateOnce(const PackageModule &module);
+  static void addLayerReports(const ModuleInfo &info, const RunStatistics &run,
+                              ModuleReport &report);
+  mlir::func::FuncOp function(mlir::ModuleOp module) const;
+  void progress(const std::string &text) const;
+
+  const ModelModule &model_;
+  const CompileOptions &options_;
+  const Messages &messages_;
+  const Target &target_;
+  Recipe &recipe_;
+
+  WeightStore weights_;
+  std::unique_ptr<mlir::MLIRContext> context_;
+  mlir::OwningOpRef<mlir::ModuleOp> module_;
+  mlir::OwningOpRef<mlir::ModuleOp>
+      normalized_; ///< the float model that quality is measured against
+  mlir::OwningOpRef<mlir::ModuleOp>
+      quantized_; ///< the integer model that later stages are compared with
+  EvaluationContext evaluation_;
+  EvaluationContext reference_; ///< of the side that verification trusts
+  Statistics statistics_;
+  std::string statisticsDigest_;
+  std::vector<Remark> remarks_;
+  StageState state_;
+  EmittableModule emittable_;
+  VerifyCounts counts_;
+};
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_PIPELINE_MODULECOMPILER_H

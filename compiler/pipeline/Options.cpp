@@ -1,0 +1,65 @@
+//===- Options.cpp - everything a compilation is asked ------------------------===//
+
+#include "compiler/pipeline/Options.h"
+
+#include <array>
+
+namespace sdopt {
+
+namespace {
+constexpr std::array<const char *, 7> kStages = {"import", "normalize", "calibrate", "quantize",
+                                                 "lower",  "schedule",  "emit"};
+}
+
+const char *name(Stage stage) { return kStages[static_cast<size_t>(stage)]; }
+
+absl::Status parseStage(const std::string &text, Stage &stage) {
+  std::string known;
+  for (size_t i = 0; i < kStages.size(); ++i) {
+    if (text == kStages[i]) {
+      stage = static_cast<Stage>(i);
+      return absl::OkStatus();
+    }
+    known += (i ? ", " : "") + std::string(kStages[i]);
+  }
+  return absl::InvalidArgumentError("unknown stage '" + text + "'; stages are " + known);
+}
+
+absl::Status validate(const CompileOptions &options) {
+  auto error = [](const std::string &message) { return absl::InvalidArgumentError(message); };
+  if (options.model.empty())
+    return error("no model given; name a folder of ONNX files or one .onnx file");
+  bool emits = !options.stopAfter || *options.stopAfter == Stage::Emit;
+  if (emits && options.output.empty() && !options.printInputs)
+    return error("no output given; name the package with -o OUT.sdnpu");
+  if (!emits && !options.output.empty())
+    return error(std::string("--stop-after ") + name(*options.stopAfter) +
+                 " makes no package, but -o " + options.output + " asks for one");
+  if ((options.startFrom || !emits) && options.stageFolder.empty())
+    return error("--stop-after and --start-from need --stages DIR, the folder of snapshots");
+  if (options.startFrom && options.stopAfter && *options.startFrom >= *options.stopAfter)
+    return error(std::string("--start-from ") + name(*options.startFrom) +
+                 " is not before --stop-after " + name(*options.stopAfter));
+  if (!emits &&
+      (!options.gates.empty() || !options.baseline.empty() || !options.reportFolder.empty()))
+    return error(
+        "--gate, --baseline and --report need a whole compilation, but --stop-after is given");
+  if (!options.statistics.empty() && !options.statisticsOut.empty())
+    return error("--statistics reads what --statistics-out would write; give one of them");
+  if (options.samples.empty() && options.statistics.empty() && !options.printInputs &&
+      !(options.startFrom && *options.startFrom >= Stage::Calibrate) &&
+      !(options.stopAfter && *options.stopAfter < Stage::Calibrate))
+    return error("calibration needs recorded samples: give --samples DIR, or --statistics FILE");
+  if (options.verify != VerifyMode::Off && options.samples.empty() && emits)
+    return error("--verify needs recorded samples: give --samples DIR");
+  if (options.threads < 0 || options.threads > 1024)
+    return error("--threads is " + std::to_string(options.threads) +
+                 " but must be 0 (all) to 1024");
+  if (options.steps < 1 || options.steps > 1000)
+    return error("--steps is " + std::to_string(options.steps) + " but must be 1 to 1000");
+  if (options.batch && (*options.batch < 1 || *options.batch > 1024))
+    return error("--batch is " + std::to_string(*options.batch) + " but must be 1 to 1024");
+  return absl::OkStatus();
+}
+
+} // namespace sdopt

@@ -1,0 +1,69 @@
+//===- Options.h - everything a compilation is asked ------------*- C++ -*-===//
+
+#ifndef SDOPT_COMPILER_PIPELINE_OPTIONS_H
+#define SDOPT_COMPILER_PIPELINE_OPTIONS_H
+
+#include "absl/status/status.h"
+#include "compiler/kernels/Tensor.h"
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sdopt {
+
+/// Named points of the pipeline; after each one a module can be stopped and restarted.
+enum class Stage : uint8_t { Import, Normalize, Calibrate, Quantize, Lower, Schedule, Emit };
+const char *name(Stage stage);
+/// "import", "normalize", ... or an error that lists them.
+absl::Status parseStage(const std::string &text, Stage &stage);
+
+/// How the lossless part is checked.
+enum class VerifyMode : uint8_t {
+  Off,
+  Fast, ///< evaluator with the fast kernels against each later stage and the simulator
+  Spec, ///< the same with the naive kernels of docs/spec.md
+};
+
+/// Options of one compilation. Plain data: `validate` rejects contradictions.
+struct CompileOptions {
+  std::string model;  ///< folder in diffusers/optimum layout, or one .onnx file
+  std::string output; ///< .sdnpu
+  std::string target = "mobile";
+  std::string recipe = "w8a16";
+  std::string samples;                 ///< folder with <module>_calibration and <module>_test
+  std::vector<std::string> statistics; ///< <module>.pb files to use instead of calibrating
+  std::string statisticsOut;           ///< folder that gets <module>.pb
+  std::string reportFolder;            ///< gets report.html and report.json
+  std::string stageFolder;             ///< snapshots for stop and restart
+  std::optional<Stage> stopAfter, startFrom;
+  std::vector<std::string> modules; ///< compile only these
+  /// "unet.sample" -> shape; "unet.batch" forms are in dimensions.
+  std::map<std::string, Shape> inputShapes;
+  std::optional<int64_t> batch; ///< of text encoder and UNet; default 2 (guidance)
+  VerifyMode verify = VerifyMode::Off;
+  int64_t verifySamples = 2;
+  int threads = 0; ///< 0: as many as the machine has
+  int steps = 50;  ///< denoising steps that the reported rates are for
+  std::string gates;
+  std::string baseline; ///< report.json to compare with
+  std::string depfile;
+  bool printInputs = false;
+  bool quiet = false;
+};
+
+/// INVALID_ARGUMENT naming both flags of a contradiction.
+absl::Status validate(const CompileOptions &options);
+
+/// Where messages for people go. Called from one thread.
+struct Messages {
+  std::function<void(std::string_view)> progress; ///< one line, may replace the last one
+  std::function<void(std::string_view)> line;     ///< stays
+};
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_PIPELINE_OPTIONS_H

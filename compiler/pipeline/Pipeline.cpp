@@ -1,0 +1,247 @@
+//===- Pipeline.cpp - from a model folder to a proven package -----------------===//
+
+#include "compiler/pipeline/Pipeline.h"
+
+#include "compiler/pipeline/ModuleCompiler.h"
+#include "compiler/pipeline/Rates.h"
+#include "compiler/report/Report.h"
+
+#include <filesystem>
+
+namespace fs = std::filesystem;
+
+namespace sdopt {
+
+namespace {
+
+constexpr const char *kVersion = SDOPT_VERSION;
+
+/// "a b" -> "a\ b" as Make and Ninja read dependency files.
+std::string escaped(const std::string &path) {
+  std::string text;
+  for (char c : path) {
+    if (c == ' ' || c == '#' || c == '\\')
+      text += '\\';
+    if (c == '$')
+      text += '$';
+    text += c;
+  }
+  return text;
+}
+
+class Compilation {
+public:
+  Compilation(const CompileOptions &options, const Messages &messages)
+      : options_(options), messages_(messages) {}
+
+  absl::StatusOr<CompileResult> run() {
+    if (absl::Status status = open(); !status.ok())
+      return status;
+    if (options_.printInputs)
+      return std::move(result_);
+    bool emits = !options_.stopAfter || *options_.stopAfter == Stage::Emit;
+    absl::Status status = emits ? compileToPackage() : stopEarly();
+    if (!status.ok())
+      return status;
+    return std::move(result_);
+  }
+
+private:
+  absl::Status open() {
+    if (absl::Status status = validate(options_); !status.ok())
+      return status;
+    absl::StatusOr<Target> target = loadTarget(options_.target);
+    if (!target.ok())
+      return target.status();
+    target_ = *std::move(target);
+    absl::StatusOr<Recipe> recipe = loadRecipe(options_.recipe);
+    if (!recipe.ok())
+      return recipe.status();
+    recipe_ = *std::move(recipe);
+    absl::StatusOr<std::vector<Gate>> gates = parseGates(options_.gates);
+    if (!gates.ok())
+      return gates.status();
+    gates_ = *std::move(gates);
+    if (!options_.baseline.empty())
+      if (absl::Status status = readBaseline(); !status.ok())
+        return status;
+    absl::StatusOr<ModelFolder> model = openModelFolder(options_);
+    if (!model.ok())
+      return model.status();
+    model_ = *std::move(model);
+    listInputs();
+    return absl::OkStatus();
+  }
+
+  absl::Status readBaseline() {
+    absl::StatusOr<std::string> text = readFile(options_.baseline);
+    if (!text.ok())
+      return text.status();
+    absl::StatusOr<Report> baseline = fromJson(*text, options_.baseline);
+    if (!baseline.ok())
+      return baseline.status();
+    baseline_ = *std::move(baseline);
+    return absl::OkStatus();
+  }
+
+  /// Files that decide the output, for build systems: models with their folders, samples or
+  /// statistics, recipe, target.
+  void listInputs() {
+    std::error_code error;
+    auto addIfFile = [&](const std::string &path) {
+      if (fs::is_regular_file(path, error))
+        result_.inputs.push_back(path);
+    };
+    for (const ModelModule &module : model_.modules) {
+      std::vector<std::string> files;
+      for (const fs::directory_entry &entry :
+           fs::directory_iterator(fs::path(module.path).parent_path(), error))
+        if (entry.is_regular_file(error) &&
+            (fs::is_directory(options_.model) || entry.path() == module.path))
+          files.push_back(entry.path().string());
+      std::sort(files.begin(), files.end());
+      result_.inputs.insert(result_.inputs.end(), files.begin(), files.end());
+    }
+    for (const Asset &asset : model_.assets)
+      addIfFile((fs::path(options_.model) / asset.name).string());
+    if (!options_.samples.empty())
+      for (const ModelModule &module : model_.modules)
+        for (const char *set :
+             {"_calibration.safetensors", "_test.safetensors", "_calibration.npz", "_test.npz"})
+          addIfFile((fs::path(options_.samples) / (module.name + set)).string());
+    for (const std::string &file : options_.statistics)
+      addIfFile(file);
+    for (const std::string &file : {options_.recipe, options_.target, options_.baseline})
+      addIfFile(file);
+  }
+
+  absl::Status stopEarly() {
+    for (const ModelModule &module : model_.modules) {
+      ModuleCompiler compiler(module, options_, messages_, target_, recipe_);
+      if (absl::Status status = compiler.runStages(); !status.ok())
+        return status;
+      collect(compiler);
+    }
+    if (absl::Status status = recipe_.checkAllMatched();
+        !status.ok() && *options_.stopAfter >= Stage::Quantize && !options_.startFrom)
+      return status;
+    return writeDepfile(options_.stageFolder);
+  }
+
+  void collect(const ModuleCompiler &compiler) {
+    const Report &partial = compiler.state().partial;
+    for (const ModuleReport &module : partial.modules())
+      *result_.report.add_modules() = module;
+    for (const Remark &remark : partial.remarks())
+      *result_.report.add_remarks() = remark;
+  }
+
+  absl::Status compileToPackage() {
+    absl::StatusOr<std::unique_ptr<PackageWriter>> writer = PackageWriter::create(options_.output);
+    if (!writer.ok())
+      return writer.status();
+    Provenance provenance;
+    provenance.version = kVersion;
+    provenance.recipe = recipe_.canonicalText();
+    provenance.target = canonicalText(target_);
+    provenance.targetDigest = target_.digest;
+    std::vector<std::unique_ptr<ModuleCompiler>> compilers;
+    for (const ModelModule &module : model_.modules) {
+      compilers.push_back(
+          std::make_unique<ModuleCompiler>(module, options_, messages_, target_, recipe_));
+      ModuleCompiler &compiler = *compilers.back();
+      if (absl::Status status = compiler.runStages(); !status.ok())
+        return status;
+      if (absl::Status status = compiler.emit(**writer); !status.ok())
+        return status;
+      for (const auto &[file, digest] : compiler.state().digests)
+        provenance.inputDigests[module.name + "/" + file] = digest;
+      provenance.statisticsDigest += compiler.statisticsDigest();
+    }
+    if (!(options_.startFrom && *options_.startFrom >= Stage::Quantize))
+      if (absl::Status status = recipe_.checkAllMatched(); !status.ok())
+        return status;
+    for (const Asset &asset : model_.assets)
+      if (absl::Status status = (*writer)->addAsset(asset); !status.ok())
+        return status;
+    provenance.statisticsDigest = blake3Hex(std::as_bytes(std::span(provenance.statisticsDigest)));
+    if (absl::Status status = (*writer)->finish(provenance); !status.ok())
+      return status;
+    absl::Status status = checkAndReport(compilers);
+    if (!status.ok()) {
+      std::error_code error;
+      fs::remove(options_.output, error);
+    }
+    return status;
+  }
+
+  absl::Status checkAndReport(const std::vector<std::unique_ptr<ModuleCompiler>> &compilers) {
+    absl::StatusOr<std::unique_ptr<Package>> package = Package::open(options_.output);
+    if (!package.ok())
+      return package.status();
+    for (size_t i = 0; i < compilers.size(); ++i) {
+      const PackageModule *module = (*package)->find(model_.modules[i].name);
+      if (!module)
+        return absl::InternalError("package has no module '" + model_.modules[i].name + "'");
+      if (absl::Status status = compilers[i]->checkPackage(*module); !status.ok())
+        return status;
+      collect(*compilers[i]);
+    }
+    Report &report = result_.report;
+    report.set_version(kVersion);
+    report.set_recipe(recipe_.name);
+    report.set_target(target_.name);
+    report.set_target_digest(target_.digest);
+    report.set_model(model_.name);
+    report.set_package_bytes((*package)->fileBytes());
+    for (const std::string &assumption : target_.assumptions)
+      report.add_assumptions(assumption);
+    setRates(report, options_.steps, options_.batch.value_or(2));
+    if (!options_.reportFolder.empty())
+      if (absl::Status status = writeReport(report, options_.reportFolder); !status.ok())
+        return status;
+    absl::StatusOr<std::vector<GateResult>> gates = evaluateGates(report, gates_);
+    if (!gates.ok())
+      return gates.status();
+    result_.gates = *std::move(gates);
+    if (!options_.baseline.empty())
+      result_.regressions = compareWithBaseline(report, baseline_);
+    return writeDepfile(options_.output);
+  }
+
+  absl::Status writeDepfile(const std::string &output) {
+    if (options_.depfile.empty())
+      return absl::OkStatus();
+    std::string text = escaped(output) + ":";
+    for (const std::string &input : result_.inputs)
+      text += " \\\n  " + escaped(input);
+    return writeFileAtomically(options_.depfile, text + "\n");
+  }
+
+  const CompileOptions &options_;
+  const Messages &messages_;
+  Target target_;
+  Recipe recipe_;
+  std::vector<Gate> gates_;
+  Report baseline_;
+  ModelFolder model_;
+  CompileResult result_;
+};
+
+} // namespace
+
+bool CompileResult::passed() const {
+  for (const GateResult &gate : gates)
+    if (!gate.passed)
+      return false;
+  for (const Regression &regression : regressions)
+    if (regression.kind == RegressionKind::Worse)
+      return false;
+  return true;
+}
+
+absl::StatusOr<CompileResult> compile(const CompileOptions &options, const Messages &messages) {
+  return Compilation(options, messages).run();
+}
+
+} // namespace sdopt

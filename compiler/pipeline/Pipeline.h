@@ -1,0 +1,31 @@
+//===- Pipeline.h - from a model folder to a proven package -----*- C++ -*-===//
+
+#ifndef SDOPT_COMPILER_PIPELINE_PIPELINE_H
+#define SDOPT_COMPILER_PIPELINE_PIPELINE_H
+
+#include "absl/status/statusor.h"
+#include "compiler/pipeline/Options.h"
+#include "compiler/report/Gates.h"
+#include "compiler/report/report.pb.h"
+
+#include <string>
+#include <vector>
+
+namespace sdopt {
+
+struct CompileResult {
+  Report report;
+  std::vector<GateResult> gates;
+  std::vector<Regression> regressions; ///< against the baseline
+  std::vector<std::string> inputs;     ///< files read, as given by the user
+  bool passed() const;                 ///< every gate holds and nothing regressed
+};
+
+/// Runs the pipeline of DESIGN section 3, module by module. Writes what the options ask for, each
+/// file beside its place and renamed; on an error nothing is left behind. The error names the thing
+/// and the place.
+absl::StatusOr<CompileResult> compile(const CompileOptions &options, const Messages &messages);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_PIPELINE_PIPELINE_H

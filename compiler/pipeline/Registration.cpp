@@ -1,0 +1,29 @@
+//===- Registration.cpp - dialects and passes, in one place -------------------===//
+
+#include "compiler/pipeline/Registration.h"
+
+#include "compiler/reference/Evaluator.h"
+#include "compiler/reference/NpuModels.h"
+#include "dialects/npu/Npu.h"
+#include "passes/lower/Passes.h"
+#include "passes/normalize/Passes.h"
+#include "passes/quantize/Passes.h"
+#include "passes/schedule/Passes.h"
+
+#include "mlir/Transforms/Passes.h"
+
+void sdopt::registerSdoptDialects(mlir::DialectRegistry &registry) {
+  registry
+      .insert<mlir::func::FuncDialect, mlir::quant::QuantDialect, sd::SdDialect, npu::NpuDialect>();
+  registerEvaluationModels(registry);
+  registerNpuEvaluationModels(registry);
+}
+
+void sdopt::registerSdoptPasses() {
+  registerSdoptNormalizePasses();
+  registerSdoptQuantizePasses();
+  registerSdoptLowerPasses();
+  registerSdoptSchedulePasses();
+  mlir::registerCanonicalizerPass();
+  mlir::registerCSEPass();
+}

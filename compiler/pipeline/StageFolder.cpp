@@ -1,0 +1,91 @@
+//===- StageFolder.cpp - snapshots between stages -----------------------------===//
+
+#include "compiler/pipeline/StageFolder.h"
+
+#include "compiler/report/Report.h"
+
+#include "mlir/IR/AsmState.h"
+#include "mlir/Parser/Parser.h"
+#include "nlohmann/json.hpp"
+#include "llvm/Support/raw_ostream.h"
+
+#include <filesystem>
+
+using namespace mlir;
+
+namespace sdopt {
+
+namespace {
+
+std::string printed(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  OpPrintingFlags flags;
+  flags.enableDebugInfo(/*enable=*/true, /*prettyForm=*/false);
+  module->print(stream, flags);
+  return text + "\n";
+}
+
+} // namespace
+
+StageFolder::StageFolder(const std::string &folder, const std::string &module)
+    : folder_((std::filesystem::path(folder) / module).string()) {}
+
+std::string StageFolder::statisticsPath() const { return folder_ + "/statistics.pb"; }
+
+absl::Status StageFolder::save(Stage stage, ModuleOp module, const WeightStore &weights,
+                               const StageState &state) const {
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  if (error)
+    return absl::InvalidArgumentError("can't make folder '" + folder_ + "': " + error.message());
+  nlohmann::json manifest = {{"stage", name(stage)}, {"files", state.digests}};
+  for (const absl::Status &status :
+       {writeFileAtomically(folder_ + "/" + name(stage) + ".mlir", printed(module)),
+        weights.saveOverlay(folder_ + "/overlay.safetensors"),
+        writeFileAtomically(folder_ + "/" + name(stage) + ".report.json", toJson(state.partial)),
+        writeFileAtomically(folder_ + "/manifest.json", manifest.dump(1) + "\n")})
+    if (!status.ok())
+      return status;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<OwningOpRef<ModuleOp>> StageFolder::load(Stage stage, MLIRContext &context,
+                                                        WeightStore &weights,
+                                                        StageState &state) const {
+  std::string path = folder_ + "/" + name(stage) + ".mlir";
+  absl::StatusOr<std::string> text = readFile(path);
+  if (!text.ok())
+    return absl::NotFoundError(std::string(text.status().message()) + "; run with --stop-after " +
+                               name(stage) + " --stages first");
+  absl::StatusOr<std::string> reportText = readFile(folder_ + "/" + name(stage) + ".report.json");
+  if (!reportText.ok())
+    return reportText.status();
+  absl::StatusOr<Report> partial =
+      fromJson(*reportText, folder_ + "/" + name(stage) + ".report.json");
+  if (!partial.ok())
+    return partial.status();
+  absl::StatusOr<std::string> manifestText = readFile(folder_ + "/manifest.json");
+  if (!manifestText.ok())
+    return manifestText.status();
+  nlohmann::json manifest = nlohmann::json::parse(*manifestText, nullptr, false);
+  auto files = manifest.is_object() ? manifest.find("files") : manifest.end();
+  if (!manifest.is_object() || files == manifest.end() || !files->is_object())
+    return absl::InvalidArgumentError("'" + folder_ + "/manifest.json' is not a manifest of files");
+  for (const auto &[file, digest] : files->items()) {
+    auto known = state.digests.find(file);
+    if (known == state.digests.end() || !digest.is_string() ||
+        known->second != digest.get<std::string>())
+      return absl::FailedPreconditionError(
+          "'" + file + "' is not the file that the snapshots in '" + folder_ + "' were made of");
+  }
+  state.partial = *std::move(partial);
+  if (absl::Status status = weights.loadOverlay(folder_ + "/overlay.safetensors"); !status.ok())
+    return status;
+  OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(*text, ParserConfig(&context), path);
+  if (!module)
+    return absl::InvalidArgumentError("");
+  return module;
+}
+
+} // namespace sdopt

@@ -1,0 +1,50 @@
+//===- StageFolder.h - snapshots between stages -----------------*- C++ -*-===//
+//
+// DIR/<module>/<stage>.mlir (text with names, to be read and edited), overlay.safetensors,
+// statistics.pb, report.pb (what is known of the module so far, with its remarks) and manifest.json
+// (digests of the original files). Restarting needs the model's own files too: weights are not
+// copied.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_PIPELINE_STAGEFOLDER_H
+#define SDOPT_COMPILER_PIPELINE_STAGEFOLDER_H
+
+#include "absl/status/statusor.h"
+#include "compiler/pipeline/Options.h"
+#include "compiler/report/report.pb.h"
+#include "compiler/weights/WeightStore.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+namespace sdopt {
+
+/// What travels from stage to stage beside the IR.
+struct StageState {
+  Report partial;                             ///< one module, and its remarks
+  std::map<std::string, std::string> digests; ///< of the files read
+};
+
+class StageFolder {
+public:
+  /// The snapshots of one module under `folder`.
+  StageFolder(const std::string &folder, const std::string &module);
+
+  absl::Status save(Stage stage, mlir::ModuleOp module, const WeightStore &weights,
+                    const StageState &state) const;
+
+  /// Parses a snapshot, loads the overlay; the original weights must be in the store already.
+  /// Errors name the file.
+  absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>>
+  load(Stage stage, mlir::MLIRContext &context, WeightStore &weights, StageState &state) const;
+
+  std::string statisticsPath() const;
+
+private:
+  std::string folder_;
+};
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_PIPELINE_STAGEFOLDER_H

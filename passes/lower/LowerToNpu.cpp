@@ -1,0 +1,375 @@
+//===- LowerToNpu.cpp - one npu operation per engine operation ---------------===//
+
+#include "compiler/reference/Evaluator.h"
+#include "compiler/reference/QuantizedParameters.h"
+#include "passes/lower/Passes.h"
+
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace sdopt {
+
+#define GEN_PASS_DEF_LOWERTONPU
+#include "passes/lower/Passes.h.inc"
+
+namespace {
+
+/// Positions of a value's dimensions in [batch, height, width, channels].
+SmallVector<int64_t> positions(int64_t rank) {
+  switch (rank) {
+  case 1:
+    return {0};
+  case 2:
+    return {0, 3};
+  case 3:
+    return {0, 2, 3};
+  default:
+    return {0, 1, 2, 3};
+  }
+}
+
+/// The 4-D form of a value: dense, channel innermost. Integer inputs [batch, tokens] have one
+/// channel.
+RankedTensorType type4d(Type type) {
+  auto tensor = cast<RankedTensorType>(type);
+  SmallVector<int64_t> shape(4, 1);
+  SmallVector<int64_t> where = positions(tensor.getRank());
+  if (tensor.getRank() == 2 && isa<IntegerType>(tensor.getElementType()))
+    where = {0, 2};
+  for (auto [position, dim] : llvm::zip(where, tensor.getShape()))
+    shape[position] = dim;
+  return RankedTensorType::get(shape, tensor.getElementType());
+}
+
+class Lowering {
+public:
+  explicit Lowering(func::FuncOp function)
+      : function_(function), builder_(function.getContext()),
+        context_(sd::resources(function.getContext()).evaluation) {}
+
+  LogicalResult run() {
+    SmallVector<Operation *> old;
+    for (Operation &op : function_.getBody().front())
+      if (!isConstantExpression(&op) && !isa<sd::QuantizeOp>(op))
+        old.push_back(&op);
+    viewInputs();
+    for (Operation *op : old)
+      if (failed(lower(op)))
+        return failure();
+    for (Operation *op : llvm::reverse(old))
+      if (op->use_empty() && !op->hasTrait<OpTrait::IsTerminator>() && !isa<sd::DequantizeOp>(op))
+        op->erase();
+    return success();
+  }
+
+private:
+  Value view(Value value, RankedTensorType type, Location loc) {
+    return value.getType() == type ? value
+                                   : npu::ViewOp::create(builder_, loc, type, value).getResult();
+  }
+
+  /// Quantized inputs and integer inputs in their 4-D form.
+  void viewInputs() {
+    Block &block = function_.getBody().front();
+    for (BlockArgument argument : function_.getArguments()) {
+      builder_.setInsertionPointToStart(&block);
+      Location loc = sd::makeValueLoc(builder_.getContext(), sd::valueName(argument), {});
+      auto type = cast<RankedTensorType>(argument.getType());
+      if (isa<IntegerType>(type.getElementType())) {
+        auto cast = sd::CastOp::create(builder_, loc, type.clone(builder_.getI32Type()), argument);
+        map_[argument] = view(cast, type4d(cast.getType()), loc);
+        continue;
+      }
+      for (Operation *user : argument.getUsers())
+        if (auto quantize = dyn_cast<sd::QuantizeOp>(user)) {
+          builder_.setInsertionPointAfter(quantize);
+          map_[quantize] = view(quantize, type4d(quantize.getType()), quantize.getLoc());
+        }
+    }
+  }
+
+  Value at(Value value) { return map_.lookup(value); }
+
+  static double scaleOf(Value value) { return codeScale(value.getType()); }
+
+  LogicalResult lower(Operation *op) {
+    builder_.setInsertionPoint(op);
+    return TypeSwitch<Operation *, LogicalResult>(op)
+        .Case<sd::Conv2dOp, sd::LinearOp, sd::GroupNormOp, sd::LayerNormOp, sd::AttentionOp,
+              sd::SiluOp, sd::GeluOp, sd::QuickGeluOp, sd::SigmoidOp, sd::GegluOp, sd::AddOp,
+              sd::ConcatOp, sd::UpsampleOp, sd::TimeEmbeddingOp, sd::EmbeddingOp, sd::PoolTokenOp,
+              sd::TransposeOp, sd::ReshapeOp, sd::RequantizeOp, sd::DequantizeOp>(
+            [&](auto typed) { return lowerOp(typed); })
+        .Case<func::ReturnOp>([](auto) { return success(); })
+        .Default(
+            [](Operation *other) { return other->emitOpError("has no npu form; quantize first"); });
+  }
+
+  LogicalResult done(Operation *op, Value result) {
+    map_[op->getResult(0)] = result;
+    return success();
+  }
+
+  RankedTensorType resultType(Operation *op) { return type4d(op->getResult(0).getType()); }
+
+  /// Codes [co, ci, kh, kw] or [n, k] as [co, kh, kw, ci].
+  Value packedCodes(Value codes) {
+    auto type = cast<RankedTensorType>(codes.getType());
+    Location loc = sd::renamedLoc(codes.getLoc(), ".packed");
+    if (type.getRank() == 2)
+      return sd::ReshapeOp::create(
+          builder_, loc,
+          type.clone({type.getDimSize(0), 1, 1, type.getDimSize(1)}, type.getElementType()), codes);
+    SmallVector<int64_t> order = {0, 2, 3, 1};
+    return sd::TransposeOp::create(builder_, loc, codes, builder_.getDenseI64ArrayAttr(order));
+  }
+
+  /// One matrix layer; checks the accumulator's width first.
+  FailureOr<Value> matrix(Operation *op, Value input, Value codes, Value scales, Value bias,
+                          ArrayRef<int64_t> strides, ArrayRef<int64_t> dilations,
+                          ArrayRef<int64_t> padding) {
+    if (!scales)
+      return op->emitOpError("weights have no codes; quantize first");
+    Value output = op->getResult(0);
+    int64_t channels = cast<RankedTensorType>(scales.getType()).getDimSize(0);
+    Location loc = sd::renamedLoc(codes.getLoc(), ".params");
+    Value params = npu::ChannelParamsOp::create(
+        builder_, loc, RankedTensorType::get({channels, 2}, builder_.getI64Type()), scales, bias,
+        builder_.getF64FloatAttr(scaleOf(input)), builder_.getF64FloatAttr(scaleOf(output)));
+    Value packed = packedCodes(codes);
+    if (failed(checkAccumulator(op, codeFormat(input.getType()), packed, params)))
+      return failure();
+    return npu::Conv2dOp::create(builder_, op->getLoc(), resultType(op), at(input), packed, params,
+                                 strides, dilations, padding)
+        .getResult();
+  }
+
+  LogicalResult checkAccumulator(Operation *op, CodeFormat format, Value packed, Value params) {
+    FailureOr<Tensor> codes = evaluateConstant(packed, context_);
+    FailureOr<Tensor> channels = evaluateConstant(params, context_);
+    if (failed(codes) || failed(channels))
+      return failure();
+    std::span<const ChannelParams> span(reinterpret_cast<const ChannelParams *>(channels->bytes()),
+                                        channels->dim(0));
+    if (std::optional<int64_t> channel =
+            firstOverflowingChannel(codes->values<int8_t>(), span, format))
+      return op->emitOpError("accumulator of output channel ")
+             << *channel << " can leave " << (format.type == ElementType::I8 ? 32 : 48) << " bits"
+             << (format.type == ElementType::I8 ? "; keep this layer's input at 16 bits" : "");
+    return success();
+  }
+
+  LogicalResult lowerOp(sd::Conv2dOp op) {
+    FailureOr<Value> result =
+        matrix(op, op.getInput(), op.getWeights(), op.getWeightScales(), op.getBias(),
+               op.getStrides(), op.getDilations(), op.getPadding());
+    return failed(result) ? failure() : done(op, *result);
+  }
+
+  LogicalResult lowerOp(sd::LinearOp op) {
+    FailureOr<Value> result = matrix(op, op.getInput(), op.getWeights(), op.getWeightScales(),
+                                     op.getBias(), {1, 1}, {1, 1}, {0, 0, 0, 0});
+    return failed(result) ? failure() : done(op, *result);
+  }
+
+  LogicalResult norm(Operation *op, Value input, Value gamma, Value beta, int64_t groups,
+                     bool perRow, double epsilon) {
+    Value output = op->getResult(0);
+    RankedTensorType type = type4d(input.getType());
+    int64_t channels = type.getDimSize(3);
+    int64_t count =
+        perRow ? channels : type.getDimSize(1) * type.getDimSize(2) * (channels / groups);
+    FailureOr<Tensor> gammaValue = evaluateConstant(gamma, context_);
+    FailureOr<Tensor> betaValue =
+        beta ? evaluateConstant(beta, context_) : FailureOr<Tensor>(Tensor());
+    if (failed(gammaValue) || failed(betaValue))
+      return failure();
+    NormParameters parameters = normParameters(
+        gammaValue->values<float>(), beta ? betaValue->values<float>() : std::span<const float>(),
+        count, epsilon, scaleOf(input), scaleOf(output));
+    Value packed = npu::NormChannelsOp::create(
+        builder_, sd::renamedLoc(gamma.getLoc(), ".norm"),
+        RankedTensorType::get({channels, 2}, builder_.getI64Type()), gamma, beta,
+        builder_.getI64IntegerAttr(count), builder_.getF64FloatAttr(epsilon),
+        builder_.getF64FloatAttr(scaleOf(input)), builder_.getF64FloatAttr(scaleOf(output)));
+    return done(op, npu::NormOp::create(builder_, op->getLoc(), resultType(op), at(input), packed,
+                                        groups, perRow, count,
+                                        static_cast<int64_t>(parameters.params.epsilon),
+                                        parameters.params.shift));
+  }
+
+  LogicalResult lowerOp(sd::GroupNormOp op) {
+    return norm(op, op.getInput(), op.getGamma(), op.getBeta(), op.getGroups(), false,
+                op.getEpsilon().convertToDouble());
+  }
+
+  LogicalResult lowerOp(sd::LayerNormOp op) {
+    return norm(op, op.getInput(), op.getGamma(), op.getBeta(), 1, true,
+                op.getEpsilon().convertToDouble());
+  }
+
+  LogicalResult lowerOp(sd::AttentionOp op) {
+    AttentionParams params =
+        attentionParams(scaleOf(op.getQuery()), scaleOf(op.getKey()), scaleOf(op.getValue()),
+                        scaleOf(op.getResult()), op.getScale().convertToDouble(), op.getCausal());
+    return done(op, npu::AttentionOp::create(builder_, op.getLoc(), resultType(op),
+                                             at(op.getQuery()), at(op.getKey()), at(op.getValue()),
+                                             op.getHeads(), op.getCausal(),
+                                             params.exponent.multiplier, params.exponent.shift,
+                                             params.output.multiplier, params.output.shift));
+  }
+
+  Value activationTable(npu::TableKind kind, Value input, double outputScale) {
+    int64_t entries =
+        codeFormat(input.getType()).type == ElementType::I8 ? kTableEntries8 : kTableKnots16;
+    Type element = cast<RankedTensorType>(input.getType()).getElementType();
+    return npu::ActivationTableOp::create(
+        builder_, sd::makeValueLoc(builder_.getContext(), sd::valueName(input) + ".table", {}),
+        RankedTensorType::get({entries}, builder_.getI32Type()), kind, element,
+        llvm::APFloat(outputScale));
+  }
+
+  LogicalResult activation(Operation *op, Value input, npu::TableKind kind) {
+    Value table = activationTable(kind, input, scaleOf(op->getResult(0)));
+    return done(op, npu::TableOp::create(builder_, op->getLoc(), resultType(op), at(input), table));
+  }
+  LogicalResult lowerOp(sd::SiluOp op) {
+    return activation(op, op.getInput(), npu::TableKind::silu);
+  }
+  LogicalResult lowerOp(sd::GeluOp op) {
+    return activation(op, op.getInput(), npu::TableKind::gelu);
+  }
+  LogicalResult lowerOp(sd::QuickGeluOp op) {
+    return activation(op, op.getInput(), npu::TableKind::quick_gelu);
+  }
+  LogicalResult lowerOp(sd::SigmoidOp op) {
+    return activation(op, op.getInput(), npu::TableKind::sigmoid);
+  }
+
+  LogicalResult lowerOp(sd::GegluOp op) {
+    double inputScale = scaleOf(op.getInput());
+    GegluParams params = gegluParams(inputScale, scaleOf(op.getResult()));
+    Value table = activationTable(npu::TableKind::gelu, op.getInput(), inputScale);
+    return done(op, npu::GegluOp::create(builder_, op.getLoc(), resultType(op), at(op.getInput()),
+                                         table, params.scaling.multiplier, params.scaling.shift));
+  }
+
+  LogicalResult combine(Operation *op, Value lhs, Value rhs) {
+    Value output = op->getResult(0);
+    bool broadcast = rhs && at(lhs).getType() != at(rhs).getType() &&
+                     cast<RankedTensorType>(at(lhs).getType()).getShape() !=
+                         cast<RankedTensorType>(at(rhs).getType()).getShape();
+    PairScaling scaling =
+        rhs ? addParams(scaleOf(lhs), scaleOf(rhs), scaleOf(output), broadcast).scaling
+            : requantizeParams(scaleOf(lhs), scaleOf(output)).scaling;
+    return done(op, npu::CombineOp::create(builder_, op->getLoc(), resultType(op), at(lhs),
+                                           rhs ? at(rhs) : Value(), scaling.multiplierA,
+                                           scaling.multiplierB, scaling.shift, broadcast));
+  }
+  LogicalResult lowerOp(sd::AddOp op) { return combine(op, op.getLhs(), op.getRhs()); }
+  LogicalResult lowerOp(sd::RequantizeOp op) { return combine(op, op.getInput(), Value()); }
+
+  LogicalResult lowerOp(sd::ConcatOp op) {
+    int64_t rank = cast<RankedTensorType>(op.getType()).getRank();
+    if (op.getAxis() != rank - 1 && op.getAxis() != -1)
+      return op.emitOpError("concatenates along dimension ")
+             << op.getAxis() << " but the NPU needs the last";
+    SmallVector<Value> parts;
+    SmallVector<int32_t> multipliers, shifts;
+    for (Value part : op.getParts()) {
+      PairScaling scaling = requantizeParams(scaleOf(part), scaleOf(op.getResult())).scaling;
+      parts.push_back(at(part));
+      multipliers.push_back(scaling.multiplierA);
+      shifts.push_back(scaling.shift);
+    }
+    return done(op, npu::ConcatOp::create(builder_, op.getLoc(), resultType(op), parts, multipliers,
+                                          shifts));
+  }
+
+  LogicalResult lowerOp(sd::UpsampleOp op) {
+    if (op.getLayout() != sd::Layout::nhwc)
+      return op.emitOpError("needs nhwc layout");
+    return done(op, npu::UpsampleOp::create(builder_, op.getLoc(), resultType(op),
+                                            at(op.getInput()), op.getFactors()));
+  }
+
+  LogicalResult lowerOp(sd::TransposeOp op) {
+    SmallVector<int64_t> where = positions(op.getPermutation().size());
+    SmallVector<int64_t> permutation = {0, 1, 2, 3};
+    for (auto [i, axis] : llvm::enumerate(op.getPermutation()))
+      permutation[where[i]] = where[axis];
+    return done(op, npu::PermuteOp::create(builder_, op.getLoc(), resultType(op), at(op.getInput()),
+                                           permutation));
+  }
+
+  LogicalResult lowerOp(sd::ReshapeOp op) {
+    return done(op, view(at(op.getInput()), resultType(op), op.getLoc()));
+  }
+
+  LogicalResult lowerOp(sd::TimeEmbeddingOp op) {
+    int64_t half = cast<RankedTensorType>(op.getType()).getDimSize(1) / 2;
+    Location loc = sd::renamedLoc(op.getLoc(), ".steps");
+    Value steps = npu::TimeStepsOp::create(builder_, loc,
+                                           RankedTensorType::get({half}, builder_.getI32Type()),
+                                           op.getFrequencyShift(), op.getMaxPeriod());
+    Value sine =
+        npu::SineTableOp::create(builder_, sd::renamedLoc(op.getLoc(), ".sine"),
+                                 RankedTensorType::get({kTableKnots16}, builder_.getI32Type()),
+                                 llvm::APFloat(scaleOf(op.getResult())));
+    return done(op,
+                npu::TimeEmbeddingOp::create(builder_, op.getLoc(), resultType(op),
+                                             at(op.getTimesteps()), steps, sine, op.getCosFirst()));
+  }
+
+  LogicalResult lowerOp(sd::EmbeddingOp op) {
+    if (!op.getTokenScales() || !op.getPositionScales())
+      return op.emitOpError("tables have no codes; quantize first");
+    FailureOr<Tensor> tokens = evaluateConstant(op.getTokenScales(), context_);
+    FailureOr<Tensor> positions = evaluateConstant(op.getPositionScales(), context_);
+    if (failed(tokens) || failed(positions))
+      return failure();
+    double outputScale = scaleOf(op.getResult());
+    int32_t shift =
+        embeddingShift(tokens->values<float>(), positions->values<float>(), outputScale);
+    auto multipliers = [&](Value scales) {
+      return npu::RowMultipliersOp::create(
+          builder_, sd::renamedLoc(scales.getLoc(), ".multipliers"),
+          cast<RankedTensorType>(scales.getType()).clone(builder_.getI32Type()), scales,
+          llvm::APFloat(outputScale), shift);
+    };
+    Value tokenMultipliers = multipliers(op.getTokenScales());
+    Value positionMultipliers = multipliers(op.getPositionScales());
+    return done(op, npu::EmbeddingOp::create(builder_, op.getLoc(), resultType(op), at(op.getIds()),
+                                             op.getTokens(), tokenMultipliers, op.getPositions(),
+                                             positionMultipliers, shift));
+  }
+
+  LogicalResult lowerOp(sd::PoolTokenOp op) {
+    return done(op, npu::PoolTokenOp::create(builder_, op.getLoc(), resultType(op),
+                                             at(op.getHidden()), at(op.getIds()), op.getToken()));
+  }
+
+  LogicalResult lowerOp(sd::DequantizeOp op) {
+    auto type = cast<RankedTensorType>(op.getInput().getType());
+    Location loc = sd::makeValueLoc(builder_.getContext(), sd::valueName(op.getInput()), {});
+    op.getInputMutable().assign(view(at(op.getInput()), type, loc));
+    return success();
+  }
+
+  func::FuncOp function_;
+  OpBuilder builder_;
+  const EvaluationContext &context_;
+  llvm::DenseMap<Value, Value> map_;
+};
+
+struct LowerToNpuPass : impl::LowerToNpuBase<LowerToNpuPass> {
+  void runOnOperation() override {
+    if (failed(Lowering(getOperation()).run()))
+      signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace sdopt

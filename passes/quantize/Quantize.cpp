@@ -1,0 +1,323 @@
+//===- Quantize.cpp - codes for activations and weights ----------------------===//
+
+#include "compiler/calibration/Statistics.h"
+#include "compiler/recipe/Recipe.h"
+#include "compiler/reference/Evaluator.h"
+#include "passes/quantize/Passes.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/Remarks.h"
+#include "llvm/ADT/MapVector.h"
+
+using namespace mlir;
+
+namespace sdopt {
+
+#define GEN_PASS_DEF_QUANTIZE
+#include "passes/quantize/Passes.h.inc"
+
+std::vector<std::string> layerNames(Operation *op) {
+  std::vector<std::string> names;
+  for (Value result : op->getResults())
+    names.push_back(sd::valueName(result));
+  for (const std::string &node : sd::onnxNodes(op))
+    names.push_back(node);
+  for (Value operand : op->getOperands()) {
+    Operation *source = operand.getDefiningOp();
+    while (source && !isa<sd::WeightOp>(source) && isConstantExpression(source) &&
+           source->getNumOperands() > 0)
+      source = source->getOperand(0).getDefiningOp();
+    if (auto weight = dyn_cast_or_null<sd::WeightOp>(source))
+      names.push_back(weight.getKey().str());
+  }
+  return names;
+}
+
+namespace {
+
+/// True if the result has the code of operand 0.
+bool keepsCode(Operation *op) {
+  return isa<sd::ReshapeOp, sd::TransposeOp, sd::UpsampleOp, sd::PoolTokenOp>(op);
+}
+
+bool isFloatTensor(Value value) {
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  return type && isa<FloatType>(type.getElementType());
+}
+
+/// The value whose code `value` carries.
+Value codeRoot(Value value) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (!keepsCode(op))
+      break;
+    value = op->getOperand(0);
+  }
+  return value;
+}
+
+/// "conv2d" of sd.conv2d.
+std::string opType(Operation *op) { return op->getName().stripDialect().str(); }
+
+class Quantizer {
+public:
+  Quantizer(func::FuncOp function, Recipe &recipe, const Statistics &statistics)
+      : function_(function), recipe_(recipe), statistics_(statistics) {}
+
+  LogicalResult run() {
+    if (failed(checkOperations()))
+      return failure();
+    collectRequests();
+    if (failed(chooseCodes()))
+      return failure();
+    quantizeArguments();
+    for (Operation &op : llvm::make_early_inc_range(function_.getBody().front()))
+      if (!op.hasTrait<OpTrait::IsTerminator>() && !isConstantExpression(&op) &&
+          !created_.contains(&op))
+        quantizeOperation(&op);
+    dequantizeResults();
+    return success();
+  }
+
+private:
+  struct Request {
+    bool eight = false, sixteen = false;
+    RangeEstimator range = RangeEstimator::MinMax;
+  };
+  struct Codes {
+    Type primary; ///< element type
+    Type narrow;  ///< 8-bit element type for the layers that ask for it, or null
+  };
+
+  /// Only normalized operations have an integer form.
+  LogicalResult checkOperations() {
+    for (Operation &op : function_.getBody().front()) {
+      bool known =
+          isa<sd::Conv2dOp, sd::LinearOp, sd::GroupNormOp, sd::LayerNormOp, sd::AttentionOp,
+              sd::SiluOp, sd::GeluOp, sd::QuickGeluOp, sd::SigmoidOp, sd::GegluOp, sd::AddOp,
+              sd::ConcatOp, sd::UpsampleOp, sd::TimeEmbeddingOp, sd::EmbeddingOp, sd::PoolTokenOp,
+              sd::TransposeOp, sd::ReshapeOp, func::ReturnOp>(op);
+      if (!known && !isConstantExpression(&op))
+        return op.emitOpError("has no integer form; run the normalization passes first");
+      if (auto conv = dyn_cast<sd::Conv2dOp>(op);
+          conv && (conv.getGroups() != 1 || conv.getLayout() != sd::Layout::nhwc))
+        return conv.emitOpError("needs nhwc layout and one group to be quantized");
+    }
+    return success();
+  }
+
+  LayerRecipe settings(Operation *op) {
+    return recipe_.resolve(function_.getName().str(), opType(op), layerNames(op));
+  }
+
+  void collectRequests() {
+    for (Operation &op : function_.getBody().front()) {
+      if (isConstantExpression(&op) || keepsCode(&op))
+        continue;
+      bool boundary = op.hasTrait<OpTrait::IsTerminator>();
+      LayerRecipe layer;
+      if (!boundary)
+        layer = settings_[&op] = settings(&op);
+      for (Value operand : op.getOperands()) {
+        if (!isFloatTensor(operand) || isConstant(operand))
+          continue;
+        Request &request = requests_[codeRoot(operand)];
+        (!boundary && layer.activationBits == 8 ? request.eight : request.sixteen) = true;
+        if (!boundary && layer.activationBits == 8)
+          request.range = layer.activationRange;
+      }
+    }
+  }
+
+  bool isConstant(Value value) {
+    Operation *op = value.getDefiningOp();
+    return op && isConstantExpression(op);
+  }
+
+  FailureOr<Type> elementType(Value value, int bits, RangeEstimator estimator) {
+    std::string name = sd::valueName(value);
+    const ValueStatistics *statistics = statistics_.find(name);
+    if (!statistics)
+      return emitError(value.getLoc(), "value '")
+             << name << "' has no statistics; calibrate this function";
+    CodeRange range = chooseRange(*statistics, estimator, bits);
+    MLIRContext *context = function_.getContext();
+    int64_t limit = int64_t(1) << (bits - 1);
+    return Type(quant::UniformQuantizedType::get(
+        quant::QuantizationFlags::Signed, IntegerType::get(context, bits),
+        Float32Type::get(context), range.scale, range.zeroPoint, -limit, limit - 1));
+  }
+
+  LogicalResult chooseCodes() {
+    for (auto &[value, request] : requests_) {
+      Codes &codes = codes_[value];
+      if (request.eight) {
+        FailureOr<Type> narrow = elementType(value, 8, request.range);
+        if (failed(narrow))
+          return failure();
+        codes.narrow = *narrow;
+      }
+      if (!request.sixteen) {
+        codes.primary = codes.narrow;
+        continue;
+      }
+      FailureOr<Type> wide = elementType(value, 16, RangeEstimator::MinMax);
+      if (failed(wide))
+        return failure();
+      codes.primary = *wide;
+    }
+    return success();
+  }
+
+  static Type withElement(Type type, Type element) {
+    return RankedTensorType::get(cast<RankedTensorType>(type).getShape(), element);
+  }
+
+  void quantizeArguments() {
+    OpBuilder builder(function_.getBody());
+    for (BlockArgument argument : function_.getArguments()) {
+      auto codes = codes_.find(argument);
+      if (codes == codes_.end())
+        continue;
+      Location loc = sd::makeValueLoc(builder.getContext(), sd::valueName(argument), {});
+      auto op = sd::QuantizeOp::create(
+          builder, loc, withElement(argument.getType(), codes->second.primary), argument);
+      created_.insert(op);
+      argument.replaceAllUsesExcept(op.getResult(), op);
+      codes_[op.getResult()] = codes_[argument];
+    }
+  }
+
+  /// The operand in the code that a layer asking for `bits` reads.
+  Value coded(Value operand, int bits, Operation *user) {
+    Codes codes = codes_.lookup(codeRoot(operand));
+    if (bits == 16 || codes.primary == codes.narrow || !codes.narrow)
+      return operand;
+    Value &narrow = narrowed_[operand];
+    if (!narrow) {
+      OpBuilder builder(user);
+      auto op = sd::RequantizeOp::create(builder, sd::renamedLoc(nameLoc(operand), ".a8"),
+                                         withElement(operand.getType(), codes.narrow), operand);
+      created_.insert(op);
+      codes_[op.getResult()] = {codes.narrow, codes.narrow};
+      narrow = op.getResult();
+    }
+    return narrow;
+  }
+
+  Location nameLoc(Value value) {
+    return sd::makeValueLoc(value.getContext(), sd::valueName(value), {});
+  }
+
+  void quantizeOperation(Operation *op) {
+    if (!keepsCode(op)) {
+      LayerRecipe layer = settings_.lookup(op);
+      for (OpOperand &operand : op->getOpOperands())
+        if (codes_.count(codeRoot(operand.get())))
+          operand.set(coded(operand.get(), layer.activationBits, op));
+      quantizeWeights(op, layer);
+      remark(op, layer);
+    }
+    for (Value result : op->getResults()) {
+      if (!isFloatTensor(result))
+        continue;
+      auto codes = codes_.find(codeRoot(result));
+      if (keepsCode(op))
+        result.setType(
+            withElement(result.getType(),
+                        cast<RankedTensorType>(op->getOperand(0).getType()).getElementType()));
+      else if (codes != codes_.end())
+        result.setType(withElement(result.getType(), codes->second.primary));
+    }
+  }
+
+  /// Codes and scales of a float weight along dimension 0.
+  sd::QuantizeWeightOp codesOf(Value weight, const LayerRecipe &layer) {
+    sd::QuantizeWeightOp &op = weights_[{weight, static_cast<int>(layer.weightRange)}];
+    if (!op) {
+      OpBuilder builder(weight.getContext());
+      builder.setInsertionPointAfterValue(weight);
+      auto type = cast<RankedTensorType>(weight.getType());
+      op = sd::QuantizeWeightOp::create(
+          builder, sd::renamedLoc(weight.getLoc(), ".codes"), type.clone(builder.getI8Type()),
+          RankedTensorType::get({type.getDimSize(0)}, builder.getF32Type()), weight, /*axis=*/0,
+          layer.weightBits, static_cast<sd::Range>(layer.weightRange));
+      created_.insert(op);
+    }
+    return op;
+  }
+
+  void quantizeWeights(Operation *op, const LayerRecipe &layer) {
+    auto matrix = [&](auto layerOp) {
+      sd::QuantizeWeightOp codes = codesOf(layerOp.getWeights(), layer);
+      layerOp.getWeightsMutable().assign(codes.getCodes());
+      layerOp.getWeightScalesMutable().assign(codes.getScales());
+    };
+    if (auto conv = dyn_cast<sd::Conv2dOp>(op))
+      matrix(conv);
+    else if (auto linear = dyn_cast<sd::LinearOp>(op))
+      matrix(linear);
+    else if (auto embedding = dyn_cast<sd::EmbeddingOp>(op)) {
+      sd::QuantizeWeightOp tokens = codesOf(embedding.getTokens(), layer);
+      sd::QuantizeWeightOp positions = codesOf(embedding.getPositions(), layer);
+      embedding.getTokensMutable().assign(tokens.getCodes());
+      embedding.getPositionsMutable().assign(positions.getCodes());
+      embedding.getTokenScalesMutable().assign(tokens.getScales());
+      embedding.getPositionScalesMutable().assign(positions.getScales());
+    }
+  }
+
+  void remark(Operation *op, const LayerRecipe &layer) {
+    if (isa<sd::Conv2dOp, sd::LinearOp>(op))
+      mlir::remark::passed(op->getLoc(),
+                           mlir::remark::RemarkOpts::name("quantize").category("quantize"))
+          << (std::string("weights ") + std::to_string(layer.weightBits) + " bit " +
+              name(layer.weightRange) + ", input " + std::to_string(layer.activationBits) + " bit");
+  }
+
+  void dequantizeResults() {
+    Operation *terminator = function_.getBody().front().getTerminator();
+    OpBuilder builder(terminator);
+    for (auto [index, operand] : llvm::enumerate(terminator->getOpOperands())) {
+      if (!isQuantized(operand.get().getType()))
+        continue;
+      Type result = function_.getFunctionType().getResult(index);
+      auto name = function_.getResultAttrOfType<StringAttr>(index, sd::SdDialect::kNameAttr);
+      Location loc = sd::makeValueLoc(
+          builder.getContext(), (name ? name.str() : sd::valueName(operand.get())) + ".real", {});
+      operand.set(sd::DequantizeOp::create(builder, loc, result, operand.get()));
+    }
+  }
+
+  func::FuncOp function_;
+  Recipe &recipe_;
+  const Statistics &statistics_;
+  llvm::DenseMap<Operation *, LayerRecipe> settings_;
+  llvm::MapVector<Value, Request> requests_;
+  llvm::DenseMap<Value, Codes> codes_;
+  llvm::DenseMap<Value, Value> narrowed_;
+  llvm::DenseMap<std::pair<Value, int>, sd::QuantizeWeightOp> weights_;
+  llvm::DenseSet<Operation *> created_;
+};
+
+struct QuantizePass : impl::QuantizeBase<QuantizePass> {
+  void runOnOperation() override {
+    func::FuncOp function = getOperation();
+    const Resources &resources = sd::resources(&getContext());
+    if (!resources.recipe || !resources.statistics) {
+      function.emitOpError("needs a recipe and statistics to be quantized");
+      return signalPassFailure();
+    }
+    std::string digest = functionDigest(function);
+    if (resources.statistics->functionDigest() != digest) {
+      function.emitOpError("statistics are of another function (digest ")
+          << resources.statistics->functionDigest() << ", this one is " << digest
+          << "); calibrate again";
+      return signalPassFailure();
+    }
+    if (failed(Quantizer(function, *resources.recipe, *resources.statistics).run()))
+      signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace sdopt

@@ -1,0 +1,20 @@
+//===- Passes.h - scheduling ------------------------------------*- C++ -*-===//
+
+#ifndef SDOPT_PASSES_SCHEDULE_PASSES_H
+#define SDOPT_PASSES_SCHEDULE_PASSES_H
+
+#include "dialects/npu/Npu.h"
+
+#include "mlir/Pass/Pass.h"
+
+namespace sdopt {
+
+#define GEN_PASS_DECL
+#include "passes/schedule/Passes.h.inc"
+
+#define GEN_PASS_REGISTRATION
+#include "passes/schedule/Passes.h.inc"
+
+} // namespace sdopt
+
+#endif // SDOPT_PASSES_SCHEDULE_PASSES_H

@@ -1,0 +1,54 @@
+//===- Schedule.cpp - tiles and places ----------------------------------------===//
+
+#include "passes/schedule/NpuNetwork.h"
+#include "passes/schedule/Passes.h"
+
+#include "mlir/IR/Remarks.h"
+
+using namespace mlir;
+
+namespace sdopt {
+
+#define GEN_PASS_DEF_SCHEDULE
+#include "passes/schedule/Passes.h.inc"
+
+namespace {
+
+std::string text(const Tiling &tiling) {
+  return std::string(name(tiling.order)) + " " + std::to_string(tiling.height) + "x" +
+         std::to_string(tiling.width) + "x" + std::to_string(tiling.outputChannels) + "x" +
+         std::to_string(tiling.inputChannels) + " x" + std::to_string(tiling.buffers);
+}
+
+struct SchedulePass : impl::ScheduleBase<SchedulePass> {
+  void runOnOperation() override {
+    func::FuncOp function = getOperation();
+    const Target *target = sd::resources(&getContext()).target;
+    if (!target) {
+      function.emitOpError("needs a target to be scheduled");
+      return signalPassFailure();
+    }
+    FailureOr<NpuNetwork> npu = networkOf(function);
+    if (failed(npu))
+      return signalPassFailure();
+    absl::StatusOr<Plan> plan = planNetwork(npu->network, *target);
+    absl::Status status = plan.status();
+    if (status.ok())
+      status = checkPlan(npu->network, *plan, *target);
+    if (!status.ok()) {
+      function.emitOpError() << std::string(status.message());
+      return signalPassFailure();
+    }
+    setPlan(*npu, *plan, function);
+    for (size_t i = 0; i < npu->layerOps.size(); ++i)
+      mlir::remark::passed(npu->layerOps[i]->getLoc(),
+                           mlir::remark::RemarkOpts::name("tile").category("schedule"))
+          << (text(plan->layers[i].tiling) + ", DRAM " +
+              std::to_string(plan->layers[i].cost.dramReadBytes +
+                             plan->layers[i].cost.dramWriteBytes) +
+              " bytes (bound " + std::to_string(plan->layers[i].cost.lowerBoundBytes) + ")");
+  }
+};
+
+} // namespace
+} // namespace sdopt
