@@ -1,0 +1,113 @@
+// The host's side of a module: real tensors in their ONNX shape to codes and back.
+
+#include "absl/strings/str_cat.h"
+#include "compiler/kernels/FloatKernels.h"
+#include "compiler/simulator/Simulator.h"
+
+#include <cmath>
+#include <limits>
+
+namespace sdopt {
+namespace {
+
+Shape dimsOf(const TensorInfo &info) { return {info.dims.begin(), info.dims.end()}; }
+
+absl::Status error(const TensorInfo &info, const std::string &what) {
+  return absl::InvalidArgumentError(absl::StrCat("tensor '", info.name, "': ", what));
+}
+
+/// Rank 4 is a picture, channels second in ONNX and last here; other ranks only regroup.
+bool isPicture(const TensorInfo &info) { return info.logicalShape.size() == 4; }
+
+absl::Status checkLogicalShape(const TensorInfo &info) {
+  const Shape &s = info.logicalShape;
+  const bool fits = isPicture(info) ? dimsOf(info) == Shape{s[0], s[2], s[3], s[1]}
+                                    : elementCount(s) == info.elements();
+  if (fits)
+    return absl::OkStatus();
+  return error(info, absl::StrCat("onnx shape ", toString(s), " does not belong to dimensions ",
+                                  toString(dimsOf(info))));
+}
+
+Tensor toChannelLast(const TensorInfo &info, const Tensor &value) {
+  constexpr int64_t kPermutation[] = {0, 2, 3, 1};
+  return isPicture(info) ? transpose(value, kPermutation) : value.reshaped(dimsOf(info));
+}
+
+absl::StatusOr<Tensor> integersOf(const TensorInfo &info, const Tensor &value) {
+  if (value.type() != ElementType::I64 && value.type() != ElementType::I32)
+    return error(info, absl::StrCat("has element type ", name(value.type()), "; needs i64 or i32"));
+  if (value.type() == ElementType::I64)
+    for (int64_t number : value.values<int64_t>())
+      if (number != static_cast<int32_t>(number))
+        return error(info, absl::StrCat("value ", number, " does not fit 32 bits"));
+  return value.converted(ElementType::I32);
+}
+
+} // namespace
+
+absl::StatusOr<Tensor> quantizeInput(const TensorInfo &info, const Tensor &value) {
+  if (absl::Status status = checkLogicalShape(info); !status.ok())
+    return status;
+  if (value.shape() != info.logicalShape)
+    return error(info, absl::StrCat("has shape ", toString(value.shape()), "; needs ",
+                                    toString(info.logicalShape)));
+  if (info.type == ElementType::I32) {
+    absl::StatusOr<Tensor> integers = integersOf(info, value);
+    if (!integers.ok())
+      return integers.status();
+    return toChannelLast(info, *integers);
+  }
+  if (value.type() != ElementType::F32)
+    return error(info, absl::StrCat("has element type ", name(value.type()), "; needs f32"));
+  const std::span<const float> values = value.values<float>();
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]))
+      return error(info, absl::StrCat("element ", i, " is not a finite number"));
+  return quantizeCodes(toChannelLast(info, value), info.scale, info.format());
+}
+
+absl::StatusOr<Tensor> dequantizeOutput(const TensorInfo &info, const Tensor &codes) {
+  if (absl::Status status = checkLogicalShape(info); !status.ok())
+    return status;
+  if (codes.shape() != dimsOf(info) || codes.type() != info.type)
+    return error(info, absl::StrCat("codes are ", toString(codes.shape()), " ", name(codes.type()),
+                                    "; needs ", toString(dimsOf(info)), " ", name(info.type)));
+  const Tensor values = info.type == ElementType::I32
+                            ? codes.converted(ElementType::I64)
+                            : dequantizeCodes(codes, info.scale, info.zeroPoint);
+  constexpr int64_t kPermutation[] = {0, 3, 1, 2};
+  return isPicture(info) ? transpose(values, kPermutation) : values.reshaped(info.logicalShape);
+}
+
+absl::StatusOr<std::map<std::string, Tensor>> runModule(Simulator &simulator,
+                                                        const PackageModule &module,
+                                                        const std::map<std::string, Tensor> &inputs,
+                                                        const SimulatorOptions &options,
+                                                        RunStatistics *statistics) {
+  const std::vector<TensorInfo> &tensors = module.info.network.tensors;
+  std::map<std::string, Tensor> codes = inputs;
+  for (const TensorInfo &tensor : tensors) {
+    const auto found = codes.find(tensor.name);
+    if (tensor.role != TensorRole::Input || found == codes.end())
+      continue;
+    absl::StatusOr<Tensor> quantized = quantizeInput(tensor, found->second);
+    if (!quantized.ok())
+      return quantized.status();
+    found->second = *quantized;
+  }
+  absl::StatusOr<std::map<std::string, Tensor>> outputs = simulator.run(codes, options, statistics);
+  if (!outputs.ok())
+    return outputs.status();
+  for (const TensorInfo &tensor : tensors) {
+    if (tensor.role != TensorRole::Output)
+      continue;
+    absl::StatusOr<Tensor> value = dequantizeOutput(tensor, (*outputs)[tensor.name]);
+    if (!value.ok())
+      return value.status();
+    (*outputs)[tensor.name] = *value;
+  }
+  return outputs;
+}
+
+} // namespace sdopt

@@ -1,0 +1,206 @@
+#include "compiler/simulator/CommandExecution.h"
+
+#include "absl/strings/str_cat.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace sdopt {
+namespace {
+
+/// Calls copy(dramOffset, sramOffset) for each run.
+template <typename Copy>
+void forEachRun(const DmaShape &shape, int64_t dram, int64_t sram, Copy copy) {
+  const auto &[counts, dramStrides, sramStrides, run] = shape;
+  for (int64_t i = 0; i < counts[0]; ++i)
+    for (int64_t j = 0; j < counts[1]; ++j)
+      for (int64_t k = 0; k < counts[2]; ++k)
+        copy(dram + i * dramStrides[0] + j * dramStrides[1] + k * dramStrides[2],
+             sram + i * sramStrides[0] + j * sramStrides[1] + k * sramStrides[2]);
+}
+
+class Execution {
+public:
+  Execution(const MemoryImages &memory, const IntegerKernels &kernels)
+      : memory_(memory), kernels_(kernels) {}
+
+  absl::Status operator()(const DmaLoad &c) {
+    const std::byte *source =
+        c.region == Region::Arena ? memory_.arena.data() : memory_.constants.data();
+    forEachRun(c.shape, c.dram, c.sram, [&](int64_t dram, int64_t sram) {
+      std::memcpy(memory_.sram.data() + sram, source + dram, c.shape.runBytes);
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const DmaStore &c) {
+    forEachRun(c.shape, c.dram, c.sram, [&](int64_t dram, int64_t sram) {
+      std::memcpy(memory_.arena.data() + dram, memory_.sram.data() + sram, c.shape.runBytes);
+    });
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const DmaGather &c) {
+    // Ids and rows may overlap in a program that nobody checked; take the ids first.
+    const std::vector<int32_t> ids(at<int32_t>(c.ids), at<int32_t>(c.ids) + c.rows);
+    for (int64_t i = 0; i < c.rows; ++i) {
+      const int64_t row = std::clamp<int64_t>(ids[i], 0, c.tableRows - 1);
+      std::memcpy(at<std::byte>(c.sram) + i * c.rowBytes,
+                  memory_.constants.data() + c.dram + row * c.rowBytes, c.rowBytes);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const ConvCommand &c) {
+    const ConvTile &t = c.tile;
+    auto *accumulator = at<int64_t>(c.accumulator);
+    if (c.clear)
+      std::fill_n(accumulator, t.outputHeight * t.outputWidth * t.outputChannels, 0);
+    kernels_.convAccumulate(t, codes(c.input, c.inputFormat), at<int8_t>(c.weights), accumulator);
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const RequantizeCommand &c) {
+    const auto *params = at<ChannelParams>(c.params);
+    for (int64_t channel = 0; channel < c.channels; ++channel)
+      if (params[channel].shift < 1 || params[channel].shift > 62)
+        return absl::DataLossError(absl::StrCat("channel ", channel, " of the parameters at sram ",
+                                                c.params, " has shift ", params[channel].shift,
+                                                "; needs 1..62"));
+    kernels_.requantize(at<int64_t>(c.accumulator), c.rows, c.channels, params, c.outputFormat,
+                        at<std::byte>(c.output));
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const CombineCommand &c) {
+    Codes b;
+    if (c.b >= 0)
+      b = codes(c.b, c.bFormat);
+    kernels_.combine(codes(c.a, c.aFormat), b, c.rows, c.channels, c.params, c.outputFormat,
+                     at<std::byte>(c.output));
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const TableCommand &c) {
+    kernels_.table(codes(c.input, c.inputFormat), c.count, table(c.table, c.inputFormat),
+                   c.outputFormat, at<std::byte>(c.output));
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const GegluCommand &c) {
+    kernels_.geglu(codes(c.input, c.inputFormat), c.rows, c.channels, table(c.table, c.inputFormat),
+                   c.params, c.outputFormat, at<std::byte>(c.output));
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const NormSumsCommand &c) {
+    const std::span<NormSums> sums(at<NormSums>(c.sums),
+                                   static_cast<size_t>(c.channels / c.channelsPerGroup));
+    if (c.clear)
+      std::fill(sums.begin(), sums.end(), NormSums());
+    kernels_.normSums(codes(c.input, c.inputFormat), c.rows, c.channels, c.channelsPerGroup, sums);
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const NormApplyCommand &c) {
+    const auto groups = static_cast<size_t>(c.channels / c.channelsPerGroup);
+    const auto *params = at<NormChannel>(c.channelParams);
+    if (!c.perRow) {
+      kernels_.normApply(codes(c.input, c.inputFormat), c.rows, c.channels, c.channelsPerGroup,
+                         std::span<const NormSums>(at<NormSums>(c.sums), groups), c.params, params,
+                         c.outputFormat, at<std::byte>(c.output));
+      return absl::OkStatus();
+    }
+    std::vector<NormSums> sums(groups);
+    for (int64_t row = 0; row < c.rows; ++row) {
+      const Codes x =
+          codes(c.input + row * c.channels * byteWidth(c.inputFormat.type), c.inputFormat);
+      std::fill(sums.begin(), sums.end(), NormSums());
+      kernels_.normSums(x, 1, c.channels, c.channelsPerGroup, sums);
+      kernels_.normApply(
+          x, 1, c.channels, c.channelsPerGroup, sums, c.params, params, c.outputFormat,
+          at<std::byte>(c.output + row * c.channels * byteWidth(c.outputFormat.type)));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const AttentionMaximaCommand &c) {
+    auto *rowMax = at<int64_t>(c.rowMax);
+    if (c.clear)
+      std::fill_n(rowMax, c.tile.queries, std::numeric_limits<int64_t>::min());
+    kernels_.attentionMaxima(c.tile, codes(c.q, c.qFormat), codes(c.k, c.kFormat), c.params,
+                             rowMax);
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const AttentionAccumulateCommand &c) {
+    auto *rowSum = at<int64_t>(c.rowSum);
+    auto *accumulator = at<int64_t>(c.accumulator);
+    if (c.clear) {
+      std::fill_n(rowSum, c.tile.queries, 0);
+      std::fill_n(accumulator, c.tile.queries * c.tile.headDim, 0);
+    }
+    kernels_.attentionAccumulate(c.tile, codes(c.q, c.qFormat), codes(c.k, c.kFormat),
+                                 codes(c.v, c.vFormat), c.params, at<int64_t>(c.rowMax), rowSum,
+                                 accumulator);
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const AttentionFinishCommand &c) {
+    kernels_.attentionFinish(c.queries, c.headDim, at<int64_t>(c.rowSum),
+                             at<int64_t>(c.accumulator), c.params, c.outputFormat, c.outputStride,
+                             at<std::byte>(c.output));
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const TimeEmbeddingCommand &c) {
+    const auto halfDim = static_cast<size_t>(c.params.halfDim);
+    const int64_t rowBytes = 2 * c.params.halfDim * byteWidth(c.outputFormat.type);
+    for (int64_t row = 0; row < c.batch; ++row)
+      kernels_.timeEmbedding(at<int32_t>(c.input)[c.inputs == 1 ? 0 : row],
+                             std::span<const uint32_t>(at<uint32_t>(c.steps), halfDim),
+                             std::span<const int32_t>(at<int32_t>(c.sine), kTableKnots16), c.params,
+                             c.outputFormat, at<std::byte>(c.output + row * rowBytes));
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const EmbedCommand &c) {
+    kernels_.embed(at<int8_t>(c.tokens), at<int32_t>(c.tokenMultipliers), at<int8_t>(c.positions),
+                   at<int32_t>(c.positionMultipliers), c.shift, c.rows, c.channels, c.outputFormat,
+                   at<std::byte>(c.output));
+    return absl::OkStatus();
+  }
+
+  absl::Status operator()(const PoolTokenCommand &c) {
+    const auto *ids = at<int32_t>(c.ids);
+    const auto *found = std::find(ids, ids + c.tokens, c.token);
+    const int64_t row = found == ids + c.tokens ? 0 : found - ids;
+    std::memmove(at<std::byte>(c.output), at<std::byte>(c.hidden) + row * c.rowBytes, c.rowBytes);
+    return absl::OkStatus();
+  }
+
+private:
+  template <typename T> T *at(SramOffset offset) const {
+    return reinterpret_cast<T *>(memory_.sram.data() + offset);
+  }
+  Codes codes(SramOffset offset, CodeFormat format) const {
+    return {memory_.sram.data() + offset, format};
+  }
+  std::span<const int32_t> table(SramOffset offset, CodeFormat input) const {
+    const int64_t entries = input.type == ElementType::I8 ? kTableEntries8 : kTableKnots16;
+    return {at<int32_t>(offset), static_cast<size_t>(entries)};
+  }
+
+  const MemoryImages &memory_;
+  const IntegerKernels &kernels_;
+};
+
+} // namespace
+
+absl::Status execute(const CommandArgs &args, const MemoryImages &memory,
+                     const IntegerKernels &kernels) {
+  return std::visit(Execution(memory, kernels), args);
+}
+
+} // namespace sdopt

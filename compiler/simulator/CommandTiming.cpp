@@ -1,0 +1,192 @@
+#include "compiler/simulator/CommandTiming.h"
+
+#include "compiler/package/CommandOperands.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace sdopt {
+namespace {
+
+int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+bool isWide(CodeFormat format) { return format.type != ElementType::I8; }
+
+/// Elements that a vector command passes through the lanes, and how often.
+struct VectorWork {
+  int64_t elements = 0;
+  int64_t passes = 1;
+};
+
+struct VectorWorkOf {
+  VectorWork operator()(const RequantizeCommand &c) const { return {c.rows * c.channels, 1}; }
+  VectorWork operator()(const CombineCommand &c) const {
+    return {c.rows * c.channels, c.b < 0 ? 1 : 2};
+  }
+  VectorWork operator()(const TableCommand &c) const { return {c.count, 1}; }
+  VectorWork operator()(const GegluCommand &c) const { return {c.rows * c.channels, 2}; }
+  VectorWork operator()(const NormSumsCommand &c) const { return {c.rows * c.channels, 1}; }
+  VectorWork operator()(const NormApplyCommand &c) const {
+    return {c.rows * c.channels, c.perRow ? 2 : 1};
+  }
+  VectorWork operator()(const AttentionFinishCommand &c) const {
+    return {c.queries * c.headDim, 1};
+  }
+  VectorWork operator()(const TimeEmbeddingCommand &c) const {
+    return {c.batch * 2 * c.params.halfDim, 1};
+  }
+  VectorWork operator()(const EmbedCommand &c) const { return {c.rows * c.channels, 2}; }
+  VectorWork operator()(const PoolTokenCommand &c) const { return {c.tokens + c.rowBytes, 1}; }
+  template <typename Other> VectorWork operator()(const Other &) const { return {0, 0}; }
+};
+
+} // namespace
+
+CommandTiming::CommandTiming(const Target &target, int64_t constantsBytes)
+    : target_(target), dram_(target.dram, target.clock) {
+  const int64_t page = std::max<int64_t>(target.dram.pageBytes, 1);
+  arenaBase_ = ceilDiv(constantsBytes, page) * page;
+}
+
+void CommandTiming::addProduct(CommandCost &cost, const Product &product) const {
+  const ArrayTarget &array = target_.array;
+  const bool both = product.wideA && product.wideB, any = product.wideA || product.wideB;
+  const double rate = both ? array.a16a16Rate : any ? array.a16w8Rate : 1.0;
+  const int64_t reductions = ceilDiv(product.reduction, array.rows) * product.taps;
+  const int64_t blocks = ceilDiv(product.outputs, array.columns);
+  const int64_t fill = 2 * array.rows + array.columns;
+  auto streaming = [&](int64_t rows) {
+    return static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate)) + fill;
+  };
+  // Either every array takes a share of the streamed rows, or a share of the output channel blocks.
+  const int64_t byRows = reductions * blocks * streaming(ceilDiv(product.streamed, array.count));
+  const int64_t byBlocks = reductions * ceilDiv(blocks, array.count) * streaming(product.streamed);
+  cost.cycles += std::min(byRows, byBlocks);
+  const int64_t macs = product.streamed * product.reduction * product.outputs * product.taps;
+  cost.multiplyAccumulates += macs;
+  cost.minimumCycles += static_cast<double>(macs) /
+                        (static_cast<double>(array.count * array.rows * array.columns) * rate);
+  const EnergyTarget &energy = target_.energy;
+  cost.energy += static_cast<double>(macs) * (both  ? energy.mac16x16
+                                              : any ? energy.mac16
+                                                    : energy.mac8);
+  // The streamed operand is read again for every block of outputs and every tap.
+  const int64_t streamedBytes =
+      product.streamed * product.reduction * product.taps * blocks * (product.wideA ? 2 : 1);
+  cost.energy += static_cast<double>(streamedBytes) * energy.sramByte;
+}
+
+void CommandTiming::addVector(CommandCost &cost, int64_t elements, int64_t passes) const {
+  cost.vectorElements += elements * passes;
+  cost.cycles += ceilDiv(elements, target_.vector.lanes) * passes;
+  cost.minimumCycles +=
+      static_cast<double>(elements * passes) / static_cast<double>(target_.vector.lanes);
+  cost.energy += static_cast<double>(elements * passes) * target_.energy.vectorElement;
+}
+
+void CommandTiming::addRuns(const DmaShape &shape, int64_t base) {
+  for (int64_t i = 0; i < shape.counts[0]; ++i)
+    for (int64_t j = 0; j < shape.counts[1]; ++j)
+      for (int64_t k = 0; k < shape.counts[2]; ++k)
+        dram_.addRun(base + i * shape.dramStrides[0] + j * shape.dramStrides[1] +
+                         k * shape.dramStrides[2],
+                     shape.runBytes);
+}
+
+void CommandTiming::addTransfer(CommandCost &cost, int64_t bytes, bool write) {
+  const DramTransfer transfer = dram_.finish();
+  const EnergyTarget &energy = target_.energy;
+  cost.cycles += transfer.cycles;
+  (write ? cost.dramWriteBytes : cost.dramReadBytes) += bytes;
+  cost.dramActivations += transfer.activations();
+  cost.minimumCycles += static_cast<double>(bytes) / target_.dram.bandwidth * target_.clock;
+  cost.energy += static_cast<double>(transfer.burstBytes) *
+                     (write ? energy.dramWriteByte : energy.dramReadByte) +
+                 static_cast<double>(transfer.activations()) * energy.dramActivate +
+                 static_cast<double>(bytes) * energy.sramByte;
+}
+
+void CommandTiming::add(CommandCost &cost, const DmaLoad &c) {
+  addRuns(c.shape, base(c.region) + c.dram);
+  addTransfer(cost, c.shape.bytes(), false);
+}
+
+void CommandTiming::add(CommandCost &cost, const DmaStore &c) {
+  addRuns(c.shape, base(Region::Arena) + c.dram);
+  addTransfer(cost, c.shape.bytes(), true);
+}
+
+void CommandTiming::add(CommandCost &cost, const DmaGather &c, const GatherIds &ids) {
+  for (int32_t id : ids) {
+    const int64_t row = std::clamp<int64_t>(id, 0, c.tableRows - 1);
+    dram_.addRun(base(Region::Constants) + c.dram + row * c.rowBytes, c.rowBytes);
+  }
+  addTransfer(cost, c.rows * c.rowBytes, false);
+}
+
+void CommandTiming::add(CommandCost &cost, const ConvCommand &c) const {
+  const ConvTile &t = c.tile;
+  addProduct(cost, {.streamed = t.outputHeight * t.outputWidth,
+                    .reduction = t.inputChannels,
+                    .outputs = t.outputChannels,
+                    .taps = t.kernelHeight * t.kernelWidth,
+                    .wideA = isWide(c.inputFormat)});
+  const int64_t weights = t.outputChannels * t.kernelHeight * t.kernelWidth * t.inputChannels;
+  const int64_t sums = t.outputHeight * t.outputWidth * t.outputChannels * 8 * (c.clear ? 1 : 2);
+  cost.energy += static_cast<double>(weights + sums) * target_.energy.sramByte;
+}
+
+void CommandTiming::add(CommandCost &cost, const AttentionMaximaCommand &c) const {
+  addProduct(cost, {.streamed = c.tile.queries,
+                    .reduction = c.tile.headDim,
+                    .outputs = c.tile.keys,
+                    .wideA = isWide(c.qFormat),
+                    .wideB = isWide(c.kFormat)});
+}
+
+void CommandTiming::add(CommandCost &cost, const AttentionAccumulateCommand &c) const {
+  addProduct(cost, {.streamed = c.tile.queries,
+                    .reduction = c.tile.headDim,
+                    .outputs = c.tile.keys,
+                    .wideA = isWide(c.qFormat),
+                    .wideB = isWide(c.kFormat)});
+  // E is an unsigned 16-bit number.
+  addProduct(cost, {.streamed = c.tile.queries,
+                    .reduction = c.tile.keys,
+                    .outputs = c.tile.headDim,
+                    .wideA = true,
+                    .wideB = isWide(c.vFormat)});
+}
+
+CommandCost CommandTiming::cost(const Command &command, const GatherIds &ids) {
+  CommandCost cost;
+  switch (command.queue) {
+  case Queue::DmaIn:
+    if (const auto *gather = std::get_if<DmaGather>(&command.args))
+      add(cost, *gather, ids);
+    else
+      add(cost, std::get<DmaLoad>(command.args));
+    break;
+  case Queue::DmaOut:
+    add(cost, std::get<DmaStore>(command.args));
+    break;
+  case Queue::Array:
+    if (const auto *conv = std::get_if<ConvCommand>(&command.args))
+      add(cost, *conv);
+    else if (const auto *maxima = std::get_if<AttentionMaximaCommand>(&command.args))
+      add(cost, *maxima);
+    else
+      add(cost, std::get<AttentionAccumulateCommand>(command.args));
+    break;
+  case Queue::Vector: {
+    const VectorWork work = std::visit(VectorWorkOf(), command.args);
+    addVector(cost, work.elements, work.passes);
+    for (const SramOperand &operand : sramOperands(command.args))
+      cost.energy += static_cast<double>(operand.bytes) * target_.energy.sramByte;
+    break;
+  }
+  }
+  return cost;
+}
+
+} // namespace sdopt

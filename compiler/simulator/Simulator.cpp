@@ -1,0 +1,352 @@
+#include "compiler/simulator/Simulator.h"
+
+#include "absl/strings/str_cat.h"
+#include "compiler/package/CommandOperands.h"
+#include "compiler/package/Manifest.h"
+#include "compiler/simulator/CommandExecution.h"
+#include "compiler/simulator/CommandTiming.h"
+#include "compiler/simulator/EventQueues.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <new>
+
+namespace sdopt {
+namespace {
+
+Shape dimsOf(const TensorInfo &info) { return {info.dims.begin(), info.dims.end()}; }
+
+/// 64-byte aligned bytes, kept between runs.
+class Memory {
+public:
+  Memory() = default;
+  Memory(const Memory &) = delete;
+  ~Memory() { ::operator delete[](data_, kAlignment); }
+
+  bool allocate(int64_t size) {
+    if (data_ || size == 0)
+      return true;
+    data_ = static_cast<std::byte *>(
+        ::operator new[](static_cast<size_t>(size), kAlignment, std::nothrow));
+    size_ = data_ ? static_cast<size_t>(size) : 0;
+    return data_ != nullptr;
+  }
+  std::span<std::byte> bytes() const { return {data_, size_}; }
+
+private:
+  static constexpr std::align_val_t kAlignment{64};
+  std::byte *data_ = nullptr;
+  size_t size_ = 0;
+};
+
+/// Collects what a run costs, layer by layer.
+class Accounting {
+public:
+  Accounting(const Target &target, size_t layers) : target_(target), layers_(layers) {
+    total_.layers.resize(layers);
+  }
+
+  /// `begin` to `end`: the command on its queue, waiting for the bus included.
+  void add(const Command &command, const CommandCost &cost, int64_t begin, int64_t end) {
+    LayerStatistics &layer = total_.layers[command.layer];
+    Span &span = layers_[command.layer];
+    span.begin = std::min(span.begin, begin);
+    span.end = std::max(span.end, end);
+    span.minimum[static_cast<size_t>(unitOf(command.queue))] += cost.minimumCycles;
+    busy(layer, command.queue) += cost.cycles;
+    layer.dramReadBytes += cost.dramReadBytes;
+    layer.dramWriteBytes += cost.dramWriteBytes;
+    layer.multiplyAccumulates += cost.multiplyAccumulates;
+    layer.energy += cost.energy;
+    total_.dramActivations += cost.dramActivations;
+    total_.cycles = std::max(total_.cycles, end);
+  }
+
+  /// INTERNAL if a layer took less time than its work can take: the model would be wrong.
+  absl::StatusOr<RunStatistics> finish(const Network &network) {
+    int64_t before = 0;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const Span &span = layers_[i];
+      LayerStatistics &layer = total_.layers[i];
+      if (span.end < span.begin)
+        continue;
+      for (double minimum : span.minimum)
+        if (static_cast<double>(span.end - span.begin) < minimum * (1 - 1e-9))
+          return absl::InternalError(absl::StrCat("layer '", network.layers[i].name, "' took ",
+                                                  span.end - span.begin,
+                                                  " cycles; its work takes at least ", minimum));
+      layer.cycles = std::max<int64_t>(span.end - std::max(span.begin, before), 0);
+      before = std::max(before, span.end);
+      layer.bound = boundOf(layer, span.end - span.begin);
+      total_.dramReadBytes += layer.dramReadBytes;
+      total_.dramWriteBytes += layer.dramWriteBytes;
+      total_.multiplyAccumulates += layer.multiplyAccumulates;
+      total_.energy += layer.energy;
+    }
+    total_.seconds = static_cast<double>(total_.cycles) / target_.clock;
+    total_.energy += total_.seconds * (target_.energy.leakagePower + target_.energy.dramIdlePower);
+    return std::move(total_);
+  }
+
+private:
+  enum Unit : uint8_t { ArrayUnit, VectorUnit, DramUnit };
+  struct Span {
+    int64_t begin = std::numeric_limits<int64_t>::max();
+    int64_t end = std::numeric_limits<int64_t>::min();
+    std::array<double, 3> minimum = {0, 0, 0}; ///< cycles, by Unit
+  };
+
+  static Unit unitOf(Queue queue) {
+    return queue == Queue::Array ? ArrayUnit : queue == Queue::Vector ? VectorUnit : DramUnit;
+  }
+
+  static int64_t &busy(LayerStatistics &layer, Queue queue) {
+    switch (queue) {
+    case Queue::DmaIn:
+      return layer.dmaInCycles;
+    case Queue::Array:
+      return layer.arrayCycles;
+    case Queue::Vector:
+      return layer.vectorCycles;
+    case Queue::DmaOut:
+      break;
+    }
+    return layer.dmaOutCycles;
+  }
+
+  /// Both DMA queues share the bus, so their busy times add up.
+  static Bound boundOf(const LayerStatistics &layer, int64_t span) {
+    const int64_t dram = layer.dmaInCycles + layer.dmaOutCycles;
+    const int64_t most = std::max({layer.arrayCycles, layer.vectorCycles, dram});
+    if (2 * most <= span)
+      return Bound::Latency;
+    if (most == layer.arrayCycles)
+      return Bound::Array;
+    return most == layer.vectorCycles ? Bound::Vector : Bound::Dram;
+  }
+
+  const Target &target_;
+  std::vector<Span> layers_;
+  RunStatistics total_;
+};
+
+} // namespace
+
+const char *name(Bound bound) {
+  switch (bound) {
+  case Bound::Array:
+    return "array";
+  case Bound::Vector:
+    return "vector";
+  case Bound::Dram:
+    return "dram";
+  case Bound::Latency:
+    return "latency";
+  }
+  return "unknown";
+}
+
+struct Simulator::State {
+  State(const PackageModule &module, const Target &target)
+      : module(module), target(target), timing(target, module.info.program.constantsBytes) {}
+
+  const Network &network() const { return module.info.network; }
+  const Program &program() const { return module.info.program; }
+
+  /// Once: may this module run on this target at all?
+  absl::Status prepare();
+  absl::Status checkCapacity() const;
+  absl::Status load(const std::map<std::string, Tensor> &inputs);
+  absl::Status runCommands(const SimulatorOptions &options, Accounting &accounting);
+  Tensor read(TensorId id) const;
+  std::map<std::string, Tensor> outputs() const;
+  GatherIds gatherIds(const Command &command) const;
+
+  const PackageModule &module;
+  Target target;
+  CommandTiming timing;
+  bool prepared = false;
+  absl::Status status;
+  Memory sram, arena;
+  int64_t sramPeak = 0;
+  std::vector<int64_t> commandsOfLayer;
+};
+
+absl::Status Simulator::State::checkCapacity() const {
+  const std::string place = absl::StrCat("module '", network().name, "': ");
+  if (program().sramBytes > target.sram.bytes)
+    return absl::ResourceExhaustedError(absl::StrCat(place, "needs ", program().sramBytes,
+                                                     " bytes of sram; target '", target.name,
+                                                     "' has ", target.sram.bytes));
+  const int64_t page = target.dram.pageBytes;
+  if (program().constantsBytes + page + program().arenaBytes > target.dram.bytes)
+    return absl::ResourceExhaustedError(
+        absl::StrCat(place, "needs ", program().constantsBytes, " bytes of dram for constants and ",
+                     program().arenaBytes, " for activations; target '", target.name, "' has ",
+                     target.dram.bytes));
+  if (static_cast<int64_t>(module.constants.size()) != program().constantsBytes)
+    return absl::InvalidArgumentError(absl::StrCat(place, "has ", module.constants.size(),
+                                                   " bytes of constants; needs ",
+                                                   program().constantsBytes));
+  if (target.clock <= 0 || target.dram.bandwidth <= 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat("target '", target.name, "' has no clock or no bandwidth"));
+  return absl::OkStatus();
+}
+
+absl::Status Simulator::State::prepare() {
+  if (prepared)
+    return status;
+  prepared = true;
+  status = checkModule(module.info);
+  if (status.ok())
+    status = checkCommands(program(), static_cast<int64_t>(network().layers.size()));
+  if (status.ok())
+    status = checkCapacity();
+  if (status.ok() && (!sram.allocate(program().sramBytes) || !arena.allocate(program().arenaBytes)))
+    status = absl::ResourceExhaustedError(
+        absl::StrCat("module '", network().name, "': cannot allocate ", program().sramBytes,
+                     " bytes of sram and ", program().arenaBytes, " of dram"));
+  if (!status.ok())
+    return status;
+  std::ranges::fill(arena.bytes(), std::byte{0});
+  commandsOfLayer.resize(network().layers.size());
+  for (const Command &command : program().commands) {
+    ++commandsOfLayer[command.layer];
+    for (const SramOperand &operand : sramOperands(command.args))
+      sramPeak = std::max(sramPeak, operand.offset + operand.bytes);
+  }
+  return status;
+}
+
+absl::Status Simulator::State::load(const std::map<std::string, Tensor> &inputs) {
+  size_t used = 0;
+  for (size_t id = 0; id < network().tensors.size(); ++id) {
+    const TensorInfo &tensor = network().tensors[id];
+    if (tensor.role != TensorRole::Input)
+      continue;
+    const auto found = inputs.find(tensor.name);
+    if (found == inputs.end())
+      return absl::InvalidArgumentError(absl::StrCat("input '", tensor.name, "' is missing"));
+    const Tensor &value = found->second;
+    if (value.type() != tensor.type || value.shape() != dimsOf(tensor))
+      return absl::InvalidArgumentError(absl::StrCat(
+          "input '", tensor.name, "' is ", toString(value.shape()), " ", name(value.type()),
+          "; needs ", toString(dimsOf(tensor)), " ", name(tensor.type)));
+    std::memcpy(arena.bytes().data() + module.info.plan.offsets[id], value.bytes(),
+                static_cast<size_t>(value.byteSize()));
+    ++used;
+  }
+  if (used == inputs.size())
+    return absl::OkStatus();
+  for (const auto &[name, value] : inputs) {
+    const bool known = std::any_of(network().tensors.begin(), network().tensors.end(),
+                                   [&](const TensorInfo &tensor) {
+                                     return tensor.role == TensorRole::Input && tensor.name == name;
+                                   });
+    if (!known)
+      return absl::InvalidArgumentError(
+          absl::StrCat("module '", network().name, "' has no input '", name, "'"));
+  }
+  return absl::OkStatus();
+}
+
+Tensor Simulator::State::read(TensorId id) const {
+  const TensorInfo &info = network().tensors[id];
+  Tensor tensor(info.type, dimsOf(info));
+  std::memcpy(tensor.mutableBytes(), arena.bytes().data() + module.info.plan.offsets[id],
+              static_cast<size_t>(tensor.byteSize()));
+  return tensor;
+}
+
+std::map<std::string, Tensor> Simulator::State::outputs() const {
+  std::map<std::string, Tensor> result;
+  for (size_t id = 0; id < network().tensors.size(); ++id)
+    if (network().tensors[id].role == TensorRole::Output)
+      result.emplace(network().tensors[id].name, read(static_cast<TensorId>(id)));
+  return result;
+}
+
+GatherIds Simulator::State::gatherIds(const Command &command) const {
+  GatherIds ids;
+  if (const auto *gather = std::get_if<DmaGather>(&command.args)) {
+    ids.resize(static_cast<size_t>(gather->rows));
+    std::memcpy(ids.data(), sram.bytes().data() + gather->ids, ids.size() * sizeof(int32_t));
+  }
+  return ids;
+}
+
+absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
+                                           Accounting &accounting) {
+  const IntegerKernels &kernels = options.kernels ? *options.kernels : fastKernels();
+  const MemoryImages memory = {sram.bytes(), arena.bytes(), module.constants};
+  // Stale bytes of a run before must not make up for what this one forgot to load.
+  std::ranges::fill(sram.bytes(), std::byte{0xA5});
+  timing.reset();
+  int64_t busFree = 0;
+  std::vector<int64_t> left = commandsOfLayer;
+
+  // When the command ends, given its cost: both DMA queues share one bus.
+  auto endOf = [&](const Command &command, const CommandCost &cost, int64_t now) {
+    const bool dma = command.queue == Queue::DmaIn || command.queue == Queue::DmaOut;
+    if (!dma)
+      return now + std::max<int64_t>(cost.cycles, 1);
+    const int64_t begin = std::max(now, busFree);
+    busFree = begin + cost.cycles;
+    return busFree + std::max<int64_t>(timing.dmaLatency(), 1);
+  };
+  EventHandlers handlers;
+  handlers.start = [&](int32_t index, int64_t now) -> absl::StatusOr<int64_t> {
+    const Command &command = program().commands[index];
+    int64_t end = now + 1;
+    if (options.timing) {
+      const CommandCost cost = timing.cost(command, gatherIds(command));
+      end = endOf(command, cost, now);
+      accounting.add(command, cost, now, end);
+    }
+    if (options.trace)
+      options.trace->push_back({index, now, end});
+    absl::Status done = execute(command.args, memory, kernels);
+    if (!done.ok())
+      return absl::Status(done.code(),
+                          absl::StrCat("module '", network().name, "': command ", index, ": ",
+                                       mnemonic(command), ": ", done.message()));
+    return end;
+  };
+  handlers.finish = [&](int32_t index, int64_t) {
+    const int32_t layer = program().commands[index].layer;
+    if (--left[layer] == 0 && options.observer)
+      options.observer(layer, read(network().layers[layer].output));
+  };
+  return runQueues(program(), handlers);
+}
+
+Simulator::Simulator(const PackageModule &module, const Target &target)
+    : state_(std::make_unique<State>(module, target)) {}
+
+Simulator::~Simulator() = default;
+
+absl::StatusOr<std::map<std::string, Tensor>>
+Simulator::run(const std::map<std::string, Tensor> &inputs, const SimulatorOptions &options,
+               RunStatistics *statistics) {
+  if (absl::Status status = state_->prepare(); !status.ok())
+    return status;
+  if (absl::Status status = state_->load(inputs); !status.ok())
+    return status;
+  Accounting accounting(state_->target, state_->network().layers.size());
+  if (options.trace)
+    options.trace->clear();
+  if (absl::Status status = state_->runCommands(options, accounting); !status.ok())
+    return status;
+  absl::StatusOr<RunStatistics> total = accounting.finish(state_->network());
+  if (!total.ok())
+    return total.status();
+  if (statistics) {
+    *statistics = *std::move(total);
+    statistics->sramPeakBytes = state_->sramPeak;
+  }
+  return state_->outputs();
+}
+
+} // namespace sdopt
