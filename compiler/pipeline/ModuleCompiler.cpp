@@ -24,15 +24,13 @@ namespace sdopt {
 
 namespace {
 
-/// The file of a sample set, or an error that names what was looked for.
-absl::StatusOr<std::string> samplePath(const CompileOptions &options, const std::string &module,
-                                       const char *set) {
+/// A module's sample set, or an error that names what was looked for.
+absl::StatusOr<SampleFile> openSamples(const CompileOptions &options, const std::string &module, const char *set) {
   std::string stem = (std::filesystem::path(options.samples) / (module + "_" + set)).string();
   for (const char *extension : {".safetensors", ".npz"})
     if (std::filesystem::exists(stem + extension))
-      return stem + extension;
-  return absl::NotFoundError("no samples of module '" + module + "': '" + stem +
-                             ".safetensors' (or .npz) is missing");
+      return SampleFile::open(stem + extension);
+  return absl::NotFoundError("no samples of module '" + module + "': '" + stem + ".safetensors' (or .npz) is missing");
 }
 
 /// The statistics file for a module among those given, or empty.
@@ -41,6 +39,11 @@ std::string statisticsFor(const CompileOptions &options, const std::string &modu
     if (std::filesystem::path(file).stem() == module)
       return file;
   return {};
+}
+
+std::string digestOf(const Statistics &statistics) {
+  std::string bytes = statistics.serialize();
+  return blake3Hex(std::as_bytes(std::span(bytes)));
 }
 
 int threadsOf(const CompileOptions &options) {
@@ -126,7 +129,7 @@ absl::Status ModuleCompiler::restore(const StageFolder &folder) {
     if (!statistics.ok())
       return statistics.status();
     statistics_ = *std::move(statistics);
-    statisticsDigest_ = statistics_.digest();
+    statisticsDigest_ = digestOf(statistics_);
     sd::resources(context_.get()).statistics = &statistics_;
   }
   if (start == Stage::Normalize || start == Stage::Calibrate) {
@@ -202,20 +205,20 @@ absl::Status ModuleCompiler::calibrateModel() {
       return statistics.status();
     statistics_ = *std::move(statistics);
   } else {
-    absl::StatusOr<std::string> path = samplePath(options_, model_.name, "calibration");
-    if (!path.ok())
-      return path.status();
+    absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "calibration");
+    if (!file.ok())
+      return file.status();
     CalibrationOptions calibration;
     calibration.threads = threadsOf(options_);
     calibration.progress = [&](int64_t done, int64_t all) {
       progress("calibrate " + std::to_string(done) + "/" + std::to_string(all));
     };
-    absl::StatusOr<Statistics> statistics = calibrate(func, evaluation_, {*path}, calibration);
+    absl::StatusOr<Statistics> statistics = calibrate(func, evaluation_, {*file}, calibration);
     if (!statistics.ok())
       return statistics.status();
     statistics_ = *std::move(statistics);
   }
-  statisticsDigest_ = statistics_.digest();
+  statisticsDigest_ = digestOf(statistics_);
   sd::resources(context_.get()).statistics = &statistics_;
   for (const std::string &folder : {options_.statisticsOut, options_.stageFolder}) {
     if (folder.empty())
@@ -245,29 +248,31 @@ absl::Status ModuleCompiler::quantize() {
 absl::Status ModuleCompiler::measure() {
   if (options_.samples.empty())
     return absl::OkStatus();
-  absl::StatusOr<std::string> path = samplePath(options_, model_.name, "test");
-  if (!path.ok())
-    return path.status();
+  absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "test");
+  if (!file.ok())
+    return file.status();
   QualityOptions quality;
   quality.threads = threadsOf(options_);
   quality.progress = [&](int64_t done, int64_t all) {
     progress("measure " + std::to_string(done) + "/" + std::to_string(all));
   };
   absl::StatusOr<QualityResult> result =
-      measureQuality(function(*normalized_), function(*quantized_), evaluation_, {*path}, quality);
+      measureQuality(function(*normalized_), function(*quantized_), evaluation_, {*file}, quality);
   if (!result.ok())
     return result.status();
   ModuleReport &report = *state_.partial.mutable_modules(0);
-  report.set_psnr(result->psnr);
-  report.set_worst_psnr(result->worstPsnr);
+  report.set_psnr(psnr(*result));
   report.set_samples(result->samples);
+  report.set_worst_psnr(psnr(*result));
+  for (const OutputQuality &output : result->outputs)
+    report.set_worst_psnr(std::min(report.worst_psnr(), output.worstPsnr));
   // Layers are named and counted when the package is made; until then the report holds what was
   // lost.
   report.clear_layers();
-  for (const auto &[value, sqnr] : result->layers) {
+  for (const LayerQuality &quality : result->layers) {
     LayerReport &layer = *report.add_layers();
-    layer.set_name(value);
-    layer.set_sqnr(sqnr);
+    layer.set_name(quality.name);
+    layer.set_sqnr(quality.sqnr);
   }
   return absl::OkStatus();
 }
@@ -287,18 +292,18 @@ absl::Status ModuleCompiler::schedule() {
 }
 
 absl::StatusOr<std::vector<std::vector<Tensor>>> ModuleCompiler::verifyInputs() const {
-  absl::StatusOr<std::string> path = samplePath(options_, model_.name, "test");
-  if (!path.ok())
-    return path.status();
-  absl::StatusOr<SampleReader> reader = SampleReader::open(function(*quantized_), {*path});
+  absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "test");
+  if (!file.ok())
+    return file.status();
+  absl::StatusOr<SampleReader> reader = SampleReader::open(function(*quantized_), {*file}, options_.verifySamples);
   if (!reader.ok())
     return reader.status();
   std::vector<std::vector<Tensor>> inputs;
-  for (int64_t call = 0; call < std::min(options_.verifySamples, reader->calls()); ++call) {
-    absl::StatusOr<std::vector<Tensor>> one = reader->inputs(call);
-    if (!one.ok())
-      return one.status();
-    inputs.push_back(*std::move(one));
+  for (int64_t i = 0; i < reader->size(); ++i) {
+    absl::StatusOr<Sample> sample = reader->read(i);
+    if (!sample.ok())
+      return sample.status();
+    inputs.push_back(std::move(sample->inputs));
   }
   return inputs;
 }

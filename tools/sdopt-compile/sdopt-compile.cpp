@@ -1,0 +1,22 @@
+//===- sdopt-compile.cpp - from ONNX to a package -----------------------------===//
+
+#include "CommandLine.h"
+#include "Terminal.h"
+
+#include <cstdio>
+
+int main(int argc, char **argv) {
+  absl::StatusOr<sdopt::CompileOptions> options = sdopt::parseCommandLine(argc, argv);
+  absl::Status status = options.status();
+  if (status.ok()) {
+    absl::StatusOr<sdopt::CompileResult> result = sdopt::compile(*options, sdopt::terminalMessages(options->quiet));
+    sdopt::finishProgress();
+    if (result.ok()) {
+      sdopt::printResult(*options, *result);
+      return result->passed() ? 0 : 2;
+    }
+    status = result.status();
+  }
+  std::fprintf(stderr, "sdopt-compile: error: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
