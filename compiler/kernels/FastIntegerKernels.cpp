@@ -8,6 +8,7 @@
 
 #include "compiler/kernels/FastAttention.h"
 #include "compiler/kernels/FastConvolution.h"
+#include "compiler/kernels/FastRequantize.h"
 #include "compiler/kernels/NormFactor.h"
 
 #include <algorithm>
@@ -67,20 +68,9 @@ public:
   void requantize(const int64_t *acc, int64_t rows, int64_t channels, const ChannelParams *params,
                   CodeFormat format, void *y) const override {
     for (int64_t c = 0; c < channels; ++c)
-      if (!isShift(params[c].shift))
+      if (params[c].multiplier < 0 || params[c].shift < 25 || params[c].shift > 62)
         return naiveKernels().requantize(acc, rows, channels, params, format, y);
-    withOutput(y, format, [&](auto *output) {
-      for (int64_t r = 0; r < rows; ++r)
-        for (int64_t c = 0; c < channels; ++c) {
-          int64_t i = r * channels + c;
-          Int128 product = (static_cast<Int128>(acc[i]) + params[c].bias) * params[c].multiplier;
-          Int128 value = (product + half(params[c].shift)) >> params[c].shift;
-          constexpr Int128 kLimit = static_cast<Int128>(1) << 40;
-          int64_t clamped = static_cast<int64_t>(std::clamp(value, -kLimit, kLimit));
-          output[i] = static_cast<std::remove_pointer_t<decltype(output)>>(
-              std::clamp<int64_t>(clamped + format.zeroPoint, format.min(), format.max()));
-        }
-    });
+    fastRequantize(acc, rows, channels, params, format, y);
   }
 
   void combine(Codes a, Codes b, int64_t rows, int64_t channels, const CombineParams &params,
