@@ -1,7 +1,7 @@
 //===- Target.h - the NPU that is compiled for ------------------*- C++ -*-===//
 //
-// Read from a YAML file (or a preset of that form); every constant there has a unit in its key and a
-// `source`. Nothing about the machine is a constant in code.
+// Read from a YAML file (or a preset of that form); every constant there has a unit in its key and
+// a `source`. Nothing about the machine is a constant in code.
 //
 //===----------------------------------------------------------------------===//
 
@@ -19,8 +19,8 @@ namespace sdopt {
 /// Systolic arrays: `count` arrays of rows x columns int8 multipliers.
 struct ArrayTarget {
   int64_t count = 1;
-  int64_t rows = 32;    ///< input channels
-  int64_t columns = 32; ///< output channels
+  int64_t rows = 32;        ///< input channels
+  int64_t columns = 32;     ///< output channels
   double a16w8Rate = 0.5;   ///< relative to int8 x int8
   double a16a16Rate = 0.25; ///< attention products on 16-bit values
 };
@@ -44,7 +44,7 @@ struct DramTarget {
   double bandwidth = 0; ///< bytes per second, peak of all channels
   int64_t channels = 1;
   int64_t bankGroups = 1;
-  int64_t banks = 8;      ///< per bank group
+  int64_t banks = 8; ///< per bank group
   int64_t pageBytes = 2048;
   int64_t burstBytes = 32;
   double hitLatency = 0;      ///< seconds, row open
@@ -62,9 +62,9 @@ struct EnergyTarget {
   double sramByte = 0;      ///< one byte read or written
   double dramReadByte = 0;
   double dramWriteByte = 0;
-  double dramActivate = 0;    ///< one row activation and precharge
-  double leakagePower = 0;    ///< W, at nominal voltage
-  double dramIdlePower = 0;   ///< W
+  double dramActivate = 0;  ///< one row activation and precharge
+  double leakagePower = 0;  ///< W, at nominal voltage
+  double dramIdlePower = 0; ///< W
 };
 
 struct Target {
@@ -75,11 +75,15 @@ struct Target {
   SramTarget sram;
   DramTarget dram;
   EnergyTarget energy;
+  /// One line for each constant whose source starts with "assumed", in a fixed order, for reports:
+  /// "energy.dram_read: assumed: ...". Not part of the canonical form.
+  std::vector<std::string> assumptions;
   /// BLAKE3 (hex) of the canonical form: two files that describe the same machine have one digest.
   std::string digest;
 };
 
-/// A preset name ("edge-tiny", "mobile", "laptop") or the path of a YAML file. Errors carry file, line and column.
+/// A preset name ("edge-tiny", "mobile", "laptop") or the path of a YAML file. Errors carry file,
+/// line and column.
 absl::StatusOr<Target> loadTarget(const std::string &nameOrPath);
 
 /// The same from text; `origin` names it in errors.
@@ -90,7 +94,8 @@ std::vector<std::string> targetPresets();
 /// The YAML text of a preset (they are compiled in from compiler/target/presets/*.yaml).
 absl::StatusOr<std::string> targetPresetText(const std::string &name);
 
-/// Canonical text of a target: the same for equal machines, parseable by parseTarget; stored in packages.
+/// Canonical text of a target: the same for equal machines, parseable by parseTarget; stored in
+/// packages.
 std::string canonicalText(const Target &target);
 
 } // namespace sdopt
