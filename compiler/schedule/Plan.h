@@ -73,6 +73,10 @@ struct Plan {
 /// the smallest SRAM that would fit.
 absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target);
 
+/// What the traffic model predicts for one layer cut as `tiling` says (for a plan read back from IR).
+LayerCost layerCost(const Network &network, const Layer &layer, const Tiling &tiling,
+                    const Target &target);
+
 /// Placement of tensors with half-open lifetimes in one arena.
 struct Buffer {
   int64_t begin = 0; ///< first time step alive
