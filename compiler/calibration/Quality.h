@@ -36,8 +36,8 @@ struct LayerQuality {
 };
 
 struct QualityResult {
-  std::vector<OutputQuality> outputs;
-  std::vector<LayerQuality> layers; ///< in program order of the quantized function
+  std::vector<OutputQuality> outputs = {};
+  std::vector<LayerQuality> layers = {}; ///< in program order of the quantized function
   int64_t samples = 0;
   /// The results were compared with recorded ones; otherwise with those of the float function.
   bool againstRecorded = false;

@@ -3,9 +3,12 @@
 // A sample file (.safetensors, .npz) holds one tensor per input, by name, and may hold one per
 // output. Its tensors are cut into the calls of a function with static shapes:
 //
-//   calls:  some input's tensor has one dimension more than the input: [calls, rows, ...]. A tensor
-//           [calls] for an input of rank 0 or 1 is one number for each call: it fills the input.
-//   rows:   otherwise tensors have the rank of their inputs: [rows, ...], one call.
+//   calls:  the tensor of the input with the highest rank has one dimension more than the input:
+//           [calls, rows, ...].
+//   rows:   it has the rank of the input: [rows, ...], one call.
+//
+// All tensors must agree; only a tensor [calls], or of one number, for an input of rank 0 or 1 is a
+// number for the whole call and fills the input.
 //
 // The rows of a call are grouped into batches of the function's batch size (dimension 0 of its
 // inputs); each group is one evaluation. A short last group is filled up by repeating its last row;
@@ -34,9 +37,9 @@ namespace sdopt {
 
 /// The inputs of one evaluation.
 struct Sample {
-  std::vector<Tensor> inputs; ///< of the types and shapes of the arguments (floats as F32)
+  std::vector<Tensor> inputs = {}; ///< of the types and shapes of the arguments (floats as F32)
   /// Recorded results, `rows` rows of each; empty tensor (no bytes) for one that was not recorded.
-  std::vector<Tensor> outputs;
+  std::vector<Tensor> outputs = {};
   int64_t rows = 1; ///< rows of dimension 0 that count; the rest is padding
 };
 
@@ -51,8 +54,8 @@ struct SampleFile {
 class SampleReader {
 public:
   /// Matches the files' tensors with the arguments (attribute sd.name) of `function`. Errors name
-  /// the file, the tensor, the shape found and the one needed. The first `limit` evaluations only,
-  /// if positive, spread evenly over all.
+  /// the file, the tensor, the shape found and the one needed. Only `limit` evaluations, if
+  /// positive, spread evenly over all.
   static absl::StatusOr<SampleReader> open(mlir::func::FuncOp function,
                                            std::vector<SampleFile> files, int64_t limit = 0);
 
@@ -79,11 +82,12 @@ private:
     int64_t file = 0, call = 0, group = 0;
   };
 
+  absl::Status describePorts(mlir::func::FuncOp function);
   absl::StatusOr<Layout> layoutOf(const SampleFile &file) const;
+  bool isScalarPerCall(const Layout &layout, const Port &port, const Tensor &tensor) const;
   absl::Status checkTensor(const SampleFile &file, const Layout &layout, const Port &port,
-                           const Tensor &tensor) const;
-  absl::StatusOr<Tensor> readPort(const SampleFile &file, const Layout &layout, const Port &port,
-                                  const Position &position, bool isOutput) const;
+                           const Tensor &tensor, bool isOutput) const;
+  absl::StatusOr<Tensor> readPort(const Port &port, const Position &position, bool isOutput) const;
   int64_t groupRows(const Layout &layout, const Position &position) const;
 
   std::vector<SampleFile> files_;

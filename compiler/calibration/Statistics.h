@@ -27,7 +27,7 @@ struct ValueStatistics {
   float min = 0, max = 0;
   double sum = 0, sumOfSquares = 0;
   uint64_t count = 0;
-  Histogram histogram;
+  Histogram histogram = {};
 
   friend bool operator==(const ValueStatistics &, const ValueStatistics &) = default;
 };

@@ -1,0 +1,263 @@
+//===- Quality.cpp - how much quantization loses ----------------------------===//
+
+#include "compiler/calibration/Quality.h"
+
+#include "absl/strings/str_cat.h"
+#include "compiler/calibration/OrderedWork.h"
+#include "compiler/kernels/FloatKernels.h"
+#include "compiler/reference/Evaluator.h"
+
+#include "llvm/ADT/StringMap.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+
+namespace sdopt {
+
+namespace {
+
+/// Sums over the elements of a reference and of what differs from it.
+struct ErrorSums {
+  double reference = 0, error = 0, largest = 0;
+  int64_t count = 0;
+
+  void add(const ErrorSums &other) {
+    reference += other.reference;
+    error += other.error;
+    largest = std::max(largest, other.largest);
+    count += other.count;
+  }
+};
+
+ErrorSums compare(std::span<const float> reference, std::span<const float> actual) {
+  ErrorSums sums;
+  for (size_t i = 0; i < reference.size(); ++i) {
+    double r = reference[i], e = r - actual[i];
+    sums.reference += r * r;
+    sums.error += e * e;
+    sums.largest = std::max(sums.largest, std::fabs(r));
+  }
+  sums.count = static_cast<int64_t>(reference.size());
+  return sums;
+}
+
+double decibels(double signal, double noise) {
+  if (noise == 0)
+    return std::numeric_limits<double>::infinity();
+  return signal == 0 ? 0.0 : 10 * std::log10(signal / noise);
+}
+
+double psnrOf(const ErrorSums &sums, double largest) {
+  return decibels(largest * largest * static_cast<double>(sums.count), sums.error);
+}
+
+Tensor realValues(Value value, const Tensor &tensor) {
+  Type type = value.getType();
+  if (isQuantized(type))
+    return dequantizeCodes(tensor, codeScale(type), codeFormat(type).zeroPoint);
+  return tensor.converted(ElementType::F32);
+}
+
+/// Quantized values by name, in program order, that the float function names too.
+class ComparedValues {
+public:
+  ComparedValues(func::FuncOp reference, func::FuncOp quantized) {
+    llvm::StringMap<Value> floats;
+    forEachActivation(reference, [&](Value value) {
+      auto type = dyn_cast<RankedTensorType>(value.getType());
+      if (type && isa<FloatType>(type.getElementType()))
+        floats.try_emplace(sd::valueName(value), value);
+    });
+    forEachActivation(quantized, [&](Value value) {
+      std::string name = sd::valueName(value);
+      auto found = floats.find(name);
+      if (name.empty() || found == floats.end() || !isQuantized(value.getType()) ||
+          indexOf(found->second) >= 0 || !haveSameCount(found->second, value))
+        return;
+      index_[found->second] = index_[value] = static_cast<int64_t>(names_.size());
+      names_.push_back(name);
+    });
+  }
+
+  size_t size() const { return names_.size(); }
+  const std::string &name(size_t index) const { return names_[index]; }
+  int64_t indexOf(Value value) const {
+    auto found = index_.find(value);
+    return found == index_.end() ? -1 : found->second;
+  }
+
+private:
+  template <typename Visit> static void forEachActivation(func::FuncOp function, Visit visit) {
+    for (BlockArgument argument : function.getArguments())
+      visit(argument);
+    for (Operation &op : function.getBody().getOps())
+      if (op.getNumResults() > 0 && !isConstantExpression(&op))
+        for (Value result : op.getResults())
+          visit(result);
+  }
+  static bool haveSameCount(Value a, Value b) {
+    return cast<RankedTensorType>(a.getType()).getNumElements() ==
+           cast<RankedTensorType>(b.getType()).getNumElements();
+  }
+
+  std::vector<std::string> names_;
+  llvm::DenseMap<Value, int64_t> index_;
+};
+
+/// Of one evaluation.
+struct CallErrors {
+  std::vector<ErrorSums> outputs, layers;
+};
+
+/// The first `rows` of `batch` rows, as floats.
+std::span<const float> validRows(const Tensor &tensor, int64_t rows) {
+  std::span<const float> values = tensor.values<float>();
+  if (tensor.rank() == 0 || tensor.dim(0) <= rows)
+    return values;
+  return values.first(values.size() / tensor.dim(0) * rows);
+}
+
+absl::Status failed(int64_t call) {
+  return absl::InternalError(
+      absl::StrCat("evaluation ", call, " of the samples failed; see the messages above"));
+}
+
+/// One thread's view of the two functions.
+class Comparison {
+public:
+  Comparison(func::FuncOp reference, func::FuncOp quantized, const EvaluationContext &context,
+             const ComparedValues &values, bool perLayer, bool recorded)
+      : quantizedFunction_(quantized), reference_(reference, context),
+        quantized_(quantized, context), values_(values), perLayer_(perLayer), recorded_(recorded) {}
+
+  absl::StatusOr<CallErrors> run(const SampleReader &reader, int64_t call) {
+    absl::StatusOr<Sample> sample = reader.read(call);
+    if (!sample.ok())
+      return sample.status();
+    CallErrors errors;
+    std::vector<Tensor> expected = sample->outputs;
+    std::vector<Tensor> kept(values_.size());
+    if (perLayer_ || !recorded_) {
+      auto results = reference_.run(sample->inputs, [&](Value value, const Tensor &tensor) {
+        if (int64_t index = values_.indexOf(value); perLayer_ && index >= 0)
+          kept[index] = realValues(value, tensor);
+      });
+      if (mlir::failed(results))
+        return failed(call);
+      if (!recorded_)
+        expected.assign(results->begin(), results->end());
+    }
+    errors.layers.resize(values_.size());
+    auto results = quantized_.run(sample->inputs, [&](Value value, const Tensor &tensor) {
+      int64_t index = values_.indexOf(value);
+      if (!perLayer_ || index < 0)
+        return;
+      Tensor actual = realValues(value, tensor);
+      errors.layers[index] = compare(kept[index].values<float>(), actual.values<float>());
+      kept[index] = Tensor();
+    });
+    if (mlir::failed(results))
+      return failed(call);
+    return compareResults(std::move(errors), expected, *results, sample->rows);
+  }
+
+private:
+  absl::StatusOr<CallErrors> compareResults(CallErrors errors, ArrayRef<Tensor> expected,
+                                            ArrayRef<Tensor> results, int64_t rows) {
+    auto terminator = quantizedFunction_.getBody().front().getTerminator();
+    for (size_t i = 0; i < results.size(); ++i) {
+      Tensor actual = realValues(terminator->getOperand(i), results[i]);
+      Tensor reference = expected[i].converted(ElementType::F32);
+      std::span<const float> a = validRows(actual, rows), r = validRows(reference, rows);
+      if (a.size() != r.size())
+        return absl::InvalidArgumentError(
+            absl::StrCat("result ", i, " has shape ", toString(actual.shape()),
+                         " but the reference ", toString(reference.shape())));
+      errors.outputs.push_back(compare(r, a));
+    }
+    return errors;
+  }
+
+  func::FuncOp quantizedFunction_;
+  Evaluator reference_, quantized_;
+  const ComparedValues &values_;
+  bool perLayer_, recorded_;
+};
+
+std::vector<std::string> resultNames(func::FuncOp function) {
+  std::vector<std::string> names;
+  for (unsigned i = 0; i < function.getNumResults(); ++i) {
+    auto name = function.getResultAttrOfType<StringAttr>(i, sd::SdDialect::kNameAttr);
+    names.push_back(name ? name.str() : absl::StrCat("result ", i));
+  }
+  return names;
+}
+
+OutputQuality outputQuality(const std::string &name, const std::vector<ErrorSums> &calls) {
+  ErrorSums all;
+  for (const ErrorSums &call : calls)
+    all.add(call);
+  OutputQuality quality{.name = name,
+                        .psnr = psnrOf(all, all.largest),
+                        .worstPsnr = std::numeric_limits<double>::infinity()};
+  for (size_t i = 0; i < calls.size(); ++i)
+    if (double call = psnrOf(calls[i], all.largest); call < quality.worstPsnr) {
+      quality.worstPsnr = call;
+      quality.worstCall = static_cast<int64_t>(i);
+    }
+  return quality;
+}
+
+} // namespace
+
+double psnr(const QualityResult &result) {
+  double least = std::numeric_limits<double>::infinity();
+  for (const OutputQuality &output : result.outputs)
+    least = std::min(least, output.psnr);
+  return least;
+}
+
+absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncOp quantized,
+                                             const EvaluationContext &context,
+                                             const std::vector<SampleFile> &samples,
+                                             const QualityOptions &options) {
+  absl::StatusOr<SampleReader> reader = SampleReader::open(quantized, samples, options.limit);
+  if (!reader.ok())
+    return reader.status();
+  if (reference.getArgumentTypes() != quantized.getArgumentTypes() ||
+      reference.getNumResults() != quantized.getNumResults())
+    return absl::InvalidArgumentError("the two functions differ in their inputs or results");
+  bool recorded = reader->hasOutputs();
+  ComparedValues values(reference, quantized);
+  std::vector<std::unique_ptr<Comparison>> comparisons(std::max(options.threads, 1));
+  for (std::unique_ptr<Comparison> &comparison : comparisons)
+    comparison = std::make_unique<Comparison>(reference, quantized, context, values,
+                                              options.perLayer, recorded);
+
+  std::vector<std::string> names = resultNames(quantized);
+  std::vector<std::vector<ErrorSums>> outputs(names.size());
+  std::vector<ErrorSums> layers(values.size());
+  auto work = [&](int worker, int64_t i) { return comparisons[worker]->run(*reader, i); };
+  auto finish = [&](int64_t i, CallErrors errors) {
+    for (size_t o = 0; o < outputs.size(); ++o)
+      outputs[o].push_back(errors.outputs[o]);
+    for (size_t v = 0; v < layers.size(); ++v)
+      layers[v].add(errors.layers[v]);
+    if (options.progress)
+      options.progress(i + 1, reader->size());
+  };
+  if (absl::Status status = runInOrder<CallErrors>(reader->size(), options.threads, work, finish);
+      !status.ok())
+    return status;
+
+  QualityResult result{.samples = reader->size(), .againstRecorded = recorded};
+  for (size_t o = 0; o < outputs.size(); ++o)
+    result.outputs.push_back(outputQuality(names[o], outputs[o]));
+  for (size_t v = 0; options.perLayer && v < layers.size(); ++v)
+    result.layers.push_back({values.name(v), decibels(layers[v].reference, layers[v].error)});
+  return result;
+}
+
+} // namespace sdopt
