@@ -1,17 +1,23 @@
 //===- Recipe.h - what to do to which layer ---------------------*- C++ -*-===//
 //
-// YAML, read strictly. Settings in three levels: global < types < names; the last matching rule of a level wins.
+// YAML, read strictly. Settings in four levels: global < types < modules < names; each setting of a
+// layer comes from the highest level that gives it, the last matching rule of a level first.
 //
 //   version: 1
 //   name: w8a8
-//   global: {weight_bits: 8, weight_range: mse, activation_bits: 8, activation_range: minmax}
-//   types:
-//     group_norm: {activation_bits: 16}
+//   global: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax}
+//   types:                                  # sd operations
+//     conv2d: {activation_bits: 8}
+//   modules:                                # modules of the pipeline
+//     vae_decoder: {activation_bits: 16}
 //   names:
-//     - match: "*/conv_in/*"          # glob over ONNX node names and value names; "re:..." for a regular expression
+//     - match: "*/conv_in/*"                # glob over node, value and weight names
 //       activation_bits: 16
+//     - match: 're:.*resnets\.[01].*'       # regular expression over the whole name
+//       activation_range: mse
 //
-// An unknown key, a value out of range and a rule that matches no layer are errors with file, line and column.
+// An unknown key or type, a value out of range and a rule that matches no layer are errors with
+// file, line and column.
 //
 //===----------------------------------------------------------------------===//
 
@@ -30,6 +36,7 @@ namespace sdopt {
 
 /// How a range is chosen: the extremes, or the clipping that minimizes the mean squared error.
 enum class RangeEstimator : uint8_t { MinMax, MSE };
+/// "minmax", "mse".
 const char *name(RangeEstimator estimator);
 
 /// Settings of one layer, all decided.
@@ -42,10 +49,10 @@ struct LayerRecipe {
 
 /// One rule of the file.
 struct RecipeRule {
-  std::string match; ///< empty for global, an op type for types, a pattern for names
+  std::string match; ///< empty for global, an op type, a module name, or a pattern for names
   std::optional<int> weightBits, activationBits;
   std::optional<RangeEstimator> weightRange, activationRange;
-  int line = 0, column = 0;
+  int line = 0, column = 0; ///< counted from 1; 0 if the rule is not from a file
 };
 
 class Recipe {
@@ -54,31 +61,42 @@ public:
   std::string origin; ///< for messages
   RecipeRule global;
   std::vector<RecipeRule> types;
+  std::vector<RecipeRule> modules;
   std::vector<RecipeRule> names;
 
-  /// Settings for a layer of sd op type `opType` ("conv2d") known under `layerNames` (value name, ONNX node names,
-  /// module path). Remembers which rules matched.
-  LayerRecipe resolve(const std::string &opType, const std::vector<std::string> &layerNames);
-  /// Which rule set what: one line per setting, e.g. "activation_bits = 16 from w8a8.yaml:7:5 (names: */conv_in/*)".
-  std::vector<std::string> explain(const std::string &opType, const std::vector<std::string> &layerNames) const;
-  /// INVALID_ARGUMENT listing every rule of types and names that matched nothing since construction.
-  /// Built-in recipes are exempt: their rules describe many models.
+  /// Settings for a layer of sd op type `opType` ("conv2d") of module `module` ("unet"), known
+  /// under `layerNames` (value name, ONNX node names, module path, weight names). Remembers which
+  /// rules matched.
+  LayerRecipe resolve(const std::string &module, const std::string &opType,
+                      const std::vector<std::string> &layerNames);
+  /// Which rule set what: one line per setting, e.g. "activation_bits = 16 from w8a8.yaml:7:5
+  /// (names: */conv_in/*)".
+  std::vector<std::string> explain(const std::string &module, const std::string &opType,
+                                   const std::vector<std::string> &layerNames) const;
+  /// INVALID_ARGUMENT listing every rule of types, modules and names that matched nothing since
+  /// construction. Built-in recipes are exempt: their rules describe many models.
   absl::Status checkAllMatched() const;
 
-  /// The same text for equal recipes; stored in packages, parseable.
+  /// The same text for equal recipes; stored in packages, parseable. Defaults are written out;
+  /// types and modules are sorted, names keep their order.
   std::string canonicalText() const;
 
 private:
-  std::vector<bool> typeMatched_, nameMatched_;
+  std::vector<bool> typeMatched_, moduleMatched_, nameMatched_;
   bool builtIn_ = false;
   friend absl::StatusOr<Recipe> loadRecipe(const std::string &);
-  friend absl::StatusOr<Recipe> parseRecipe(const std::string &, const std::string &);
 };
 
 /// A built-in name ("w8a16", "w8a8") or the path of a YAML file.
 absl::StatusOr<Recipe> loadRecipe(const std::string &nameOrPath);
+/// The same from text; `origin` names it in errors. All mistakes are reported, one per line.
 absl::StatusOr<Recipe> parseRecipe(const std::string &text, const std::string &origin);
+/// Names of the built-in recipes, sorted.
 std::vector<std::string> builtInRecipes();
+/// The YAML text of a built-in recipe (compiled in from compiler/recipe/builtin/*.yaml).
+absl::StatusOr<std::string> builtInRecipeText(const std::string &name);
+/// The op types that a rule may name.
+std::vector<std::string> recipeOpTypes();
 
 } // namespace sdopt
 

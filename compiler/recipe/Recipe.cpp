@@ -1,0 +1,183 @@
+//===- Recipe.cpp - settings of a layer from rules --------------------------===//
+
+#include "compiler/recipe/Recipe.h"
+
+#include "compiler/recipe/NamePattern.h"
+#include "compiler/target/StrictYaml.h"
+
+#include <algorithm>
+
+namespace sdopt {
+
+namespace {
+
+/// A rule that matched, with the level it is of.
+struct Match {
+  const char *level;
+  const RecipeRule *rule;
+};
+
+/// Appends the rules of one level that match, in file order.
+template <typename Fits>
+void collect(const char *level, const std::vector<RecipeRule> &rules, Fits fits,
+             std::vector<Match> &matches, std::vector<bool> *matched) {
+  if (matched)
+    matched->resize(rules.size());
+  for (size_t i = 0; i < rules.size(); ++i) {
+    if (!fits(rules[i].match))
+      continue;
+    matches.push_back({level, &rules[i]});
+    if (matched)
+      (*matched)[i] = true;
+  }
+}
+
+/// The last match that gives the setting; null: the default holds.
+template <typename T>
+const Match *decider(const std::vector<Match> &matches, std::optional<T> RecipeRule::*setting) {
+  for (auto match = matches.rbegin(); match != matches.rend(); ++match)
+    if ((match->rule->*setting).has_value())
+      return &*match;
+  return nullptr;
+}
+
+template <typename T>
+T decided(const std::vector<Match> &matches, std::optional<T> RecipeRule::*setting, T fallback) {
+  const Match *match = decider(matches, setting);
+  return match ? *(match->rule->*setting) : fallback;
+}
+
+LayerRecipe decide(const std::vector<Match> &matches) {
+  LayerRecipe fallback;
+  return {.weightBits = decided(matches, &RecipeRule::weightBits, fallback.weightBits),
+          .activationBits = decided(matches, &RecipeRule::activationBits, fallback.activationBits),
+          .weightRange = decided(matches, &RecipeRule::weightRange, fallback.weightRange),
+          .activationRange =
+              decided(matches, &RecipeRule::activationRange, fallback.activationRange)};
+}
+
+std::string placeOf(const std::string &origin, const RecipeRule &rule) {
+  if (rule.line == 0)
+    return origin;
+  return origin + ":" + std::to_string(rule.line) + ":" + std::to_string(rule.column);
+}
+
+std::string describe(const Match &match) {
+  return match.rule->match.empty() ? match.level : match.level + (": " + match.rule->match);
+}
+
+template <typename T>
+std::string reason(const char *key, const std::string &value, const std::vector<Match> &matches,
+                   std::optional<T> RecipeRule::*setting, const std::string &origin) {
+  std::string text = std::string(key) + " = " + value;
+  const Match *match = decider(matches, setting);
+  if (!match)
+    return text + " by default";
+  return text + " from " + placeOf(origin, *match->rule) + " (" + describe(*match) + ")";
+}
+
+/// All rules that match a layer, weakest first.
+std::vector<Match> matchesOf(const Recipe &recipe, const std::string &module,
+                             const std::string &opType, const std::vector<std::string> &layerNames,
+                             std::vector<bool> *types, std::vector<bool> *modules,
+                             std::vector<bool> *names) {
+  std::vector<Match> matches = {{"global", &recipe.global}};
+  auto isType = [&](const std::string &match) { return match == opType; };
+  auto isModule = [&](const std::string &match) { return match == module; };
+  auto isName = [&](const std::string &match) { return fitsAny(match, layerNames); };
+  collect("types", recipe.types, isType, matches, types);
+  collect("modules", recipe.modules, isModule, matches, modules);
+  collect("names", recipe.names, isName, matches, names);
+  return matches;
+}
+
+std::string settingsText(const RecipeRule &rule) {
+  std::string text;
+  auto add = [&](const char *key, const std::string &value) {
+    text += (text.empty() ? "" : ", ") + std::string(key) + ": " + value;
+  };
+  if (rule.weightBits)
+    add("weight_bits", std::to_string(*rule.weightBits));
+  if (rule.weightRange)
+    add("weight_range", name(*rule.weightRange));
+  if (rule.activationBits)
+    add("activation_bits", std::to_string(*rule.activationBits));
+  if (rule.activationRange)
+    add("activation_range", name(*rule.activationRange));
+  return text;
+}
+
+std::string keyedText(const char *section, std::vector<RecipeRule> rules) {
+  if (rules.empty())
+    return "";
+  std::stable_sort(rules.begin(), rules.end(),
+                   [](const RecipeRule &a, const RecipeRule &b) { return a.match < b.match; });
+  std::string text = std::string(section) + ":\n";
+  for (const RecipeRule &rule : rules)
+    text += "  " + quoteYaml(rule.match) + ": {" + settingsText(rule) + "}\n";
+  return text;
+}
+
+void listUnmatched(const char *level, const std::vector<RecipeRule> &rules,
+                   const std::vector<bool> &matched, const std::string &origin, std::string &text) {
+  for (size_t i = 0; i < rules.size(); ++i)
+    if (i >= matched.size() || !matched[i])
+      text += (text.empty() ? "" : "\n") + placeOf(origin, rules[i]) + ": rule '" + rules[i].match +
+              "' of '" + level + "' matches no layer";
+}
+
+} // namespace
+
+const char *name(RangeEstimator estimator) {
+  return estimator == RangeEstimator::MinMax ? "minmax" : "mse";
+}
+
+LayerRecipe Recipe::resolve(const std::string &module, const std::string &opType,
+                            const std::vector<std::string> &layerNames) {
+  return decide(
+      matchesOf(*this, module, opType, layerNames, &typeMatched_, &moduleMatched_, &nameMatched_));
+}
+
+std::vector<std::string> Recipe::explain(const std::string &module, const std::string &opType,
+                                         const std::vector<std::string> &layerNames) const {
+  std::vector<Match> matches =
+      matchesOf(*this, module, opType, layerNames, nullptr, nullptr, nullptr);
+  LayerRecipe layer = decide(matches);
+  return {reason("weight_bits", std::to_string(layer.weightBits), matches, &RecipeRule::weightBits,
+                 origin),
+          reason("weight_range", sdopt::name(layer.weightRange), matches, &RecipeRule::weightRange,
+                 origin),
+          reason("activation_bits", std::to_string(layer.activationBits), matches,
+                 &RecipeRule::activationBits, origin),
+          reason("activation_range", sdopt::name(layer.activationRange), matches,
+                 &RecipeRule::activationRange, origin)};
+}
+
+absl::Status Recipe::checkAllMatched() const {
+  std::string text;
+  if (!builtIn_) {
+    listUnmatched("types", types, typeMatched_, origin, text);
+    listUnmatched("modules", modules, moduleMatched_, origin, text);
+    listUnmatched("names", names, nameMatched_, origin, text);
+  }
+  return text.empty() ? absl::OkStatus() : absl::InvalidArgumentError(text);
+}
+
+std::string Recipe::canonicalText() const {
+  LayerRecipe base = decide({{"global", &global}});
+  RecipeRule complete{.match = "",
+                      .weightBits = base.weightBits,
+                      .activationBits = base.activationBits,
+                      .weightRange = base.weightRange,
+                      .activationRange = base.activationRange};
+  std::string text = "version: 1\nname: " + quoteYaml(name) + "\nglobal: {" +
+                     settingsText(complete) + "}\n" + keyedText("types", types) +
+                     keyedText("modules", modules);
+  if (!names.empty())
+    text += "names:\n";
+  for (const RecipeRule &rule : names)
+    text += "  - {match: " + quoteYaml(rule.match) + ", " + settingsText(rule) + "}\n";
+  return text;
+}
+
+} // namespace sdopt

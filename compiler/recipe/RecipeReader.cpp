@@ -1,0 +1,206 @@
+//===- RecipeReader.cpp - recipes from YAML ---------------------------------===//
+
+#include "compiler/recipe/NamePattern.h"
+#include "compiler/recipe/Recipe.h"
+#include "compiler/target/EmbeddedText.h"
+#include "compiler/target/StrictYaml.h"
+#include "compiler/weights/WeightStore.h"
+
+#include <algorithm>
+
+namespace sdopt {
+
+std::span<const EmbeddedText> builtInRecipeTexts();
+
+namespace {
+
+constexpr const char *kOpTypes[] = {
+    "conv2d",   "linear",         "group_norm", "layer_norm", "attention", "silu",
+    "gelu",     "quick_gelu",     "geglu",      "sigmoid",    "add",       "concat",
+    "upsample", "time_embedding", "embedding",  "pool_token", "transpose", "reshape",
+};
+
+class RecipeReader {
+public:
+  explicit RecipeReader(const std::string &origin) : errors_(origin) { recipe_.origin = origin; }
+
+  absl::StatusOr<Recipe> read(const std::string &text) {
+    if (std::optional<YAML::Node> root = parseYaml(text, errors_))
+      readRoot(*root);
+    if (!errors_.empty())
+      return errors_.status();
+    return std::move(recipe_);
+  }
+
+private:
+  void readRoot(const YAML::Node &root) {
+    YamlMap map(root, "a recipe", errors_);
+    if (auto node = map.take("version")) {
+      auto version = yamlInteger(*node, "'version'", errors_);
+      if (version && *version != 1)
+        errors_.add(node->Mark(), "'version' is " + std::to_string(*version) + ", must be 1");
+    }
+    if (auto node = map.take("name"))
+      recipe_.name = yamlName(*node, "'name'", errors_).value_or("");
+    if (auto node = map.takeOptional("global")) {
+      YamlMap settings(*node, "'global'", errors_);
+      recipe_.global = readRule("", "'global'", settings);
+    }
+    if (auto node = map.takeOptional("types"))
+      readTypes(*node);
+    if (auto node = map.takeOptional("modules"))
+      recipe_.modules = readKeyed(*node, "modules");
+    if (auto node = map.takeOptional("names"))
+      readNames(*node);
+    map.finish();
+  }
+
+  /// The rules of a mapping from op type or module to settings.
+  std::vector<RecipeRule> readKeyed(const YAML::Node &node, const std::string &section) {
+    std::vector<RecipeRule> rules;
+    YamlMap map(node, "'" + section + "'", errors_);
+    for (const YamlMap::Item &item : map.takeRest()) {
+      std::string what = "'" + section + "." + item.key + "'";
+      YamlMap settings(item.value, what, errors_);
+      if (!settings.valid())
+        continue;
+      rules.push_back(readRule(item.key, what, settings));
+      place(rules.back(), item.mark);
+    }
+    return rules;
+  }
+
+  void readTypes(const YAML::Node &node) {
+    recipe_.types = readKeyed(node, "types");
+    for (const RecipeRule &rule : recipe_.types) {
+      if (std::find(std::begin(kOpTypes), std::end(kOpTypes), rule.match) != std::end(kOpTypes))
+        continue;
+      std::string known;
+      for (const char *type : kOpTypes)
+        known += (known.empty() ? "" : ", ") + std::string(type);
+      YAML::Mark mark;
+      mark.line = rule.line - 1;
+      mark.column = rule.column - 1;
+      errors_.add(mark, "unknown op type '" + rule.match + "'; known are " + known);
+    }
+  }
+
+  void readNames(const YAML::Node &node) {
+    if (!node.IsSequence())
+      return errors_.add(node.Mark(), "'names' must be a list of rules");
+    for (const YAML::Node &item : node) {
+      YamlMap settings(item, "a rule of 'names'", errors_);
+      if (!settings.valid())
+        continue;
+      std::string pattern;
+      if (auto match = settings.take("match")) {
+        pattern = yamlText(*match, "'match'", errors_).value_or("");
+        absl::Status status = checkNamePattern(pattern);
+        if (!status.ok() && !pattern.empty())
+          errors_.add(match->Mark(), std::string(status.message()));
+      }
+      recipe_.names.push_back(readRule(pattern, "a rule of 'names'", settings));
+    }
+  }
+
+  static void place(RecipeRule &rule, const YAML::Mark &mark) {
+    rule.line = mark.line + 1;
+    rule.column = mark.column + 1;
+  }
+
+  RecipeRule readRule(const std::string &match, const std::string &what, YamlMap &settings) {
+    RecipeRule rule;
+    rule.match = match;
+    place(rule, settings.mark());
+    if (!settings.valid())
+      return rule;
+    rule.weightBits = readBits(settings, "weight_bits", {8});
+    rule.weightRange = readRange(settings, "weight_range");
+    rule.activationBits = readBits(settings, "activation_bits", {8, 16});
+    rule.activationRange = readRange(settings, "activation_range");
+    settings.finish();
+    if (given_ == 0)
+      errors_.add(settings.mark(), what + " sets nothing");
+    given_ = 0;
+    return rule;
+  }
+
+  std::optional<int> readBits(YamlMap &settings, const char *key,
+                              std::initializer_list<int> allowed) {
+    auto node = settings.takeOptional(key);
+    if (!node)
+      return std::nullopt;
+    ++given_;
+    auto value = yamlInteger(*node, "'" + std::string(key) + "'", errors_);
+    if (!value)
+      return std::nullopt;
+    std::string choices;
+    for (int bits : allowed) {
+      if (*value == bits)
+        return bits;
+      choices += (choices.empty() ? "" : " or ") + std::to_string(bits);
+    }
+    errors_.add(node->Mark(),
+                "'" + std::string(key) + "' is " + std::to_string(*value) + ", must be " + choices);
+    return std::nullopt;
+  }
+
+  std::optional<RangeEstimator> readRange(YamlMap &settings, const char *key) {
+    auto node = settings.takeOptional(key);
+    if (!node)
+      return std::nullopt;
+    ++given_;
+    for (RangeEstimator estimator : {RangeEstimator::MinMax, RangeEstimator::MSE})
+      if (node->IsScalar() && node->Scalar() == name(estimator))
+        return estimator;
+    errors_.add(node->Mark(), "'" + std::string(key) + "' must be minmax or mse" +
+                                  (node->IsScalar() ? ", found '" + node->Scalar() + "'" : ""));
+    return std::nullopt;
+  }
+
+  YamlErrors errors_;
+  Recipe recipe_;
+  size_t given_ = 0; ///< settings that the rule at hand gives, valid or not
+};
+
+} // namespace
+
+std::vector<std::string> recipeOpTypes() { return {std::begin(kOpTypes), std::end(kOpTypes)}; }
+
+absl::StatusOr<Recipe> parseRecipe(const std::string &text, const std::string &origin) {
+  return RecipeReader(origin).read(text);
+}
+
+std::vector<std::string> builtInRecipes() {
+  std::vector<std::string> names;
+  for (const EmbeddedText &recipe : builtInRecipeTexts())
+    names.emplace_back(recipe.name);
+  return names;
+}
+
+absl::StatusOr<std::string> builtInRecipeText(const std::string &name) {
+  for (const EmbeddedText &recipe : builtInRecipeTexts())
+    if (recipe.name == name)
+      return std::string(recipe.text);
+  std::string known;
+  for (const std::string &recipe : builtInRecipes())
+    known += (known.empty() ? "" : ", ") + recipe;
+  return absl::NotFoundError("no built-in recipe is named '" + name + "'; built in are " + known);
+}
+
+absl::StatusOr<Recipe> loadRecipe(const std::string &nameOrPath) {
+  auto builtIn = builtInRecipeText(nameOrPath);
+  if (builtIn.ok()) {
+    auto recipe = parseRecipe(*builtIn, "built-in " + nameOrPath);
+    if (recipe.ok())
+      recipe->builtIn_ = true;
+    return recipe;
+  }
+  auto text = readFile(nameOrPath);
+  if (!text.ok())
+    return absl::Status(text.status().code(), "recipe: " + std::string(text.status().message()) +
+                                                  "; " + std::string(builtIn.status().message()));
+  return parseRecipe(*text, nameOrPath);
+}
+
+} // namespace sdopt
