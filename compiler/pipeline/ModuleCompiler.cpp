@@ -25,12 +25,14 @@ namespace sdopt {
 namespace {
 
 /// A module's sample set, or an error that names what was looked for.
-absl::StatusOr<SampleFile> openSamples(const CompileOptions &options, const std::string &module, const char *set) {
+absl::StatusOr<SampleFile> openSamples(const CompileOptions &options, const std::string &module,
+                                       const char *set) {
   std::string stem = (std::filesystem::path(options.samples) / (module + "_" + set)).string();
   for (const char *extension : {".safetensors", ".npz"})
     if (std::filesystem::exists(stem + extension))
       return SampleFile::open(stem + extension);
-  return absl::NotFoundError("no samples of module '" + module + "': '" + stem + ".safetensors' (or .npz) is missing");
+  return absl::NotFoundError("no samples of module '" + module + "': '" + stem +
+                             ".safetensors' (or .npz) is missing");
 }
 
 /// The statistics file for a module among those given, or empty.
@@ -295,7 +297,8 @@ absl::StatusOr<std::vector<std::vector<Tensor>>> ModuleCompiler::verifyInputs() 
   absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "test");
   if (!file.ok())
     return file.status();
-  absl::StatusOr<SampleReader> reader = SampleReader::open(function(*quantized_), {*file}, options_.verifySamples);
+  absl::StatusOr<SampleReader> reader =
+      SampleReader::open(function(*quantized_), {*file}, options_.verifySamples);
   if (!reader.ok())
     return reader.status();
   std::vector<std::vector<Tensor>> inputs;

@@ -44,8 +44,8 @@ std::optional<int64_t> firstDifference(const Tensor &a, const Tensor &b) {
   return std::nullopt;
 }
 
-absl::Status compareValue(const std::string &name, const Tensor &before, const Tensor &after,
-                          const std::string &step, VerifyCounts &counts) {
+absl::Status compareValue(const std::string &name, const std::string &op, const Tensor &before,
+                          const Tensor &after, const std::string &step, VerifyCounts &counts) {
   if (before.type() != after.type() || before.size() != after.size())
     return absl::DataLossError("verify: after '" + step + "' value '" + name + "' is " +
                                sdopt::name(after.type()) + " " + toString(after.shape()) +
@@ -56,8 +56,8 @@ absl::Status compareValue(const std::string &name, const Tensor &before, const T
   std::optional<int64_t> i = firstDifference(before, after);
   if (!i)
     return absl::OkStatus();
-  return absl::DataLossError("verify: '" + step + "' changed value '" + name + "': element " +
-                             position(after.shape(), *i) + " is " +
+  return absl::DataLossError("verify: '" + step + "' changed value '" + name + "' (op '" + op +
+                             "'): element " + position(after.shape(), *i) + " is " +
                              std::to_string(element(after, *i)) + " but was " +
                              std::to_string(element(before, *i)) + " before");
 }
@@ -106,9 +106,14 @@ FailureOr<Tensor> evaluateAlone(Operation *op, CodePattern pattern, Evaluator &e
   return results[0];
 }
 
-std::string isolated(const char *step, Operation *op, CodePattern pattern) {
-  return std::string(step) + "' on " + name(pattern) + " codes, op '" +
-         op->getName().getStringRef().str();
+/// "lower' on all minimum codes", inside the quotes of a step's name.
+std::string isolated(const char *step, CodePattern pattern) {
+  return std::string(step) + "' on '" + name(pattern) + " codes";
+}
+
+std::string opName(Value value) {
+  Operation *op = value.getDefiningOp();
+  return op ? op->getName().getStringRef().str() : "argument";
 }
 
 /// One layer as a module of its own: its inputs, its output, its constants where they lie.
@@ -171,7 +176,7 @@ absl::StatusOr<NamedCodes> evaluateNamed(func::FuncOp function, const Evaluation
   FailureOr<SmallVector<Tensor>> results =
       evaluator.run(inputs, [&](Value value, const Tensor &tensor) {
         if (isCodes(tensor) && isQuantized(value.getType()))
-          codes.emplace(sd::valueName(value), tensor);
+          codes.emplace(sd::valueName(value), NamedCode{tensor, opName(value)});
       });
   if (failed(results))
     return absl::InternalError("evaluation of '" + function.getName().str() + "' failed");
@@ -192,7 +197,7 @@ absl::StatusOr<NamedCodes> simulateNamed(const PackageModule &module, const Targ
   options.observer = [&](int32_t layer, const Tensor &tensor) {
     // The slices of a concatenation fill one tensor: look when the last has come.
     if (lastWriter[network.layers[layer].output] == static_cast<size_t>(layer) && isCodes(tensor))
-      codes.emplace(network.layers[layer].name, tensor);
+      codes.emplace(network.layers[layer].name, NamedCode{tensor, kindName(network.layers[layer])});
   };
   Simulator simulator(module, target);
   absl::StatusOr<std::map<std::string, Tensor>> outputs =
@@ -219,7 +224,8 @@ absl::Status compareNamed(const NamedCodes &reference, const NamedCodes &actual,
     auto before = reference.find(name), after = actual.find(name);
     if (before == reference.end() || after == actual.end())
       continue;
-    if (absl::Status status = compareValue(name, before->second, after->second, step, counts);
+    if (absl::Status status = compareValue(name, after->second.op, before->second.codes,
+                                           after->second.codes, step, counts);
         !status.ok())
       return status;
   }
@@ -244,8 +250,8 @@ absl::Status verifyOpsInIsolation(func::FuncOp before, func::FuncOp after,
       FailureOr<Tensor> actual = evaluateAlone(op, pattern, evaluator, context);
       if (failed(expected) || failed(actual))
         return absl::InternalError("verify: op '" + name + "' can't be evaluated alone");
-      absl::Status status =
-          compareValue(name, *expected, *actual, isolated("lower", op, pattern), counts);
+      absl::Status status = compareValue(name, op->getName().getStringRef().str(), *expected,
+                                         *actual, isolated("lower", pattern), counts);
       if (!status.ok())
         return status;
     }
@@ -281,8 +287,8 @@ absl::Status verifyLayersInIsolation(func::FuncOp npuFunction, const PackageModu
         return absl::InternalError("verify: op '" + op->first + "' can't be evaluated alone");
       if (!actual.ok())
         return actual.status();
-      absl::Status status = compareValue(op->first, *expected, *actual,
-                                         isolated("emit", op->second, pattern), counts);
+      absl::Status status = compareValue(op->first, op->second->getName().getStringRef().str(),
+                                         *expected, *actual, isolated("emit", pattern), counts);
       if (!status.ok())
         return status;
     }

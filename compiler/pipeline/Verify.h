@@ -27,8 +27,12 @@ struct VerifyCounts {
   int64_t layers = 0;   ///< layers run in isolation on extreme codes
 };
 
-/// Names of values -> codes, of one run.
-using NamedCodes = std::map<std::string, Tensor>;
+/// A value of one run and what made it ("npu.conv2d", or the layer's kind).
+struct NamedCode {
+  Tensor codes;
+  std::string op;
+};
+using NamedCodes = std::map<std::string, NamedCode>;
 
 /// Runs a quantized or npu function on real inputs (parallel to its arguments) and keeps the codes
 /// of all values.

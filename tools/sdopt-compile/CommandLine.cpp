@@ -11,7 +11,8 @@ namespace sdopt {
 
 namespace {
 
-constexpr const char *kOverview = R"(Compiles a diffusion pipeline from ONNX to a package for the reference NPU.
+constexpr const char *kOverview =
+    R"(Compiles a diffusion pipeline from ONNX to a package for the reference NPU.
 
 MODEL is a folder in the diffusers/optimum layout (model_index.json, MODULE/model.onnx, tokenizer/, scheduler/) or one .onnx file.
 
@@ -34,60 +35,81 @@ cl::OptionCategory category("sdopt-compile options");
 
 /// All flags; they register themselves with LLVM's parser and live as long as parsing does.
 struct Flags {
-  cl::opt<std::string> model{cl::Positional, cl::desc("MODEL"), cl::value_desc("MODEL"), cl::cat(category)};
-  cl::opt<std::string> output{"o", cl::desc("Package to write"), cl::value_desc("OUT.sdnpu"), cl::cat(category)};
-  cl::opt<std::string> target{"target", cl::desc("Preset (edge-tiny, mobile, laptop) or target file"),
-                              cl::value_desc("NAME_OR_FILE"), cl::init("mobile"), cl::cat(category)};
+  cl::opt<std::string> model{cl::Positional, cl::desc("MODEL"), cl::value_desc("MODEL"),
+                             cl::cat(category)};
+  cl::opt<std::string> output{"o", cl::desc("Package to write"), cl::value_desc("OUT.sdnpu"),
+                              cl::cat(category)};
+  cl::opt<std::string> target{
+      "target", cl::desc("Preset (edge-tiny, mobile, laptop) or target file"),
+      cl::value_desc("NAME_OR_FILE"), cl::init("mobile"), cl::cat(category)};
   cl::opt<std::string> recipe{"recipe", cl::desc("Built-in recipe (w8a16, w8a8) or recipe file"),
                               cl::value_desc("NAME_OR_FILE"), cl::init("w8a16"), cl::cat(category)};
-  cl::opt<std::string> samples{"samples",
-                               cl::desc("Folder with MODULE_calibration and MODULE_test samples (.safetensors, .npz)"),
-                               cl::value_desc("DIR"), cl::cat(category)};
-  cl::list<std::string> statistics{"statistics", cl::desc("Statistics to use instead of calibrating"),
-                                   cl::value_desc("MODULE.pb"), cl::CommaSeparated, cl::cat(category)};
-  cl::opt<std::string> statisticsOut{"statistics-out", cl::desc("Folder that gets the statistics, MODULE.pb"),
+  cl::opt<std::string> samples{
+      "samples",
+      cl::desc("Folder with MODULE_calibration and MODULE_test samples (.safetensors, .npz)"),
+      cl::value_desc("DIR"), cl::cat(category)};
+  cl::list<std::string> statistics{
+      "statistics", cl::desc("Statistics to use instead of calibrating"),
+      cl::value_desc("MODULE.pb"), cl::CommaSeparated, cl::cat(category)};
+  cl::opt<std::string> statisticsOut{"statistics-out",
+                                     cl::desc("Folder that gets the statistics, MODULE.pb"),
                                      cl::value_desc("DIR"), cl::cat(category)};
   cl::opt<std::string> report{"report", cl::desc("Folder that gets report.html and report.json"),
                               cl::value_desc("DIR"), cl::cat(category)};
-  cl::opt<std::string> stages{"stages", cl::desc("Folder of snapshots, one subfolder for each module"),
+  cl::opt<std::string> stages{"stages",
+                              cl::desc("Folder of snapshots, one subfolder for each module"),
                               cl::value_desc("DIR"), cl::cat(category)};
-  cl::opt<std::string> stopAfter{"stop-after",
-                                 cl::desc("Stop after import, normalize, calibrate, quantize, lower or schedule"),
+  cl::opt<std::string> stopAfter{
+      "stop-after",
+      cl::desc("Stop after import, normalize, calibrate, quantize, lower or schedule"),
+      cl::value_desc("STAGE"), cl::cat(category)};
+  cl::opt<std::string> startFrom{"start-from",
+                                 cl::desc("Go on from the snapshot that was made after this stage"),
                                  cl::value_desc("STAGE"), cl::cat(category)};
-  cl::opt<std::string> startFrom{"start-from", cl::desc("Go on from the snapshot that was made after this stage"),
-                                 cl::value_desc("STAGE"), cl::cat(category)};
-  cl::list<std::string> modules{"modules", cl::desc("Compile only these modules"), cl::value_desc("NAME,..."),
-                                cl::CommaSeparated, cl::cat(category)};
-  cl::list<std::string> inputShapes{"input-shape", cl::desc("Shape of an input with symbolic dimensions"),
+  cl::list<std::string> modules{"modules", cl::desc("Compile only these modules"),
+                                cl::value_desc("NAME,..."), cl::CommaSeparated, cl::cat(category)};
+  cl::list<std::string> inputShapes{"input-shape",
+                                    cl::desc("Shape of an input with symbolic dimensions"),
                                     cl::value_desc("MODULE.INPUT=2x9x64x64"), cl::cat(category)};
-  cl::opt<int64_t> batch{"batch", cl::desc("Rows of text encoder and UNet (default 2: both guidance branches)"),
-                         cl::value_desc("N"), cl::init(0), cl::cat(category)};
+  cl::opt<int64_t> batch{
+      "batch", cl::desc("Rows of text encoder and UNet (default 2: both guidance branches)"),
+      cl::value_desc("N"), cl::init(0), cl::cat(category)};
   cl::opt<VerifyMode> verify{
-      "verify", cl::desc("Check that every lossless step keeps every bit"), cl::ValueOptional,
+      "verify",
+      cl::desc("Check that every lossless step keeps every bit"),
+      cl::ValueOptional,
       cl::values(clEnumValN(VerifyMode::Fast, "", "with the fast kernels"),
                  clEnumValN(VerifyMode::Fast, "fast", "with the fast kernels"),
                  clEnumValN(VerifyMode::Spec, "spec", "with the naive kernels of docs/spec.md")),
-      cl::init(VerifyMode::Off), cl::cat(category)};
-  cl::opt<int64_t> verifySamples{"verify-samples", cl::desc("Recorded evaluations that --verify runs (default 2)"),
+      cl::init(VerifyMode::Off),
+      cl::cat(category)};
+  cl::opt<int64_t> verifySamples{"verify-samples",
+                                 cl::desc("Recorded evaluations that --verify runs (default 2)"),
                                  cl::value_desc("N"), cl::init(2), cl::cat(category)};
-  cl::opt<int> threads{"threads", cl::desc("Worker threads (default: all cores); never changes an output"),
+  cl::opt<int> threads{"threads",
+                       cl::desc("Worker threads (default: all cores); never changes an output"),
                        cl::value_desc("N"), cl::init(0), cl::cat(category)};
-  cl::opt<int> steps{"steps", cl::desc("Denoising steps of one picture, for the reported rates (default 50)"),
-                     cl::value_desc("N"), cl::init(50), cl::cat(category)};
-  cl::opt<std::string> gate{"gate", cl::desc("Conditions on the report, e.g. 'unet.psnr>=40dB,package<=9MB'"),
-                            cl::value_desc("CONDITIONS"), cl::cat(category)};
-  cl::opt<std::string> baseline{"baseline", cl::desc("report.json to compare with; regressions are listed"),
+  cl::opt<int> steps{
+      "steps", cl::desc("Denoising steps of one picture, for the reported rates (default 50)"),
+      cl::value_desc("N"), cl::init(50), cl::cat(category)};
+  cl::opt<std::string> gate{
+      "gate", cl::desc("Conditions on the report, e.g. 'unet.psnr>=40dB,package<=9MB'"),
+      cl::value_desc("CONDITIONS"), cl::cat(category)};
+  cl::opt<std::string> baseline{"baseline",
+                                cl::desc("report.json to compare with; regressions are listed"),
                                 cl::value_desc("FILE"), cl::cat(category)};
-  cl::opt<std::string> depfile{"depfile", cl::desc("Write a Make/Ninja dependency file"), cl::value_desc("FILE"),
-                               cl::cat(category)};
-  cl::opt<bool> printInputs{"print-inputs", cl::desc("List the files that decide the output, and stop"),
+  cl::opt<std::string> depfile{"depfile", cl::desc("Write a Make/Ninja dependency file"),
+                               cl::value_desc("FILE"), cl::cat(category)};
+  cl::opt<bool> printInputs{"print-inputs",
+                            cl::desc("List the files that decide the output, and stop"),
                             cl::cat(category)};
   cl::opt<bool> quiet{"quiet", cl::desc("No progress"), cl::cat(category)};
 };
 
 absl::Status parseShape(const std::string &text, CompileOptions &options) {
   auto error = [&] {
-    return absl::InvalidArgumentError("--input-shape " + text + " is not of the form MODULE.INPUT=2x9x64x64");
+    return absl::InvalidArgumentError("--input-shape " + text +
+                                      " is not of the form MODULE.INPUT=2x9x64x64");
   };
   size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0)
@@ -148,8 +170,9 @@ absl::StatusOr<CompileOptions> parseCommandLine(int argc, char **argv) {
   for (const std::string &shape : flags.inputShapes)
     if (absl::Status status = parseShape(shape, options); !status.ok())
       return status;
-  for (const absl::Status &status : {parseOptionalStage(flags.stopAfter, options.stopAfter),
-                                     parseOptionalStage(flags.startFrom, options.startFrom), validate(options)})
+  for (const absl::Status &status :
+       {parseOptionalStage(flags.stopAfter, options.stopAfter),
+        parseOptionalStage(flags.startFrom, options.startFrom), validate(options)})
     if (!status.ok())
       return status;
   return options;

@@ -14,7 +14,8 @@ namespace {
 struct ProgressLine {
   bool terminal = isatty(STDERR_FILENO) != 0;
   bool open = false;
-  std::string task; ///< text up to the counter, to print each task once where lines can't be replaced
+  std::string
+      task; ///< text up to the counter, to print each task once where lines can't be replaced
   std::chrono::steady_clock::time_point start;
 
   void show(const std::string &text) {
@@ -37,11 +38,13 @@ struct ProgressLine {
     if (slash == std::string::npos || blank == std::string::npos || blank > slash)
       return "";
     double done = std::atof(text.c_str() + blank + 1), all = std::atof(text.c_str() + slash + 1);
-    double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (done < 1 || seconds < 0.5)
       return "";
     char buffer[64];
-    std::snprintf(buffer, sizeof(buffer), ", %.1f/s, %.0f s left", done / seconds, (all - done) * seconds / done);
+    std::snprintf(buffer, sizeof(buffer), ", %.1f/s, %.0f s left", done / seconds,
+                  (all - done) * seconds / done);
     return buffer;
   }
 
@@ -79,21 +82,24 @@ void printResult(const CompileOptions &options, const CompileResult &result) {
   }
   const Report &report = result.report;
   if (options.output.empty()) {
-    std::printf("stopped after %s; snapshots in %s\n", name(*options.stopAfter), options.stageFolder.c_str());
+    std::printf("stopped after %s; snapshots in %s\n", name(*options.stopAfter),
+                options.stageFolder.c_str());
     return;
   }
-  std::printf("%-14s %10s %10s %9s %13s %11s %10s %9s\n", "module", "parameters", "package", "PSNR dB", "cycles",
-              "DRAM MB", "SRAM KiB", "mJ");
+  std::printf("%-14s %10s %10s %9s %13s %11s %10s %9s\n", "module", "parameters", "package",
+              "PSNR dB", "cycles", "DRAM MB", "SRAM KiB", "mJ");
   for (const ModuleReport &module : report.modules())
     std::printf("%-14s %10lld %10lld %9.1f %13lld %11.2f %10.0f %9.3f\n", module.name().c_str(),
-                static_cast<long long>(module.parameters()), static_cast<long long>(module.package_bytes()),
-                module.psnr(), static_cast<long long>(module.cycles()),
+                static_cast<long long>(module.parameters()),
+                static_cast<long long>(module.package_bytes()), module.psnr(),
+                static_cast<long long>(module.cycles()),
                 static_cast<double>(module.dram_read_bytes() + module.dram_write_bytes()) / 1e6,
                 static_cast<double>(module.sram_peak_bytes()) / 1024, module.energy() * 1e3);
   const PipelineReport &pipeline = report.pipeline();
-  std::printf("%s: %lld bytes; %s, %s, %d steps: %.3f images/s, %.3f images/s/W (modelled)\n", options.output.c_str(),
-              static_cast<long long>(report.package_bytes()), report.target().c_str(), report.recipe().c_str(),
-              pipeline.steps(), pipeline.images_per_second(), pipeline.images_per_second_per_watt());
+  std::printf("%s: %lld bytes; %s, %s, %d steps: %.3f images/s, %.3f images/s/W (modelled)\n",
+              options.output.c_str(), static_cast<long long>(report.package_bytes()),
+              report.target().c_str(), report.recipe().c_str(), pipeline.steps(),
+              pipeline.images_per_second(), pipeline.images_per_second_per_watt());
   for (const GateResult &gate : result.gates)
     std::printf("gate %s: %s\n", gate.passed ? "passed" : "FAILED", describe(gate).c_str());
   for (const Regression &regression : result.regressions)

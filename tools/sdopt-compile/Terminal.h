@@ -7,7 +7,8 @@
 
 namespace sdopt {
 
-/// Progress on stderr: one line that is replaced on a terminal, whole lines elsewhere (each new text once).
+/// Progress on stderr: one line that is replaced on a terminal, whole lines elsewhere (each new
+/// text once).
 Messages terminalMessages(bool quiet);
 void finishProgress();
 

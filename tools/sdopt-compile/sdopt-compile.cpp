@@ -9,7 +9,8 @@ int main(int argc, char **argv) {
   absl::StatusOr<sdopt::CompileOptions> options = sdopt::parseCommandLine(argc, argv);
   absl::Status status = options.status();
   if (status.ok()) {
-    absl::StatusOr<sdopt::CompileResult> result = sdopt::compile(*options, sdopt::terminalMessages(options->quiet));
+    absl::StatusOr<sdopt::CompileResult> result =
+        sdopt::compile(*options, sdopt::terminalMessages(options->quiet));
     sdopt::finishProgress();
     if (result.ok()) {
       sdopt::printResult(*options, *result);
