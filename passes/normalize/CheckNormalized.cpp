@@ -1,0 +1,82 @@
+//===- CheckNormalized.cpp - what the NPU cannot run -------------------------===//
+
+#include "passes/normalize/ConstantValues.h"
+#include "passes/normalize/Passes.h"
+#include "passes/normalize/Rewriting.h"
+
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+
+namespace sdopt {
+
+#define GEN_PASS_DEF_CHECKNORMALIZED
+#include "passes/normalize/Passes.h.inc"
+
+namespace {
+
+/// Nodes listed for each kind before the list is cut.
+constexpr size_t kMostNodes = 8;
+
+bool isNamed(Operation *op) {
+  return isa<sd::Conv2dOp, sd::LinearOp, sd::GroupNormOp, sd::LayerNormOp, sd::AttentionOp,
+             sd::SiluOp, sd::GeluOp, sd::QuickGeluOp, sd::SigmoidOp, sd::GegluOp, sd::AddOp,
+             sd::ConcatOp, sd::UpsampleOp, sd::TimeEmbeddingOp, sd::EmbeddingOp, sd::PoolTokenOp,
+             sd::TransposeOp, sd::ReshapeOp>(op);
+}
+
+/// "sd.unary tanh", "sd.softmax".
+std::string kindOf(Operation *op) {
+  std::string kind = op->getName().getStringRef().str();
+  if (auto unary = dyn_cast<sd::UnaryOp>(op))
+    kind += " " + sd::stringifyUnaryKind(unary.getFunction()).str();
+  else if (auto binary = dyn_cast<sd::BinaryOp>(op))
+    kind += " " + sd::stringifyBinaryKind(binary.getFunction()).str();
+  else if (auto reduce = dyn_cast<sd::ReduceOp>(op))
+    kind += " " + sd::stringifyReductionKind(reduce.getFunction()).str();
+  return kind;
+}
+
+/// "'/a' and '/b'"-like list of the ONNX nodes (or values) of some operations.
+std::string placesOf(llvm::ArrayRef<Operation *> ops) {
+  std::string places;
+  for (Operation *op : ops.take_front(kMostNodes)) {
+    std::vector<std::string> nodes = sd::onnxNodes(op);
+    std::string place = nodes.empty() ? sd::valueName(op->getResult(0)) : nodes.back();
+    places += (places.empty() ? "'" : ", '") + place + "'";
+  }
+  if (ops.size() > kMostNodes)
+    places += " and " + std::to_string(ops.size() - kMostNodes) + " more";
+  return places;
+}
+
+struct CheckNormalized : impl::CheckNormalizedBase<CheckNormalized> {
+  void runOnOperation() override {
+    llvm::MapVector<StringRef, SmallVector<Operation *>> kinds;
+    llvm::StringSet<> names;
+    size_t count = 0;
+    for (Operation &op : getOperation().getBody().front().without_terminator()) {
+      if (isNamed(&op) || isConstant(op.getResult(0)))
+        continue;
+      kinds[names.insert(kindOf(&op)).first->getKey()].push_back(&op);
+      ++count;
+    }
+    if (count == 0)
+      return;
+    std::string list;
+    for (auto &[kind, ops] : kinds)
+      list += (list.empty() ? "" : "; ") + kind.str() + " x " + std::to_string(ops.size()) +
+              " at " + placesOf(ops);
+    getOperation().emitError()
+        << "the NPU cannot run " << count
+        << " operations that are left after normalization: " << list
+        << ". It runs conv2d, linear, group_norm, layer_norm, attention, silu, gelu, quick_gelu, "
+           "sigmoid, geglu, add, concat, upsample, time_embedding, embedding, pool_token, "
+           "transpose and reshape; a missed remark (--report) says why an idiom was not recognized";
+    signalPassFailure();
+  }
+};
+
+} // namespace
+} // namespace sdopt

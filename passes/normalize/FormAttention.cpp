@@ -1,0 +1,255 @@
+//===- FormAttention.cpp - softmax(q k^T) v over heads -> sd.attention -------===//
+
+#include "passes/normalize/ConstantValues.h"
+#include "passes/normalize/Passes.h"
+#include "passes/normalize/Rewriting.h"
+#include "passes/normalize/StridedView.h"
+
+#include <cmath>
+
+using namespace mlir;
+
+namespace sdopt {
+
+#define GEN_PASS_DEF_FORMATTENTION
+#include "passes/normalize/Passes.h.inc"
+
+namespace {
+
+constexpr llvm::StringLiteral kPass = "form-attention";
+/// A score of this or less is masked: its exponent is zero next to any other.
+constexpr double kMasked = -1e4;
+
+enum class Mask { None, Causal, Other };
+
+/// What an additive mask of shape [..., tq, tk] over scores of rank >= 2 lets through.
+Mask classify(Value mask, int64_t queries, int64_t keys) {
+  llvm::ArrayRef<int64_t> shape = shapeOf(mask);
+  std::optional<std::vector<double>> values = constantValues(mask);
+  if (!values)
+    return Mask::Other;
+  if (llvm::all_of(*values, [](double value) { return value == 0; }))
+    return Mask::None;
+  if (shape.size() < 2 || shape.back() != keys || shape[shape.size() - 2] != queries ||
+      queries != keys)
+    return Mask::Other;
+  for (size_t i = 0; i < values->size(); ++i) {
+    int64_t key = i % keys, query = i / keys % queries;
+    if (key > query ? !((*values)[i] <= kMasked) : (*values)[i] != 0)
+      return Mask::Other;
+  }
+  return Mask::Causal;
+}
+
+/// The operations between two products of an attention, before heads are known.
+struct Scores {
+  sd::MatmulOp first;  ///< queries by keys
+  sd::MatmulOp second; ///< probabilities by values
+  Value query;         ///< [.., h, tq, d], scale removed
+  Value key;           ///< [.., h, d, tk], scale removed
+  Value value;         ///< [.., h, tk, d]
+  double scale = 1;
+  bool causal = false;
+  AbsorbedOps absorbed;
+};
+
+/// Reads upwards from a softmax to the product of queries and keys. Empty on success.
+llvm::StringRef matchScores(sd::SoftmaxOp softmax, Scores &scores) {
+  int64_t rank = shapeOf(softmax).size(), axis = softmax.getAxis();
+  if (rank < 3 || (axis != -1 && axis != rank - 1))
+    return "the softmax is not over the last dimension of a tensor of rank 3 or more";
+  AbsorbedOps &absorbed = scores.absorbed;
+  absorbed.push_back(softmax);
+  Value value = withoutFloatCasts(softmax.getInput(), absorbed);
+  int64_t queries = shapeOf(softmax)[rank - 2], keys = shapeOf(softmax)[rank - 1];
+  if (auto sum = definingBinary(value, sd::BinaryKind::add)) {
+    bool maskOnRight = isConstant(sum.getRhs());
+    Value mask = maskOnRight ? sum.getRhs() : sum.getLhs();
+    if (!isConstant(mask) || sum.getType() != softmax.getType())
+      return "the mask is not constant";
+    Mask kind = classify(mask, queries, keys);
+    if (kind == Mask::Other)
+      return "the mask is neither zero nor causal";
+    scores.causal = kind == Mask::Causal;
+    absorbed.push_back(sum);
+    value = maskOnRight ? sum.getLhs() : sum.getRhs();
+  }
+  value = withoutFloatCasts(value, absorbed);
+  ScaledValue scaled = withoutScale(value, absorbed);
+  scores.first = withoutFloatCasts(scaled.value, absorbed).getDefiningOp<sd::MatmulOp>();
+  if (!scores.first || scores.first.getType() != softmax.getType())
+    return "no matrix product of queries and keys precedes the softmax";
+  absorbed.push_back(scores.first);
+  ScaledValue query = withoutScale(scores.first.getLhs(), absorbed);
+  ScaledValue key = withoutScale(scores.first.getRhs(), absorbed);
+  scores.query = query.value;
+  scores.key = key.value;
+  scores.scale = scaled.scale * query.scale * key.scale;
+  if (!(scores.scale > 0) || !std::isfinite(scores.scale))
+    return "the scale of the scores is not positive";
+  return {};
+}
+
+/// Reads downwards from a softmax to the product with the values. Empty on success.
+llvm::StringRef matchValues(sd::SoftmaxOp softmax, Scores &scores) {
+  Value probabilities = softmax;
+  while (auto cast = dyn_cast_or_null<sd::CastOp>(onlyUser(probabilities))) {
+    if (!isa<FloatType>(getElementTypeOrSelf(cast.getResult())))
+      return "the probabilities are cast to integers";
+    scores.absorbed.push_back(cast);
+    probabilities = cast;
+  }
+  scores.second = dyn_cast_or_null<sd::MatmulOp>(onlyUser(probabilities));
+  if (!scores.second || scores.second.getLhs() != probabilities)
+    return "the probabilities are not read by one matrix product with values only";
+  scores.absorbed.push_back(scores.second);
+  scores.value = scores.second.getRhs();
+  return {};
+}
+
+struct Heads {
+  int64_t batch, count, width;
+};
+
+/// The view of [batch, heads, tokens, width] split from row-major [batch, tokens, heads * width].
+StridedView splitHeads(const Heads &heads, int64_t tokens) {
+  int64_t channels = heads.count * heads.width;
+  return {{heads.batch, heads.count, tokens, heads.width},
+          {tokens * channels, heads.width, channels, 1}};
+}
+
+/// The value [batch, tokens, heads * width] (in some shape) whose heads `value` shows, where
+/// `value` is [batch, heads, tokens, width], or with `transposed` [batch, heads, width, tokens];
+/// batch and heads may be one dimension. Null if there is none.
+Value sourceOfHeads(Value value, bool transposed, const Heads &heads, int64_t tokens,
+                    AbsorbedOps &absorbed) {
+  SmallVector<Operation *> chain = shapeChain(value);
+  StridedView expected = splitHeads(heads, tokens);
+  if (transposed)
+    expected = expected.transposed({0, 1, 3, 2});
+  for (size_t count = 1; count <= chain.size(); ++count) {
+    std::optional<StridedView> view = viewOverChain(chain, count);
+    if (view)
+      view = view->reshaped(expected.shape);
+    if (!view || !view->sameAs(expected))
+      continue;
+    absorbed.append(chain.begin(), chain.begin() + count);
+    return chain[count - 1]->getOperand(0);
+  }
+  StridedView own = StridedView::rowMajor(expected.shape);
+  return own.sameAs(expected) ? value : Value();
+}
+
+/// The first value below the second product that is [batch, tokens, heads * width] in row-major
+/// order, in some shape. Null if there is none.
+Value joinedHeads(Value product, const Heads &heads, int64_t tokens, AbsorbedOps &absorbed) {
+  // In a view over the product's buffer, tokens come before heads.
+  StridedView expected = StridedView::rowMajor({heads.batch, heads.count, tokens, heads.width})
+                             .transposed({0, 2, 1, 3});
+  StridedView view = StridedView::rowMajor(shapeOf(product));
+  Value value = product;
+  AbsorbedOps ops;
+  while (true) {
+    std::optional<StridedView> split = view.reshaped(expected.shape);
+    if (split && split->sameAs(expected)) {
+      absorbed.append(ops);
+      return value;
+    }
+    Operation *user = onlyUser(value);
+    if (!user || !isa<sd::ReshapeOp, sd::TransposeOp>(user))
+      return {};
+    std::optional<StridedView> next = viewThrough(user, view);
+    if (!next)
+      return {};
+    ops.push_back(user);
+    view = std::move(*next);
+    value = user->getResult(0);
+  }
+}
+
+struct Matched {
+  Heads heads;
+  Value query, key, value, joined;
+};
+
+/// Tries one split of the leading dimensions into batch and heads.
+bool matchHeads(Scores &scores, const Heads &heads, int64_t queries, int64_t keys, Matched &match) {
+  AbsorbedOps absorbed;
+  match.heads = heads;
+  match.query = sourceOfHeads(scores.query, false, heads, queries, absorbed);
+  match.key = match.query ? sourceOfHeads(scores.key, true, heads, keys, absorbed) : Value();
+  match.value = match.key ? sourceOfHeads(scores.value, false, heads, keys, absorbed) : Value();
+  match.joined = match.value ? joinedHeads(scores.second, heads, queries, absorbed) : Value();
+  if (!match.joined)
+    return false;
+  scores.absorbed.append(absorbed);
+  return true;
+}
+
+/// The scale a head of this width should have, if `scale` is it up to rounding in f32.
+double snapped(double scale, int64_t width) {
+  double expected = 1 / std::sqrt(static_cast<double>(width));
+  return std::abs(scale - expected) <= 1e-6 * expected ? expected : scale;
+}
+
+void rewrite(Scores &scores, const Matched &match, int64_t queries, int64_t keys) {
+  Operation *root = match.joined.getDefiningOp();
+  OpBuilder builder(root);
+  const Heads &heads = match.heads;
+  int64_t channels = heads.count * heads.width;
+  Value query = reshapeTo(builder, match.query, {heads.batch, queries, channels});
+  Value key = reshapeTo(builder, match.key, {heads.batch, keys, channels});
+  Value value = reshapeTo(builder, match.value, {heads.batch, keys, channels});
+  // In program order, so that nodes are listed as they ran.
+  llvm::sort(scores.absorbed, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
+  scores.absorbed.erase(llvm::unique(scores.absorbed), scores.absorbed.end());
+  llvm::erase(scores.absorbed, root);
+  auto attention =
+      sd::AttentionOp::create(builder, sd::fuseLocs(root, scores.absorbed), query, key, value,
+                              builder.getI64IntegerAttr(heads.count),
+                              builder.getF64FloatAttr(snapped(scores.scale, heads.width)),
+                              builder.getBoolAttr(scores.causal));
+  Value result = reshapeTo(builder, attention, shapeOf(match.joined));
+  replaceWith(root, result, kPass);
+}
+
+/// Empty on success, else why the idiom does not match.
+llvm::StringRef form(sd::SoftmaxOp softmax) {
+  Scores scores;
+  if (llvm::StringRef reason = matchScores(softmax, scores); !reason.empty())
+    return reason;
+  if (llvm::StringRef reason = matchValues(softmax, scores); !reason.empty())
+    return reason;
+  llvm::ArrayRef<int64_t> shape = shapeOf(softmax);
+  llvm::ArrayRef<int64_t> q = shapeOf(scores.query), k = shapeOf(scores.key),
+                          v = shapeOf(scores.value);
+  size_t rank = shape.size();
+  int64_t queries = shape[rank - 2], keys = shape[rank - 1], width = q.back();
+  if (q.size() != rank || k.size() != rank || v.size() != rank || rank > 4 ||
+      q.drop_back(2) != shape.drop_back(2) || k.drop_back(2) != shape.drop_back(2) ||
+      v.drop_back(2) != shape.drop_back(2) || v.back() != width)
+    return "queries, keys and values differ in batch, heads or width";
+  int64_t leading = shape[0] * (rank == 4 ? shape[1] : 1);
+  for (int64_t count = leading; count >= 1; --count) {
+    if (leading % count != 0 || (rank == 4 && count != shape[1]))
+      continue;
+    Matched match;
+    if (!matchHeads(scores, {leading / count, count, width}, queries, keys, match))
+      continue;
+    rewrite(scores, match, queries, keys);
+    return {};
+  }
+  return "heads are not split from, and joined to, [batch, tokens, heads * width]";
+}
+
+struct FormAttention : impl::FormAttentionBase<FormAttention> {
+  void runOnOperation() override {
+    for (auto softmax : collect<sd::SoftmaxOp>(getOperation()))
+      if (llvm::StringRef reason = form(softmax); !reason.empty())
+        remarkMissed(softmax, kPass, reason);
+    eraseUnused(getOperation());
+  }
+};
+
+} // namespace
+} // namespace sdopt

@@ -1,0 +1,122 @@
+//===- Passes.td - from exporter idioms to named operations -----*- tablegen -*-===//
+
+#ifndef SDOPT_PASSES_NORMALIZE_PASSES_TD
+#define SDOPT_PASSES_NORMALIZE_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+// Every pass here is float-equivalent: each value keeps its name and its numbers up to rounding.
+class NormalizePass<string argument> : Pass<argument, "::mlir::func::FuncOp"> {
+  let dependentDialects = ["::sdopt::sd::SdDialect"];
+}
+
+def FoldIdentities : NormalizePass<"sdopt-fold-identities"> {
+  let summary = "Remove operations that change nothing";
+  let description = [{
+    Multiplication or division by one, addition or subtraction of zero, casts and expansions to the same type, padding
+    by nothing. An expansion that only adds dimensions of one becomes `sd.reshape`.
+  }];
+}
+
+def FoldShapeOps : NormalizePass<"sdopt-fold-shape-ops"> {
+  let summary = "Shorten chains of reshapes and transposes";
+  let description = [{
+    A chain that keeps the elements in order is one `sd.reshape`; one that permutes whole dimensions is one
+    `sd.transpose`; a transpose that moves only dimensions of one is an `sd.reshape`.
+  }];
+}
+
+def FoldPadding : NormalizePass<"sdopt-fold-padding"> {
+  let summary = "Move zero padding into the convolution that reads it";
+}
+
+def FormLinear : NormalizePass<"sdopt-form-linear"> {
+  let summary = "matmul by a constant, and the bias added to it -> sd.linear";
+  let description = [{
+    x W + b with W [k, n] becomes `sd.linear` with the weights transposed to [n, k] by an expression.
+  }];
+}
+
+def FormActivations : NormalizePass<"sdopt-form-activations"> {
+  let summary = "sigmoid and erf formulas -> sd.silu, sd.gelu, sd.quick_gelu, sd.sigmoid";
+  let description = [{
+    - x * sigmoid(x) -> `sd.silu`
+    - x * sigmoid(1.702 x) -> `sd.quick_gelu`
+    - x * (1 + erf(x / sqrt 2)) / 2 -> `sd.gelu`, factors in any order and grouping
+
+    Constants match up to the rounding of half precision.
+  }];
+}
+
+def FormGeglu : NormalizePass<"sdopt-form-geglu"> {
+  let summary = "left half times gelu of the right half -> sd.geglu";
+}
+
+def FormGroupNorm : NormalizePass<"sdopt-form-group-norm"> {
+  let summary = "instance norm over reshaped groups, scale and shift -> sd.group_norm";
+  let description = [{
+    ```
+    [n, c, ...] -> reshape [n, groups, rest] -> instance norm -> reshape [n, c, ...] -> * gamma -> + beta
+    ```
+    The instance norm's own scale is one and its shift zero; gamma and beta are one number per channel.
+  }];
+}
+
+def FormAttention : NormalizePass<"sdopt-form-attention"> {
+  let summary = "heads, scores, mask, softmax, values, heads back -> sd.attention";
+  let description = [{
+    Anchored at a softmax over keys. Heads are found by following reshapes and transposes as strided views, so their
+    order does not matter. Constant scales on queries, keys and scores multiply to one. A constant mask must be zero
+    where a query may look and -10000 or less elsewhere; only the causal mask (and none) is supported.
+  }];
+}
+
+def FormTimeEmbedding : NormalizePass<"sdopt-form-time-embedding"> {
+  let summary = "sine and cosine of timestep times frequencies -> sd.time_embedding";
+  let description = [{
+    The frequencies must be max_period^(-i / (half - shift)) within 1e-4 of each. max_period 10000 with shift 0 or 1 is
+    tried first; another geometric sequence gets shift 0 and the max_period that makes it.
+  }];
+}
+
+def FormEmbedding : NormalizePass<"sdopt-form-embedding"> {
+  let summary = "rows of a token table plus constant positions -> sd.embedding";
+}
+
+def FormPoolToken : NormalizePass<"sdopt-form-pool-token"> {
+  let summary = "hidden row at the first occurrence of a token -> sd.pool_token";
+  let description = [{
+    arg_max(ids == token) selects rows either by `sd.gather_nd` with (batch, position) tuples or by `sd.gather` from the
+    flattened hidden states at batch * length + position.
+  }];
+}
+
+def FormAdd : NormalizePass<"sdopt-form-add"> {
+  let summary = "sum of two activations -> sd.add";
+  let description = [{
+    Shapes are equal, or one operand is [b, c, 1, ..., 1] (a time projection): then the sum is taken channels last.
+  }];
+}
+
+def ConvertLayout : NormalizePass<"sdopt-convert-layout"> {
+  let summary = "channels last everywhere";
+  let description = [{
+    Convolutions, group norms and upsampling become channels last; the transposes around them are pushed through
+    elementwise operations, sums, concatenations and reshapes of the pixels, and cancel. What remains stands at the
+    function's inputs and outputs.
+  }];
+}
+
+def SortOps : NormalizePass<"sdopt-sort-ops"> {
+  let summary = "An order that depends on the graph only";
+  let description = [{
+    Sums get the deeper operand first. Operations are ordered depth first from the results, operands in order, so that
+    two exports of one model give the same sequence.
+  }];
+}
+
+def CheckNormalized : NormalizePass<"sdopt-check-normalized"> {
+  let summary = "One error that lists all operations the NPU cannot run";
+}
+
+#endif // SDOPT_PASSES_NORMALIZE_PASSES_TD
