@@ -1,0 +1,216 @@
+//===- RecipeTest.cpp - recipes, their precedence and their mistakes --------===//
+
+#include "compiler/recipe/Recipe.h"
+#include "compiler/weights/WeightStore.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include <unistd.h>
+
+using namespace sdopt;
+using testing::HasSubstr;
+
+namespace {
+
+constexpr const char *kRecipe = R"(version: 1
+name: mixed
+global: {activation_bits: 16, weight_range: minmax}
+types:
+  conv2d: {activation_bits: 8}
+  linear: {activation_range: mse}
+modules:
+  vae_decoder: {activation_bits: 16}
+names:
+  - match: "*conv1*"
+    activation_bits: 8
+    activation_range: mse
+  - match: 're:.*resnets\.1\..*'
+    activation_bits: 16
+)";
+
+Recipe recipeOf(const std::string &text) {
+  auto recipe = parseRecipe(text, "mixed.yaml");
+  EXPECT_TRUE(recipe.ok()) << recipe.status();
+  return recipe.ok() ? *recipe : Recipe();
+}
+
+std::string errorOf(const std::string &text) {
+  auto recipe = parseRecipe(text, "r.yaml");
+  EXPECT_FALSE(recipe.ok()) << text;
+  EXPECT_EQ(recipe.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(recipe.status().message());
+}
+
+std::string withHead(const std::string &body) { return "version: 1\nname: r\n" + body; }
+
+} // namespace
+
+TEST(RecipePrecedence, GlobalTypesModulesNames) {
+  Recipe recipe = recipeOf(kRecipe);
+  EXPECT_EQ(recipe.resolve("unet", "add", {"a"}).activationBits, 16);
+  EXPECT_EQ(recipe.resolve("unet", "conv2d", {"a"}).activationBits, 8);
+  EXPECT_EQ(recipe.resolve("vae_decoder", "conv2d", {"a"}).activationBits, 16);
+  EXPECT_EQ(recipe.resolve("vae_decoder", "conv2d", {"x", "b.conv1.w"}).activationBits, 8);
+  // The last rule that fits wins, setting by setting.
+  LayerRecipe both = recipe.resolve("unet", "conv2d", {"resnets.1.conv1.w"});
+  EXPECT_EQ(both.activationBits, 16);
+  EXPECT_EQ(both.activationRange, RangeEstimator::MSE);
+  EXPECT_EQ(both.weightRange, RangeEstimator::MinMax);
+  EXPECT_EQ(both.weightBits, 8);
+  EXPECT_EQ(recipe.resolve("unet", "linear", {"a"}).activationRange, RangeEstimator::MSE);
+  EXPECT_EQ(recipe.resolve("unet", "add", {"a"}).activationRange, RangeEstimator::MinMax);
+}
+
+TEST(RecipePrecedence, IsExplained) {
+  Recipe recipe = recipeOf(kRecipe);
+  EXPECT_THAT(recipe.explain("unet", "conv2d", {"conv1"}),
+              testing::ElementsAre("weight_bits = 8 by default",
+                                   "weight_range = minmax from mixed.yaml:3:9 (global)",
+                                   "activation_bits = 8 from mixed.yaml:10:5 (names: *conv1*)",
+                                   "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)"));
+  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[2],
+              "activation_bits = 16 from mixed.yaml:8:3 (modules: vae_decoder)");
+  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[2],
+              "activation_bits = 8 from mixed.yaml:5:3 (types: conv2d)");
+}
+
+TEST(RecipeMatching, UnmatchedRulesAreListed) {
+  Recipe recipe = recipeOf(kRecipe);
+  recipe.explain("unet", "linear", {"conv1"}); // explaining is not matching
+  recipe.resolve("unet", "conv2d", {"conv1"});
+  absl::Status status = recipe.checkAllMatched();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(std::string(status.message()),
+            "mixed.yaml:6:3: rule 'linear' of 'types' matches no layer\n"
+            "mixed.yaml:8:3: rule 'vae_decoder' of 'modules' matches no layer\n"
+            "mixed.yaml:13:5: rule 're:.*resnets\\.1\\..*' of 'names' matches no layer");
+  recipe.resolve("vae_decoder", "add", {"resnets.2.x"});
+  Recipe copy = recipe;
+  recipe.resolve("unet", "linear", {"a.resnets.1.x"});
+  EXPECT_TRUE(recipe.checkAllMatched().ok()) << recipe.checkAllMatched();
+  EXPECT_FALSE(copy.checkAllMatched().ok());
+}
+
+TEST(RecipeCanonical, RoundTripsAndIgnoresTheWayItIsWritten) {
+  std::string text = recipeOf(kRecipe).canonicalText();
+  EXPECT_EQ(recipeOf(text).canonicalText(), text);
+  Recipe again = recipeOf(text), first = recipeOf(kRecipe);
+  for (const char *module : {"unet", "vae_decoder"})
+    for (const char *type : {"conv2d", "linear", "add"})
+      for (const char *layer : {"conv1", "b.resnets.1.conv1", "c"}) {
+        LayerRecipe a = first.resolve(module, type, {layer}),
+                    b = again.resolve(module, type, {layer});
+        EXPECT_EQ(a.activationBits, b.activationBits);
+        EXPECT_EQ(a.weightRange, b.weightRange);
+        EXPECT_EQ(a.activationRange, b.activationRange);
+      }
+  std::string plain =
+      withHead("types:\n  linear: {activation_bits: 8}\n  add: {activation_bits: 8}\n");
+  std::string other = withHead("types: {add: {activation_bits: 8}, linear: {activation_bits: 8}}\n"
+                               "global:\n  weight_bits: 8 # the default\n");
+  EXPECT_EQ(recipeOf(plain).canonicalText(), recipeOf(other).canonicalText());
+  std::string odd = recipeOf(withHead("names: [{match: 'a\"b\\c\u00e9*', activation_bits: 8}]\n"))
+                        .canonicalText();
+  EXPECT_EQ(recipeOf(odd).names[0].match, "a\"b\\c\u00e9*");
+}
+
+TEST(RecipeBuiltIn, AreThere) {
+  EXPECT_EQ(builtInRecipes(), (std::vector<std::string>{"w8a16", "w8a8"}));
+  for (const std::string &name : builtInRecipes()) {
+    auto recipe = loadRecipe(name);
+    ASSERT_TRUE(recipe.ok()) << recipe.status();
+    EXPECT_EQ(recipe->name, name);
+    EXPECT_TRUE(recipe->checkAllMatched().ok());
+    EXPECT_EQ(recipeOf(recipe->canonicalText()).canonicalText(), recipe->canonicalText());
+  }
+}
+
+TEST(RecipeBuiltIn, W8A16KeepsSixteenBits) {
+  Recipe recipe = *loadRecipe("w8a16");
+  for (const std::string &type : recipeOpTypes()) {
+    LayerRecipe layer = recipe.resolve("unet", type, {"x"});
+    EXPECT_EQ(layer.weightBits, 8);
+    EXPECT_EQ(layer.activationBits, 16);
+    EXPECT_EQ(layer.weightRange, RangeEstimator::MSE);
+  }
+}
+
+TEST(RecipeBuiltIn, W8A8KeepsSensitiveLayersAtSixteenBits) {
+  Recipe recipe = *loadRecipe("w8a8");
+  auto bits = [&](const std::string &module, const std::string &type, const std::string &name) {
+    return recipe.resolve(module, type, {name}).activationBits;
+  };
+  // Node names of one exporter, weight names of the other.
+  EXPECT_EQ(bits("unet", "conv2d", "/unet/down_blocks.0/resnets.0/conv1/Conv"), 8);
+  EXPECT_EQ(bits("unet", "conv2d", "unet.down_blocks.0.resnets.0.conv1.weight"), 8);
+  EXPECT_EQ(bits("unet", "linear", "node_linear_4"), 8);
+  EXPECT_EQ(bits("unet", "conv2d", "/unet/conv_in/Conv"), 16);
+  EXPECT_EQ(bits("unet", "conv2d", "unet.conv_out.weight"), 16);
+  EXPECT_EQ(bits("unet", "conv2d", "unet.up_blocks.0.resnets.0.conv_shortcut.weight"), 16);
+  EXPECT_EQ(bits("unet", "linear", "/unet/down_blocks.0/resnets.0/time_emb_proj/Gemm"), 16);
+  EXPECT_EQ(bits("unet", "linear", "unet.time_embedding.linear_1.weight"), 16);
+  EXPECT_EQ(bits("unet", "group_norm", "x"), 16);
+  EXPECT_EQ(bits("unet", "attention", "x"), 16);
+  EXPECT_EQ(bits("vae_decoder", "conv2d", "x"), 16);
+  EXPECT_EQ(bits("text_encoder", "linear", "x"), 16);
+}
+
+TEST(RecipeErrors, CarryLineAndColumn) {
+  EXPECT_THAT(errorOf(withHead("global: {weight_bit: 8}\n")),
+              HasSubstr("r.yaml:3:10: unknown key 'weight_bit' in 'global'; known are weight_bits, "
+                        "weight_range, activation_bits, activation_range"));
+  EXPECT_THAT(errorOf(withHead("globals: {weight_bits: 8}\n")),
+              HasSubstr("r.yaml:3:1: unknown key 'globals' in a recipe"));
+  EXPECT_THAT(errorOf(withHead("global: {weight_bits: 4}\n")),
+              HasSubstr("r.yaml:3:23: 'weight_bits' is 4, must be 8"));
+  EXPECT_THAT(errorOf(withHead("global: {activation_bits: 12}\n")),
+              HasSubstr("r.yaml:3:27: 'activation_bits' is 12, must be 8 or 16"));
+  EXPECT_THAT(errorOf(withHead("global: {activation_bits: '8'}\n")),
+              HasSubstr("r.yaml:3:27: 'activation_bits' must be a whole number, found '8'"));
+  EXPECT_THAT(errorOf(withHead("global: {weight_range: mae}\n")),
+              HasSubstr("r.yaml:3:24: 'weight_range' must be minmax or mse, found 'mae'"));
+  EXPECT_THAT(errorOf(withHead("global: 8\n")),
+              HasSubstr("r.yaml:3:9: 'global' must be a mapping of keys to values"));
+  EXPECT_THAT(errorOf(withHead("types:\n  conv3d: {activation_bits: 8}\n")),
+              HasSubstr("r.yaml:4:3: unknown op type 'conv3d'; known are conv2d, linear, "));
+  EXPECT_THAT(
+      errorOf(withHead("types:\n  add: {activation_bits: 8}\n  add: {activation_bits: 16}\n")),
+      HasSubstr("r.yaml:5:3: key 'add' of 'types' is given twice"));
+  EXPECT_THAT(errorOf(withHead("types:\n  add: {}\n")),
+              HasSubstr("r.yaml:4:8: 'types.add' sets nothing"));
+  EXPECT_THAT(errorOf(withHead("names: {match: a}\n")),
+              HasSubstr("r.yaml:3:8: 'names' must be a list of rules"));
+  EXPECT_THAT(errorOf(withHead("names:\n  - activation_bits: 8\n")),
+              HasSubstr("r.yaml:4:5: a rule of 'names' lacks the key 'match'"));
+  EXPECT_THAT(errorOf(withHead("names:\n  - {match: 're:(', activation_bits: 8}\n")),
+              HasSubstr("r.yaml:4:13: '(' is no regular expression (ECMAScript syntax)"));
+  EXPECT_THAT(errorOf(withHead("names:\n  - {match: '', activation_bits: 8}\n")),
+              HasSubstr("r.yaml:4:13: 'match' must be a text"));
+  EXPECT_THAT(errorOf("name: r\n"), HasSubstr("r.yaml:1:1: a recipe lacks the key 'version'"));
+  EXPECT_THAT(errorOf("version: 3\nname: r\n"),
+              HasSubstr("r.yaml:1:10: 'version' is 3, must be 1"));
+  EXPECT_THAT(errorOf("version: 1\nname: a b\n"), HasSubstr("r.yaml:2:7: 'name' must be"));
+  EXPECT_THAT(errorOf("version: 1\n  name: ["), HasSubstr("this is not YAML"));
+  EXPECT_THAT(errorOf(""), HasSubstr("r.yaml:1:1: the file is empty"));
+}
+
+TEST(RecipeErrors, AllAreReported) {
+  std::string message = errorOf(withHead("global: {weight_bits: 4, x: 1}\nmodules: []\n"));
+  EXPECT_THAT(message, HasSubstr("r.yaml:3:23: "));
+  EXPECT_THAT(message, HasSubstr("\nr.yaml:3:26: "));
+  EXPECT_THAT(message, HasSubstr("\nr.yaml:4:10: "));
+}
+
+TEST(RecipeFiles, AreLoadedByPath) {
+  std::string path = testing::TempDir() + "recipe_test_" + std::to_string(::getpid()) + ".yaml";
+  ASSERT_TRUE(writeFileAtomically(path, kRecipe).ok());
+  auto recipe = loadRecipe(path);
+  ::unlink(path.c_str());
+  ASSERT_TRUE(recipe.ok()) << recipe.status();
+  EXPECT_FALSE(recipe->checkAllMatched().ok());
+  auto missing = loadRecipe(path);
+  EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(missing.status().message()),
+              HasSubstr("no such file or directory; no built-in recipe is named '"));
+}
