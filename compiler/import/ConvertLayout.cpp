@@ -1,0 +1,303 @@
+//===- ConvertLayout.cpp - operators that move elements ----------------------===//
+
+#include "compiler/import/NodeImporter.h"
+#include "compiler/import/OperatorRules.h"
+
+#include "absl/strings/str_cat.h"
+
+#include <algorithm>
+#include <numeric>
+
+using namespace mlir;
+
+namespace sdopt {
+
+namespace {
+
+int64_t product(const Shape &shape, size_t begin, size_t end) {
+  return std::accumulate(shape.begin() + begin, shape.begin() + end, int64_t(1),
+                         std::multiplies<int64_t>());
+}
+
+/// One dimension's range as sd.slice wants it: clamped as NumPy does.
+struct SliceRange {
+  int64_t start, end, step;
+};
+SliceRange clampedRange(int64_t dim, int64_t start, int64_t end, int64_t step) {
+  // A longer step than any dimension picks one element, whatever its length.
+  constexpr int64_t kLongest = int64_t(1) << 41;
+  step = std::clamp(step, -kLongest, kLongest);
+  if (dim == 0)
+    return {0, 0, 1};
+  auto fromEnd = [dim](int64_t i) { return i < 0 ? i + dim : i; };
+  if (step > 0)
+    return {std::clamp<int64_t>(fromEnd(start), 0, dim), std::clamp<int64_t>(fromEnd(end), 0, dim),
+            step};
+  return {std::clamp<int64_t>(fromEnd(start), 0, dim - 1),
+          std::clamp<int64_t>(fromEnd(end), -1, dim - 1), step};
+}
+
+/// Integers from input i or, in old opsets, from an attribute.
+std::optional<std::vector<int64_t>> inputOrAttribute(NodeImporter &node, int i, const char *name) {
+  if (node.has(i))
+    return node.integerInput(i, name);
+  return node.integers(name);
+}
+
+} // namespace
+
+void convertReshape(NodeImporter &node) {
+  Shape input = node.shape(0), shape = node.integerInput(1, "shape");
+  bool keepZeros = node.integer("allowzero", 0) != 0;
+  if (!node.ok())
+    return;
+  int64_t known = 1;
+  int inferred = -1;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 0 && !keepZeros) {
+      if (i >= input.size())
+        return node.invalid(
+            absl::StrCat("shape copies dimension ", i, " of an input of rank ", input.size()));
+      shape[i] = input[i];
+    }
+    if (shape[i] == -1 && inferred < 0)
+      inferred = static_cast<int>(i);
+    else if (shape[i] < 0 || !checkedElementCount({known, shape[i]}))
+      return node.invalid(absl::StrCat("shape has the impossible dimension ", shape[i]));
+    else
+      known *= shape[i];
+  }
+  if (inferred >= 0) {
+    if (known == 0)
+      return node.invalid("shape has -1 beside 0");
+    shape[inferred] = elementCount(input) / known;
+  }
+  node.define(0, node.build().reshape(node.input(0), shape));
+}
+
+void convertFlatten(NodeImporter &node) {
+  Shape shape = node.shape(0);
+  int64_t axis = node.normalizedAxis(node.integer("axis", 1), node.rank(0), /*atEnd=*/true);
+  if (node.ok())
+    node.define(0, node.build().reshape(node.input(0), {product(shape, 0, axis),
+                                                        product(shape, axis, shape.size())}));
+}
+
+void convertSqueeze(NodeImporter &node) {
+  Shape shape = node.shape(0), result;
+  std::optional<std::vector<int64_t>> axes = node.axes(1, node.rank(0));
+  for (size_t i = 0; i < shape.size(); ++i) {
+    bool listed = axes && std::count(axes->begin(), axes->end(), static_cast<int64_t>(i)) > 0;
+    if (listed && shape[i] != 1)
+      return node.invalid(absl::StrCat("dimension ", i, " is ", shape[i], " but must be 1"));
+    if (axes ? !listed : shape[i] != 1)
+      result.push_back(shape[i]);
+  }
+  node.define(0, node.build().reshape(node.input(0), result));
+}
+
+void convertUnsqueeze(NodeImporter &node) {
+  Shape shape = node.shape(0), result;
+  // The axes are those of the result, whose rank depends on how many there are.
+  std::optional<std::vector<int64_t>> given = inputOrAttribute(node, 1, "axes");
+  if (!node.ok())
+    return;
+  if (!given)
+    return node.invalid("axes are missing");
+  std::optional<std::vector<int64_t>> axes =
+      node.axes(1, node.rank(0) + static_cast<int64_t>(given->size()));
+  if (!axes)
+    return;
+  size_t next = 0;
+  for (size_t i = 0; i < shape.size() + axes->size(); ++i) {
+    bool added = std::count(axes->begin(), axes->end(), static_cast<int64_t>(i)) > 0;
+    result.push_back(added ? 1 : shape[next++]);
+  }
+  node.define(0, node.build().reshape(node.input(0), result));
+}
+
+void convertTranspose(NodeImporter &node) {
+  std::vector<int64_t> permutation(node.rank(0));
+  std::iota(permutation.rbegin(), permutation.rend(), 0);
+  if (std::optional<std::vector<int64_t>> given = node.integers("perm"))
+    permutation = *given;
+  // An identity of another rank is refused by the operation itself.
+  if (permutation.size() != static_cast<size_t>(node.rank(0)))
+    return node.invalid(absl::StrCat("perm has ", permutation.size(), " entries but the input has ",
+                                     node.rank(0), " dimensions"));
+  node.define(0, node.build().transpose(node.input(0), permutation));
+}
+
+void convertConcat(NodeImporter &node) {
+  std::vector<Value> parts;
+  for (int i = 0; i < node.inputCount(); ++i) {
+    if (!node.has(i))
+      return node.invalid("a part is missing");
+    if (node.element(i) != node.element(0))
+      return node.invalid("parts have different element types");
+    parts.push_back(node.input(i));
+  }
+  if (!node.hasAttribute("axis"))
+    return node.invalid("attribute axis is missing");
+  int64_t axis = node.normalizedAxis(node.integer("axis", 0), node.rank(0));
+  if (!node.ok())
+    return;
+  if (parts.size() == 1)
+    return node.define(0, parts[0]);
+  node.define(0, node.build().create<sd::ConcatOp>(ValueRange(parts), axis));
+}
+
+void convertSlice(NodeImporter &node) {
+  std::optional<std::vector<int64_t>> starts = inputOrAttribute(node, 1, "starts"),
+                                      ends = inputOrAttribute(node, 2, "ends"), axes, steps;
+  if (!node.ok())
+    return;
+  if (!starts || !ends)
+    return node.invalid("starts or ends are missing");
+  axes = node.axes(3, node.rank(0));
+  if (node.has(4))
+    steps = node.integerInput(4, "steps");
+  if (!node.ok())
+    return;
+  if (!axes) {
+    axes.emplace(starts->size());
+    std::iota(axes->begin(), axes->end(), 0);
+  }
+  if (!steps)
+    steps.emplace(starts->size(), 1);
+  if (ends->size() != starts->size() || axes->size() != starts->size() ||
+      steps->size() != starts->size() || starts->size() > static_cast<size_t>(node.rank(0)))
+    return node.invalid("starts, ends, axes and steps differ in length or exceed the rank");
+  Shape shape = node.shape(0), from(shape.size(), 0), to = shape, by(shape.size(), 1);
+  for (size_t i = 0; i < starts->size(); ++i) {
+    int64_t axis = (*axes)[i];
+    if ((*steps)[i] == 0)
+      return node.invalid("a step is zero");
+    SliceRange range = clampedRange(shape[axis], (*starts)[i], (*ends)[i], (*steps)[i]);
+    from[axis] = range.start;
+    to[axis] = range.end;
+    by[axis] = range.step;
+  }
+  bool whole = from == Shape(shape.size(), 0) && to == shape && by == Shape(shape.size(), 1);
+  if (whole)
+    return node.define(0, node.input(0));
+  node.define(0, node.build().create<sd::SliceOp>(node.input(0), ArrayRef<int64_t>(from),
+                                                  ArrayRef<int64_t>(to), ArrayRef<int64_t>(by)));
+}
+
+void convertSplit(NodeImporter &node) {
+  int64_t axis = node.normalizedAxis(node.integer("axis", 0), node.rank(0));
+  std::optional<std::vector<int64_t>> sizes = inputOrAttribute(node, 1, "split");
+  int64_t count = node.integer("num_outputs", node.outputCount());
+  if (!node.ok())
+    return;
+  int64_t dim = node.shape(0)[axis];
+  if (!sizes) {
+    if (count != node.outputCount())
+      return node.invalid(absl::StrCat("num_outputs is ", count, " but the node has ",
+                                       node.outputCount(), " outputs"));
+    if (dim % count != 0 && !node.hasAttribute("num_outputs"))
+      return node.invalid(
+          absl::StrCat("dimension ", axis, " of ", dim, " does not divide into ", count, " parts"));
+    int64_t chunk = (dim + count - 1) / count;
+    sizes.emplace();
+    for (int64_t i = 0; i < count; ++i)
+      sizes->push_back(std::clamp<int64_t>(dim - i * chunk, 0, chunk));
+  }
+  if (sizes->size() != static_cast<size_t>(node.outputCount()))
+    return node.invalid(
+        absl::StrCat(sizes->size(), " sizes are given for ", node.outputCount(), " outputs"));
+  int64_t start = 0;
+  for (int i = 0; i < node.outputCount(); ++i) {
+    int64_t size = (*sizes)[i];
+    if (size < 0 || size > dim - start)
+      return node.invalid(absl::StrCat("the sizes do not add up to dimension ", axis, " of ", dim));
+    if (node.isUsed(i))
+      node.define(i, node.build().sliceAxis(node.input(0), axis, start, start + size));
+    start += size;
+  }
+  if (start != dim)
+    node.invalid(absl::StrCat("the sizes do not add up to dimension ", axis, " of ", dim));
+}
+
+// A row picked by a constant number is a slice: exporters write x[:, 0] either way.
+void convertGather(NodeImporter &node) {
+  int64_t axis = node.normalizedAxis(node.integer("axis", 0), node.rank(0));
+  if (!node.element(1).isSignlessInteger(32) && !node.element(1).isSignlessInteger(64))
+    return node.invalid("indices must be int32 or int64");
+  if (!node.ok())
+    return;
+  ExpressionBuilder &build = node.build();
+  Shape shape = node.shape(0);
+  if (node.rank(1) > 0 || !build.isConstant(node.input(1)) || build.isConstant(node.input(0)))
+    return node.define(0, build.create<sd::GatherOp>(node.input(0), node.input(1), axis));
+  std::vector<int64_t> index = node.integerInput(1, "indices");
+  if (!node.ok())
+    return;
+  int64_t row = index[0] < 0 ? index[0] + shape[axis] : index[0];
+  if (row < 0 || row >= shape[axis])
+    return node.invalid(
+        absl::StrCat("index ", index[0], " is outside dimension ", axis, " of ", shape[axis]));
+  Value slice = build.sliceAxis(node.input(0), axis, row, row + 1);
+  shape.erase(shape.begin() + axis);
+  node.define(0, build.reshape(slice, shape));
+}
+
+void convertGatherND(NodeImporter &node) {
+  int64_t batchDims = node.integer("batch_dims", 0);
+  if (node.ok())
+    node.define(0, node.build().create<sd::GatherNdOp>(node.input(0), node.input(1), batchDims));
+}
+
+void convertExpand(NodeImporter &node) {
+  Shape shape = node.integerInput(1, "shape");
+  if (!node.ok())
+    return;
+  if (!checkedElementCount(shape))
+    return node.invalid("the shape is impossible or has more than 2^40 elements");
+  FailureOr<SmallVector<int64_t>> result = sd::broadcastShapes(node.shape(0), shape);
+  if (failed(result))
+    return node.invalid(absl::StrCat("a value of shape ", toString(node.shape(0)),
+                                     " does not broadcast to ", toString(shape)));
+  node.define(0, node.build().expand(node.input(0), Shape(result->begin(), result->end())));
+}
+
+void convertPad(NodeImporter &node) {
+  std::string mode = node.text("mode", "constant");
+  if (mode != "constant")
+    return node.unsupported(absl::StrCat("mode '", mode, "'"));
+  std::optional<std::vector<int64_t>> pads = inputOrAttribute(node, 1, "pads");
+  double value = node.real("value", 0);
+  if (node.has(2)) {
+    Tensor scalar = node.constantInput(2, "value");
+    if (!node.ok())
+      return;
+    if (scalar.size() != 1)
+      return node.invalid("input 2 (constant_value) must be one number");
+    Tensor wide = scalar.converted(ElementType::F64);
+    value = wide.values<double>()[0];
+  }
+  std::vector<int64_t> axes(node.rank(0));
+  std::iota(axes.begin(), axes.end(), 0);
+  if (node.has(3))
+    if (std::optional<std::vector<int64_t>> given = node.axes(3, node.rank(0)))
+      axes = *given;
+  if (!node.ok())
+    return;
+  if (!pads || pads->size() != 2 * axes.size())
+    return node.invalid(absl::StrCat("needs ", 2 * axes.size(), " pads"));
+  std::vector<int64_t> before(node.rank(0)), after(node.rank(0));
+  for (size_t i = 0; i < axes.size(); ++i) {
+    before[axes[i]] = (*pads)[i];
+    after[axes[i]] = (*pads)[axes.size() + i];
+    for (int64_t pad : {before[axes[i]], after[axes[i]]})
+      if (pad > int64_t(1) << 40 || pad < -(int64_t(1) << 40))
+        return node.invalid(absl::StrCat("pads has the impossible entry ", pad));
+  }
+  if (std::all_of(pads->begin(), pads->end(), [](int64_t pad) { return pad == 0; }))
+    return node.define(0, node.input(0));
+  node.define(0, node.build().create<sd::PadOp>(node.input(0), ArrayRef<int64_t>(before),
+                                                ArrayRef<int64_t>(after), APFloat(value)));
+}
+
+} // namespace sdopt
