@@ -1,0 +1,1 @@
+#include "tests/import/ModelBuilder.h"
