@@ -24,7 +24,8 @@ constexpr double kLn2 = 0x1.62e42fefa39efp-1;
 
 std::string frameName(int64_t index) {
   std::string digits = std::to_string(index);
-  return "frame_" + std::string(4 - std::min<size_t>(4, digits.size()), '0') + digits + ".png";
+  return absl::StrCat("frame_", std::string(4 - std::min<size_t>(4, digits.size()), '0'), digits,
+                      ".png");
 }
 
 bool isFrameName(const std::string &name) {

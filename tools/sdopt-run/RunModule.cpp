@@ -1,0 +1,140 @@
+//===- RunModule.cpp - recorded samples through one module ----------------===//
+
+#include "tools/sdopt-run/RunModule.h"
+
+#include "absl/strings/str_cat.h"
+#include "compiler/report/Numbers.h"
+#include "compiler/simulator/ChromeTrace.h"
+#include "compiler/weights/WeightStore.h"
+#include "tools/sdopt-run/ModuleRunner.h"
+#include "tools/sdopt-run/Progress.h"
+
+#include <cmath>
+#include <iostream>
+#include <limits>
+
+namespace sdopt {
+
+namespace {
+
+absl::StatusOr<const PackageModule *> findModule(const Package &package,
+                                                 const RunModuleOptions &options) {
+  if (const PackageModule *module = package.find(options.module))
+    return module;
+  std::string present;
+  for (const PackageModule &module : package.modules())
+    present += (present.empty() ? "" : " ") + module.info.network.name;
+  return absl::NotFoundError(
+      absl::StrCat(options.package, ": no module '", options.module, "'; there are: ", present));
+}
+
+/// Floats of any width as F32, which is what a module's boundary takes.
+Tensor widened(const Tensor &value) {
+  bool isFloat = value.type() == ElementType::F16 || value.type() == ElementType::BF16 ||
+                 value.type() == ElementType::F64;
+  return isFloat ? value.converted(ElementType::F32) : value;
+}
+
+absl::StatusOr<TensorMap> readTensors(const TensorFile &file) {
+  TensorMap tensors;
+  for (const std::string &name : file.names()) {
+    absl::StatusOr<Tensor> value = file.get(name);
+    if (!value.ok())
+      return value.status();
+    tensors[name] = widened(*value);
+  }
+  return tensors;
+}
+
+void printTotals(const ModuleTotals &totals) {
+  const RunStatistics &sum = totals.sum;
+  auto runs = static_cast<double>(totals.runs);
+  auto perRun = [&](double value, const char *unit) { return withPrefix(value / runs, unit); };
+  std::cout << totals.name << ": " << grouped(totals.runs) << " runs, each "
+            << grouped(sum.cycles / totals.runs) << " cycles (" << perRun(sum.seconds, "s") << "), "
+            << perRun(sum.energy, "J") << ", DRAM "
+            << perRun(static_cast<double>(sum.dramReadBytes), "B") << " read, "
+            << perRun(static_cast<double>(sum.dramWriteBytes), "B") << " written, SRAM peak "
+            << withPrefix(static_cast<double>(sum.sramPeakBytes), "B") << "\n";
+}
+
+void printQuality(const TensorMap &recorded, const TensorMap &outputs) {
+  for (const auto &[name, value] : outputs) {
+    auto reference = recorded.find(name);
+    if (reference == recorded.end())
+      continue;
+    if (reference->second.shape() != value.shape() ||
+        reference->second.type() != ElementType::F32 || value.type() != ElementType::F32)
+      std::cout << "  " << name << ": " << toString(value.shape())
+                << ", not compared with the recorded " << toString(reference->second.shape())
+                << "\n";
+    else
+      std::cout << "  " << name << ": PSNR "
+                << decibels(peakSignalToNoise(reference->second, value))
+                << " against the recorded output\n";
+  }
+}
+
+absl::Status writeTrace(const std::string &path, const Network &network, const Program &program,
+                        const std::vector<TraceEvent> &events) {
+  std::vector<std::string> names;
+  for (const Layer &layer : network.layers)
+    names.push_back(layer.name);
+  return writeFileAtomically(path, writeChromeTrace(program, names, events));
+}
+
+} // namespace
+
+double peakSignalToNoise(const Tensor &reference, const Tensor &value) {
+  double peak = 0, squares = 0;
+  auto a = reference.values<float>(), b = value.values<float>();
+  for (size_t i = 0; i < a.size(); ++i) {
+    double difference = static_cast<double>(a[i]) - b[i];
+    peak = std::max(peak, std::fabs(static_cast<double>(a[i])));
+    squares += difference * difference;
+  }
+  if (squares == 0)
+    return std::numeric_limits<double>::infinity();
+  return 20 * std::log10(peak / std::sqrt(squares / static_cast<double>(a.size())));
+}
+
+absl::Status runModuleCommand(const RunModuleOptions &options) {
+  auto package = Package::open(options.package);
+  if (!package.ok())
+    return package.status();
+  absl::StatusOr<const PackageModule *> module = findModule(**package, options);
+  if (!module.ok())
+    return module.status();
+  absl::StatusOr<Target> target =
+      parseTarget((*package)->provenance().target, options.package + ": target");
+  if (!target.ok())
+    return target.status();
+  auto file = TensorFile::open(options.inputs);
+  if (!file.ok())
+    return file.status();
+  absl::StatusOr<TensorMap> recorded = readTensors(**file);
+  if (!recorded.ok())
+    return recorded.status();
+
+  ModuleRunner runner(**module, *target);
+  std::vector<TraceEvent> events;
+  Progress progress(options.module);
+  absl::StatusOr<TensorMap> outputs =
+      runner.run(*recorded, options.trace.empty() ? nullptr : &events,
+                 [&](int64_t done, int64_t records) { progress.show(done, records, "runs"); });
+  progress.finish();
+  if (!outputs.ok())
+    return absl::Status(outputs.status().code(),
+                        absl::StrCat(options.inputs, ": ", outputs.status().message()));
+  printTotals(runner.totals());
+  printQuality(*recorded, *outputs);
+  if (!options.output.empty())
+    if (absl::Status status = writeSafetensors(options.output, {outputs->begin(), outputs->end()});
+        !status.ok())
+      return status;
+  if (options.trace.empty())
+    return absl::OkStatus();
+  return writeTrace(options.trace, (*module)->info.network, (*module)->info.program, events);
+}
+
+} // namespace sdopt

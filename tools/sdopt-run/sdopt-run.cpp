@@ -1,0 +1,14 @@
+// Runs a compiled package on the simulated NPU: one module on samples, or an infinite zoom.
+
+#include "tools/sdopt-run/CommandLine.h"
+
+#include <iostream>
+
+int main(int argc, char **argv) {
+  absl::StatusOr<sdopt::RunCommand> command = sdopt::parseRunCommand(argc, argv);
+  absl::Status status = command.ok() ? sdopt::run(*command) : command.status();
+  if (status.ok())
+    return 0;
+  std::cerr << "sdopt-run: error: " << status.message() << "\n";
+  return 1;
+}
