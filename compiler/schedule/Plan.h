@@ -41,7 +41,7 @@ struct Tiling {
   int64_t width = 1;
   int64_t outputChannels = 1;
   int64_t inputChannels = 1;
-  int64_t buffers = 2; ///< of each streamed operand: 2 = double buffering
+  int64_t buffers = 2; ///< 2 = streamed operands doubled; 1..4: SramLayout.h
   friend bool operator==(const Tiling &, const Tiling &) = default;
 };
 

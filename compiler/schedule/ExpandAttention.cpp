@@ -1,0 +1,86 @@
+// Attention, head by head: exact row maxima over all keys first, then the sums.
+
+#include "compiler/schedule/Emitter.h"
+
+namespace sdopt {
+
+void Emitter::expand(const AttentionShape &s) {
+  const AttentionLayer &attention = std::get<AttentionLayer>(layer.spec);
+  const AxisCut queries(s.queries, tiling.height), keys(s.keys, tiling.width);
+  const AttentionLayout layout = layoutOf(s, tiling, target.sram.alignment);
+  const bool resident = keys.tiles == 1;
+  int64_t block = 0, kLoads = 0, vLoads = 0;
+
+  for (int64_t picture = 0; picture < s.batch; ++picture)
+    for (int64_t head = 0; head < s.heads; ++head) {
+      const auto box = [&](const AxisCut &cut, int64_t i, int64_t width) {
+        return TensorBox{.dims = {1, s.batch, cut.size, s.heads * s.headDim},
+                         .first = {0, picture, cut.first(i), head * s.headDim},
+                         .extent = {1, 1, cut.extent(i), s.headDim},
+                         .elementBytes = width};
+      };
+      const auto loadK = [&](int64_t j) {
+        load(layer.inputs[1], box(keys, j, s.kBytes), at(layout.k, kLoads++));
+      };
+      const auto loadV = [&](int64_t j) {
+        load(layer.inputs[2], box(keys, j, s.vBytes), at(layout.v, vLoads++));
+      };
+      for (int64_t i = 0; i < queries.tiles; ++i, ++block) {
+        const SramOffset q = at(layout.q, block), rowMax = at(layout.rowMax, block);
+        const SramOffset rowSum = at(layout.rowSum, block);
+        const SramOffset accumulator = at(layout.accumulator, block);
+        const SramOffset result = at(layout.output, block);
+        const auto tile = [&](int64_t j) {
+          return AttentionTile{.queries = queries.extent(i),
+                               .keys = keys.extent(j),
+                               .headDim = s.headDim,
+                               .firstQuery = queries.first(i),
+                               .firstKey = keys.first(j),
+                               .queryStride = s.headDim,
+                               .keyStride = s.headDim};
+        };
+        load(layer.inputs[0], box(queries, i, s.qBytes), q);
+        for (int64_t j = 0; j < keys.tiles; ++j) {
+          if (!resident || i == 0)
+            loadK(j);
+          add(AttentionMaximaCommand{.tile = tile(j),
+                                     .q = q,
+                                     .k = at(layout.k, kLoads - 1),
+                                     .rowMax = rowMax,
+                                     .qFormat = input(0).format(),
+                                     .kFormat = input(1).format(),
+                                     .params = attention.params,
+                                     .clear = j == 0});
+        }
+        for (int64_t j = 0; j < keys.tiles; ++j) {
+          if (!resident)
+            loadK(j);
+          if (!resident || i == 0)
+            loadV(j);
+          add(AttentionAccumulateCommand{.tile = tile(j),
+                                         .q = q,
+                                         .k = at(layout.k, kLoads - 1),
+                                         .v = at(layout.v, vLoads - 1),
+                                         .rowMax = rowMax,
+                                         .rowSum = rowSum,
+                                         .accumulator = accumulator,
+                                         .qFormat = input(0).format(),
+                                         .kFormat = input(1).format(),
+                                         .vFormat = input(2).format(),
+                                         .params = attention.params,
+                                         .clear = j == 0});
+        }
+        add(AttentionFinishCommand{.queries = queries.extent(i),
+                                   .headDim = s.headDim,
+                                   .outputStride = s.headDim,
+                                   .rowSum = rowSum,
+                                   .accumulator = accumulator,
+                                   .output = result,
+                                   .outputFormat = output().format(),
+                                   .params = attention.params});
+        store(layer.output, box(queries, i, s.outputBytes), result);
+      }
+    }
+}
+
+} // namespace sdopt

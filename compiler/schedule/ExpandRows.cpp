@@ -1,0 +1,172 @@
+// Layers that stream rows through the vector unit: combine, table, geglu, layer norm; group norm.
+
+#include "compiler/schedule/Emitter.h"
+
+namespace sdopt {
+
+void Emitter::rowsCommand(SramOffset a, SramOffset b, SramOffset constant, SramOffset result,
+                          int64_t rows, int64_t channels) {
+  const CodeFormat from = input().format(), to = output().format();
+  if (const auto *combine = std::get_if<CombineLayer>(&layer.spec)) {
+    CombineCommand command{.a = a,
+                           .b = b,
+                           .output = result,
+                           .rows = rows,
+                           .channels = channels,
+                           .aFormat = from,
+                           .bFormat = b < 0 ? from : input(1).format(),
+                           .outputFormat = to,
+                           .params = combine->params};
+    add(command);
+  } else if (std::holds_alternative<TableLayer>(layer.spec)) {
+    add(TableCommand{.input = a,
+                     .table = constant,
+                     .output = result,
+                     .count = rows * channels,
+                     .inputFormat = from,
+                     .outputFormat = to});
+  } else if (const auto *geglu = std::get_if<GegluLayer>(&layer.spec)) {
+    add(GegluCommand{.input = a,
+                     .table = constant,
+                     .output = result,
+                     .rows = rows,
+                     .channels = channels,
+                     .inputFormat = from,
+                     .outputFormat = to,
+                     .params = geglu->params});
+  } else if (const auto *norm = std::get_if<NormLayer>(&layer.spec)) {
+    add(NormApplyCommand{.input = a,
+                         .sums = 0,
+                         .channelParams = constant,
+                         .output = result,
+                         .rows = rows,
+                         .channels = channels,
+                         .channelsPerGroup = channels,
+                         .perRow = true,
+                         .inputFormat = from,
+                         .outputFormat = to,
+                         .params = norm->params});
+  }
+}
+
+void Emitter::expand(const RowsShape &s) {
+  const AxisCut rows(s.rows, tiling.height), channels(s.channels, tiling.outputChannels);
+  const RowsLayout layout = layoutOf(s, tiling, target.sram.alignment);
+  const bool gated = std::holds_alternative<GegluLayer>(layer.spec);
+  const auto *combine = std::get_if<CombineLayer>(&layer.spec);
+  const int64_t slice = combine ? combine->channelOffset : 0;
+
+  ConstantId constant = kNone;
+  if (const auto *table = std::get_if<TableLayer>(&layer.spec))
+    constant = table->table;
+  if (const auto *geglu = std::get_if<GegluLayer>(&layer.spec))
+    constant = geglu->table;
+  if (const auto *norm = std::get_if<NormLayer>(&layer.spec))
+    constant = norm->channels;
+  if (constant != kNone)
+    loadConstant(constant, 0, s.constantBytes, at(layout.constant, 0));
+
+  const auto loadTile = [&](int operand, int64_t picture, int64_t i, int64_t j, SramOffset to) {
+    const int64_t width = byteWidth(input(operand).type);
+    const int64_t row = picture * s.rows + rows.first(i), count = rows.extent(i);
+    const int64_t column = channels.first(j), extent = channels.extent(j);
+    if (!gated) {
+      load(layer.inputs[operand],
+           {.dims = {1, 1, s.pictures * s.rows, s.channels},
+            .first = {0, 0, row, column},
+            .extent = {1, 1, count, extent},
+            .elementBytes = width},
+           to);
+      return;
+    }
+    // Both halves of the columns, side by side.
+    const int64_t half = s.channels * width, run = extent * width;
+    add(DmaLoad{.region = Region::Arena,
+                .dram = dramOf(layer.inputs[operand]) + row * 2 * half + column * width,
+                .sram = to,
+                .shape = joinedShape({{count, 2 * half, 2 * run}, {2, half, run}}, run)});
+  };
+
+  int64_t tile = 0, broadcast = -1;
+  for (int64_t picture = 0; picture < s.pictures; ++picture)
+    for (int64_t j = 0; j < channels.tiles; ++j) {
+      if (s.broadcastBytes > 0)
+        load(layer.inputs[1],
+             {.dims = {1, 1, s.pictures, s.channels},
+              .first = {0, 0, picture, channels.first(j)},
+              .extent = {1, 1, 1, channels.extent(j)},
+              .elementBytes = s.broadcastBytes},
+             at(layout.broadcast, ++broadcast));
+      for (int64_t i = 0; i < rows.tiles; ++i, ++tile) {
+        const SramOffset a = at(layout.inputs[0], tile), result = at(layout.output, tile);
+        SramOffset b = -1;
+        loadTile(0, picture, i, j, a);
+        if (s.inputBytes[1] > 0)
+          loadTile(1, picture, i, j, b = at(layout.inputs[1], tile));
+        else if (s.broadcastBytes > 0)
+          b = at(layout.broadcast, broadcast);
+        rowsCommand(a, b, at(layout.constant, 0), result, rows.extent(i), channels.extent(j));
+        store(layer.output,
+              {.dims = {1, 1, s.pictures * s.rows, output().dims[3]},
+               .first = {0, 0, picture * s.rows + rows.first(i), slice + channels.first(j)},
+               .extent = {1, 1, rows.extent(i), channels.extent(j)},
+               .elementBytes = s.outputBytes},
+              result);
+      }
+    }
+}
+
+void Emitter::expand(const GroupNormShape &s) {
+  const NormLayer &norm = std::get<NormLayer>(layer.spec);
+  const AxisCut rows(s.rows, tiling.height), channels(s.channels, tiling.outputChannels);
+  const GroupNormLayout layout = layoutOf(s, tiling, target.sram.alignment);
+  const bool kept = tiling.order == LoopOrder::InputResident;
+  const int64_t record = sizeof(NormChannel);
+  int64_t loads = 0, slice = 0, stores = 0;
+
+  for (int64_t j = 0; j < channels.tiles; ++j) {
+    const SramOffset params = at(layout.params, j);
+    loadConstant(norm.channels, channels.first(j) * record, channels.extent(j) * record, params);
+    for (int64_t picture = 0; picture < s.pictures; ++picture, ++slice) {
+      const auto box = [&](int64_t i, int64_t width) {
+        return TensorBox{.dims = {1, s.pictures, s.rows, s.channels},
+                         .first = {0, picture, rows.first(i), channels.first(j)},
+                         .extent = {1, 1, rows.extent(i), channels.extent(j)},
+                         .elementBytes = width};
+      };
+      const SramOffset sums = at(layout.sums, slice);
+      const int64_t firstLoad = loads;
+      for (int64_t i = 0; i < rows.tiles; ++i) {
+        const SramOffset tile = at(layout.input, loads++);
+        load(layer.inputs[0], box(i, s.inputBytes), tile);
+        add(NormSumsCommand{.input = tile,
+                            .sums = sums,
+                            .rows = rows.extent(i),
+                            .channels = channels.extent(j),
+                            .channelsPerGroup = s.channelsPerGroup,
+                            .inputFormat = input().format(),
+                            .clear = i == 0});
+      }
+      for (int64_t i = 0; i < rows.tiles; ++i, ++stores) {
+        const SramOffset tile = at(layout.input, kept ? firstLoad + i : loads++);
+        if (!kept)
+          load(layer.inputs[0], box(i, s.inputBytes), tile);
+        const SramOffset result = at(layout.output, stores);
+        add(NormApplyCommand{.input = tile,
+                             .sums = sums,
+                             .channelParams = params,
+                             .output = result,
+                             .rows = rows.extent(i),
+                             .channels = channels.extent(j),
+                             .channelsPerGroup = s.channelsPerGroup,
+                             .perRow = false,
+                             .inputFormat = input().format(),
+                             .outputFormat = output().format(),
+                             .params = norm.params});
+        store(layer.output, box(i, s.outputBytes), result);
+      }
+    }
+  }
+}
+
+} // namespace sdopt

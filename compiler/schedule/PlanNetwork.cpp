@@ -1,0 +1,181 @@
+// A plan: tiles layer by layer, equal layers once, then places for the tensors.
+
+#include "absl/strings/str_cat.h"
+#include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/Plan.h"
+#include "compiler/schedule/TileSearch.h"
+#include "compiler/schedule/TrafficModel.h"
+
+#include <map>
+
+namespace sdopt {
+namespace {
+
+constexpr int64_t kTensorAlignment = 64;
+
+absl::Status targetProblem(const Target &target) {
+  const auto needs = [](bool holds, const char *what) {
+    return holds ? absl::OkStatus() : absl::InvalidArgumentError(absl::StrCat("target has ", what));
+  };
+  for (absl::Status status :
+       {needs(target.sram.bytes > 0 && target.sram.bytes < (int64_t{1} << 31),
+              "sram outside 1..2^31 bytes"),
+        needs(target.sram.alignment >= 16 &&
+                  (target.sram.alignment & (target.sram.alignment - 1)) == 0,
+              "an sram alignment that is no power of two of at least 16"),
+        needs(target.array.rows > 0 && target.array.columns > 0 && target.array.count > 0 &&
+                  target.array.a16w8Rate > 0 && target.array.a16a16Rate > 0,
+              "an empty array"),
+        needs(target.vector.lanes > 0, "no vector lanes"),
+        needs(target.clock > 0 && target.dram.bandwidth > 0, "no clock or no dram bandwidth")})
+    if (!status.ok())
+      return status;
+  return absl::OkStatus();
+}
+
+/// What of a layer is biggest, for the message that it does not fit.
+std::string biggestOperand(const Network &network, const Layer &layer) {
+  std::string name;
+  int64_t bytes = -1;
+  const auto consider = [&](const std::string &candidate, int64_t size) {
+    if (size <= bytes)
+      return;
+    name = candidate;
+    bytes = size;
+  };
+  for (TensorId id : layer.inputs)
+    consider(network.tensors[id].name, network.tensors[id].bytes());
+  consider(network.tensors[layer.output].name, network.tensors[layer.output].bytes());
+  if (const auto *matrix = std::get_if<MatrixLayer>(&layer.spec))
+    consider(network.constants[matrix->weights].name, network.constants[matrix->weights].bytes);
+  return absl::StrCat("'", name, "' of ", bytes, " bytes");
+}
+
+absl::Status doesNotFit(const Network &network, const Layer &layer, const Target &target,
+                        int64_t least) {
+  return absl::ResourceExhaustedError(
+      absl::StrCat("module '", network.name, "': layer '", layer.name, "' (", kindName(layer),
+                   "), whose biggest operand is ", biggestOperand(network, layer), ", takes ",
+                   least, " bytes in its smallest tiling; target '", target.name, "' has ",
+                   target.sram.bytes, "; needs at least ", least, " bytes of SRAM"));
+}
+
+absl::StatusOr<std::vector<LayerPlan>> planTiles(const Network &network, const Target &target) {
+  std::vector<LayerPlan> plans;
+  std::map<std::vector<int64_t>, LayerPlan> known;
+  for (const Layer &layer : network.layers) {
+    const LayerShape shape = shapeOf(network, layer);
+    std::vector<int64_t> key = signature(shape);
+    auto found = known.find(key);
+    if (found == known.end()) {
+      const TileChoice choice = searchTiles(shape, target);
+      if (!choice.plan)
+        return doesNotFit(network, layer, target, choice.leastSram);
+      found = known.emplace(std::move(key), *choice.plan).first;
+    }
+    plans.push_back(found->second);
+    plans.back().cost.lowerBoundBytes = lowerBoundBytes(network, layer, target.sram.bytes);
+  }
+  return plans;
+}
+
+/// Weights are packed once: all layers that use them must cut them alike.
+absl::Status sharedWeightsProblem(const Network &network, const Plan &plan) {
+  std::map<ConstantId, size_t> users;
+  for (size_t i = 0; i < network.layers.size(); ++i) {
+    const auto *matrix = std::get_if<MatrixLayer>(&network.layers[i].spec);
+    if (!matrix)
+      continue;
+    const auto [user, first] = users.emplace(matrix->weights, i);
+    const Tiling &a = plan.layers[user->second].tiling, &b = plan.layers[i].tiling;
+    if (!first && (a.outputChannels != b.outputChannels || a.inputChannels != b.inputChannels))
+      return absl::InvalidArgumentError(absl::StrCat(
+          "module '", network.name, "': layers '", network.layers[user->second].name, "' and '",
+          network.layers[i].name, "' cut their common weights '",
+          network.constants[matrix->weights].name, "' differently; give each its own constant"));
+  }
+  return absl::OkStatus();
+}
+
+/// Lifetimes of roots in layer steps; inputs from the start, outputs to the end.
+std::vector<Buffer> lifetimes(const Network &network) {
+  const auto steps = static_cast<int64_t>(network.layers.size());
+  std::vector<Buffer> buffers(network.tensors.size());
+  const auto use = [&](TensorId id, int64_t begin, int64_t end) {
+    Buffer &buffer = buffers[rootOf(network, id)];
+    if (buffer.end == 0)
+      buffer = {begin, end, network.tensors[id].bytes()};
+    buffer.begin = std::min(buffer.begin, begin);
+    buffer.end = std::max(buffer.end, end);
+  };
+  for (size_t id = 0; id < network.tensors.size(); ++id)
+    if (network.tensors[id].role == TensorRole::Input)
+      use(static_cast<TensorId>(id), 0, 1);
+  for (int64_t step = 0; step < steps; ++step) {
+    const Layer &layer = network.layers[step];
+    use(layer.output, step, step + 1);
+    for (TensorId id : layer.inputs)
+      use(id, step, step + 1);
+  }
+  for (size_t id = 0; id < network.tensors.size(); ++id)
+    if (network.tensors[id].role == TensorRole::Output)
+      use(static_cast<TensorId>(id), std::max<int64_t>(steps - 1, 0), std::max<int64_t>(steps, 1));
+  return buffers;
+}
+
+int64_t maximumLive(const std::vector<Buffer> &buffers) {
+  std::map<int64_t, int64_t> change;
+  for (const Buffer &buffer : buffers) {
+    change[buffer.begin] += buffer.size;
+    change[buffer.end] -= buffer.size;
+  }
+  int64_t live = 0, most = 0;
+  for (const auto &[step, delta] : change)
+    most = std::max(most, live += delta);
+  return most;
+}
+
+absl::Status capacityProblem(const Network &network, const Plan &plan, const Target &target) {
+  int64_t constants = 0;
+  for (size_t i = 0; i < network.constants.size(); ++i)
+    constants += ceilDiv(packedBytes(network, plan, static_cast<ConstantId>(i)), kTensorAlignment) *
+                 kTensorAlignment;
+  const int64_t needed = constants + plan.arenaBytes;
+  if (needed <= target.dram.bytes)
+    return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("module '", network.name, "' takes ", constants, " bytes of constants and ",
+                   plan.arenaBytes, " bytes of activations; target '", target.name, "' has ",
+                   target.dram.bytes, " bytes of DRAM; needs at least ", needed));
+}
+
+} // namespace
+
+absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target) {
+  if (absl::Status status = checkNetwork(network); !status.ok())
+    return status;
+  if (absl::Status status = targetProblem(target); !status.ok())
+    return status;
+  Plan plan;
+  absl::StatusOr<std::vector<LayerPlan>> tiles = planTiles(network, target);
+  if (!tiles.ok())
+    return tiles.status();
+  plan.layers = *std::move(tiles);
+  if (absl::Status status = sharedWeightsProblem(network, plan); !status.ok())
+    return status;
+
+  const std::vector<Buffer> buffers = lifetimes(network);
+  const std::vector<int64_t> offsets = placeBuffers(buffers, kTensorAlignment);
+  for (size_t id = 0; id < network.tensors.size(); ++id)
+    plan.offsets.push_back(offsets[rootOf(network, static_cast<TensorId>(id))]);
+  for (size_t id = 0; id < buffers.size(); ++id)
+    plan.arenaBytes =
+        std::max(plan.arenaBytes,
+                 offsets[id] + ceilDiv(buffers[id].size, kTensorAlignment) * kTensorAlignment);
+  plan.arenaLowerBound = maximumLive(buffers);
+  if (absl::Status status = capacityProblem(network, plan, target); !status.ok())
+    return status;
+  return plan;
+}
+
+} // namespace sdopt

@@ -1,0 +1,324 @@
+// Traffic and time of a tiling, for each family of layers.
+
+#include "compiler/schedule/TrafficModel.h"
+
+#include "compiler/schedule/SramLayout.h"
+
+#include <cmath>
+
+namespace sdopt {
+namespace {
+
+constexpr int64_t kWord = 4;
+constexpr int64_t kRecord = 16; ///< ChannelParams, NormChannel
+
+/// Bytes on the bus of `bytes` moved in runs of `run`.
+int64_t burstBytes(int64_t bytes, int64_t run, const Target &target) {
+  const int64_t burst = std::max<int64_t>(target.dram.burstBytes, 1);
+  if (run >= 64 * burst)
+    return bytes;
+  return static_cast<int64_t>(static_cast<Int128>(bytes) * ceilDiv(run, burst) * burst / run);
+}
+
+int64_t busCycles(int64_t bytes, const Target &target) {
+  return static_cast<int64_t>(
+      std::ceil(static_cast<double>(bytes) / target.dram.bandwidth * target.clock));
+}
+
+/// Counts reads and writes with the bus time they take.
+struct Traffic {
+  const Target &target;
+  int64_t reads = 0, writes = 0, bus = 0;
+
+  void read(int64_t bytes, int64_t run) {
+    reads += bytes;
+    bus += burstBytes(bytes, run, target);
+  }
+  void write(int64_t bytes, int64_t run) {
+    writes += bytes;
+    bus += burstBytes(bytes, run, target);
+  }
+};
+
+/// One matrix product on the arrays (docs/isa.md, "Timing").
+int64_t productCycles(const ArrayTarget &array, double rate, int64_t streamed, int64_t reduction,
+                      int64_t outputs, int64_t taps) {
+  const int64_t reductions = ceilDiv(reduction, array.rows) * taps;
+  const int64_t blocks = ceilDiv(outputs, array.columns);
+  const int64_t fill = 2 * array.rows + array.columns;
+  const auto streaming = [&](int64_t rows) {
+    return static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate)) + fill;
+  };
+  const int64_t byRows = reductions * blocks * streaming(ceilDiv(streamed, array.count));
+  const int64_t byBlocks = reductions * ceilDiv(blocks, array.count) * streaming(streamed);
+  return std::min(byRows, byBlocks);
+}
+
+/// Calls body(extent, times) for the full tiles of an axis and for its last one.
+template <typename Body> void forSizes(const AxisCut &cut, Body body) {
+  if (cut.last == cut.tile)
+    return body(cut.tile, cut.tiles);
+  if (cut.tiles > 1)
+    body(cut.tile, cut.tiles - 1);
+  body(cut.last, int64_t{1});
+}
+
+struct Work {
+  int64_t array = 0, vector = 0;
+};
+
+Work matrixWork(const MatrixShape &shape, const WindowCut &vertical, const WindowCut &horizontal,
+                const Tiling &t, const Target &target) {
+  const AxisCut outputs(shape.outputChannels, t.outputChannels);
+  const AxisCut inputs(shape.inputChannels, t.inputChannels);
+  const double rate = shape.wideInput ? target.array.a16w8Rate : 1.0;
+  Work work;
+  forSizes(vertical.cut, [&](int64_t h, int64_t nh) {
+    forSizes(horizontal.cut, [&](int64_t w, int64_t nw) {
+      forSizes(outputs, [&](int64_t co, int64_t nco) {
+        const int64_t times = shape.batch * nh * nw * nco;
+        work.vector += times * ceilDiv(h * w * co, target.vector.lanes);
+        forSizes(inputs, [&](int64_t ci, int64_t nci) {
+          work.array +=
+              times * nci * productCycles(target.array, rate, h * w, ci, co, shape.taps());
+        });
+      });
+    });
+  });
+  return work;
+}
+
+/// Layers that stream tiles through the vector unit or only move bytes.
+Estimate streamEstimate(const Traffic &traffic, int64_t vectorCycles, int64_t tiles, int64_t sram,
+                        const Tiling &tiling) {
+  Estimate estimate;
+  estimate.cost.dramReadBytes = traffic.reads;
+  estimate.cost.dramWriteBytes = traffic.writes;
+  estimate.cost.sramBytes = sram;
+  estimate.cost.computeCycles = vectorCycles;
+  estimate.cost.dramCycles = busCycles(traffic.bus, traffic.target);
+  estimate.tiles = tiles;
+  // What comes before the first overlap and after the last: about one tile.
+  const int64_t fill = estimate.cost.dramCycles / std::max<int64_t>(tiles, 1);
+  estimate.cycles = tiling.buffers >= 2 ? std::max(vectorCycles, estimate.cost.dramCycles) + fill
+                                        : vectorCycles + estimate.cost.dramCycles;
+  return estimate;
+}
+
+struct EstimateOf {
+  const Tiling &t;
+  const Target &target;
+
+  Estimate operator()(const MatrixShape &s) const {
+    return estimateMatrix(s, WindowCut(s.vertical, t.height), WindowCut(s.horizontal, t.width), t,
+                          target, INT64_MAX);
+  }
+
+  Estimate operator()(const RowsShape &s) const {
+    const AxisCut rows(s.rows, t.height), channels(s.channels, t.outputChannels);
+    const int64_t elements = s.pictures * s.rows * s.channels;
+    const int64_t run = channels.tiles == 1 ? rows.tile * s.channels : channels.tile;
+    Traffic traffic{target};
+    for (int64_t width : s.inputBytes)
+      if (width > 0)
+        traffic.read(elements * width, run * width);
+    if (s.broadcastBytes > 0)
+      traffic.read(s.pictures * s.channels * s.broadcastBytes, channels.tile * s.broadcastBytes);
+    if (s.constantBytes > 0)
+      traffic.read(s.constantBytes, s.constantBytes);
+    traffic.write(elements * s.outputBytes, run * s.outputBytes);
+    return streamEstimate(traffic, s.passes * ceilDiv(elements, target.vector.lanes),
+                          s.pictures * rows.tiles * channels.tiles,
+                          layoutOf(s, t, target.sram.alignment).bytes, t);
+  }
+
+  Estimate operator()(const GroupNormShape &s) const {
+    const AxisCut rows(s.rows, t.height), channels(s.channels, t.outputChannels);
+    const int64_t elements = s.pictures * s.rows * s.channels;
+    const int64_t run = channels.tiles == 1 ? rows.tile * s.channels : channels.tile;
+    const int64_t passes = t.order == LoopOrder::InputResident ? 1 : 2;
+    Traffic traffic{target};
+    traffic.read(passes * elements * s.inputBytes, run * s.inputBytes);
+    traffic.read(s.channels * kRecord, channels.tile * kRecord);
+    traffic.write(elements * s.outputBytes, run * s.outputBytes);
+    return streamEstimate(traffic, 2 * ceilDiv(elements, target.vector.lanes),
+                          s.pictures * rows.tiles * channels.tiles,
+                          layoutOf(s, t, target.sram.alignment).bytes, t);
+  }
+
+  Estimate operator()(const AttentionShape &s) const;
+
+  Estimate operator()(const UpsampleShape &s) const {
+    const AxisCut rows(s.height, t.height), columns(s.width, t.width);
+    const int64_t bytes = s.pictures * s.height * s.width * s.pixelBytes;
+    Traffic traffic{target};
+    traffic.read(bytes, columns.tile * s.pixelBytes);
+    traffic.write(bytes * s.factorH * s.factorW, s.pixelBytes);
+    return streamEstimate(traffic, 0, s.pictures * rows.tiles * columns.tiles,
+                          layoutOf(s, t, target.sram.alignment).bytes, t);
+  }
+
+  Estimate operator()(const PermuteShape &s) const {
+    const AxisCut a(s.dims[1], t.height), b(s.dims[2], t.width), c(s.dims[3], t.outputChannels);
+    const int64_t bytes = s.dims[0] * s.dims[1] * s.dims[2] * s.dims[3] * s.elementBytes;
+    const int64_t run = c.tile * s.elementBytes;
+    Traffic traffic{target};
+    traffic.read(bytes, s.inputStrides[3] == 1 ? run : s.elementBytes);
+    traffic.write(bytes, c.tiles == 1 ? run * b.tile : run);
+    return streamEstimate(traffic, 0, s.dims[0] * a.tiles * b.tiles * c.tiles,
+                          layoutOf(s, t, target.sram.alignment).bytes, t);
+  }
+
+  Estimate operator()(const EmbeddingShape &s) const {
+    const AxisCut tokens(s.tokens, t.width);
+    const int64_t rows = s.batch * s.tokens;
+    Traffic traffic{target};
+    traffic.read(rows * kWord, tokens.tile * kWord);
+    traffic.read(rows * s.channels, s.channels);
+    traffic.read(rows * kWord, kWord);
+    traffic.read(s.tokens * s.channels, tokens.tile * s.channels);
+    traffic.read(s.tokens * kWord, tokens.tile * kWord);
+    traffic.write(rows * s.channels * s.outputBytes, tokens.tile * s.channels * s.outputBytes);
+    return streamEstimate(traffic, 2 * ceilDiv(rows * s.channels, target.vector.lanes),
+                          s.batch * tokens.tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
+  }
+
+  Estimate operator()(const TimeEmbeddingShape &s) const {
+    const int64_t output = s.batch * 2 * s.halfDim;
+    Traffic traffic{target};
+    traffic.read(s.inputs * kWord, s.inputs * kWord);
+    traffic.read(s.halfDim * kWord, s.halfDim * kWord);
+    traffic.read(kTableKnots16 * kWord, kTableKnots16 * kWord);
+    traffic.write(output * s.outputBytes, output * s.outputBytes);
+    return streamEstimate(traffic, ceilDiv(output, target.vector.lanes), 1,
+                          layoutOf(s, t, target.sram.alignment).bytes, t);
+  }
+
+  Estimate operator()(const PoolShape &s) const {
+    const AxisCut channels(s.channels, t.outputChannels);
+    const int64_t row = s.channels * s.elementBytes, run = channels.tile * s.elementBytes;
+    Traffic traffic{target};
+    traffic.read(s.batch * s.tokens * row, channels.tiles == 1 ? s.tokens * row : run);
+    traffic.read(s.batch * s.tokens * kWord, s.tokens * kWord);
+    traffic.write(s.batch * row, run);
+    return streamEstimate(traffic, s.batch * ceilDiv(row, target.vector.lanes),
+                          s.batch * channels.tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
+  }
+};
+
+Estimate EstimateOf::operator()(const AttentionShape &s) const {
+  const AxisCut queries(s.queries, t.height), keys(s.keys, t.width);
+  const int64_t heads = s.batch * s.heads, row = s.headDim;
+  const bool resident = keys.tiles == 1;
+  const int64_t keyRows = heads * s.keys * (resident ? 1 : queries.tiles);
+  Traffic traffic{target};
+  traffic.read(heads * s.queries * row * s.qBytes, row * s.qBytes);
+  traffic.read(keyRows * row * s.kBytes * (resident ? 1 : 2), row * s.kBytes);
+  traffic.read(keyRows * row * s.vBytes, row * s.vBytes);
+  traffic.write(heads * s.queries * row * s.outputBytes, row * s.outputBytes);
+  // Scores twice (maxima, then sums), weighted sum of values once.
+  const auto rate = [&](bool wideA, bool wideB) {
+    return wideA && wideB ? target.array.a16a16Rate
+                          : (wideA || wideB ? target.array.a16w8Rate : 1.0);
+  };
+  const double scores = rate(s.qBytes > 1, s.kBytes > 1), values = rate(true, s.vBytes > 1);
+  Work work;
+  forSizes(queries, [&](int64_t q, int64_t nq) {
+    work.vector += heads * nq * ceilDiv(q * row, target.vector.lanes);
+    forSizes(keys, [&](int64_t k, int64_t nk) {
+      work.array += heads * nq * nk *
+                    (2 * productCycles(target.array, scores, q, row, k, 1) +
+                     productCycles(target.array, values, q, k, row, 1));
+    });
+  });
+  Estimate e = streamEstimate(traffic, work.array + (t.buffers >= 3 ? 0 : work.vector),
+                              heads * queries.tiles * keys.tiles,
+                              layoutOf(s, t, target.sram.alignment).bytes, t);
+  if (resident && t.buffers < 4)
+    e.cycles += busCycles(keyRows * row * (s.kBytes + s.vBytes), target);
+  return e;
+}
+
+} // namespace
+
+WindowCut::WindowCut(const WindowAxis &axis, int64_t tile) : cut(axis.output, tile) {
+  for (int64_t i = 0; i < cut.tiles; ++i) {
+    const int64_t span = axis.span(cut.first(i), cut.extent(i)).count;
+    maxSpan = std::max(maxSpan, span);
+    sumSpan += span;
+  }
+}
+
+int64_t sramBytes(const MatrixShape &shape, const WindowCut &vertical, const WindowCut &horizontal,
+                  const Tiling &tiling, const Target &target) {
+  return layoutOf(shape, tiling, vertical.maxSpan * horizontal.maxSpan, target.sram.alignment)
+      .bytes;
+}
+
+Estimate estimateMatrix(const MatrixShape &s, const WindowCut &vertical,
+                        const WindowCut &horizontal, const Tiling &t, const Target &target,
+                        int64_t limit) {
+  const AxisCut outputs(s.outputChannels, t.outputChannels);
+  const AxisCut inputs(s.inputChannels, t.inputChannels);
+  const int64_t spatial = s.batch * vertical.cut.tiles * horizontal.cut.tiles;
+  const int64_t weightBlocks = outputs.tiles * inputs.tiles;
+  const bool byWeights = t.order == LoopOrder::WeightResident;
+  // How often each operand is fetched: once where the block wanted is the one loaded last.
+  int64_t inputTimes = 1;
+  if (byWeights)
+    inputTimes = spatial * inputs.tiles == 1 ? 1 : outputs.tiles;
+  else if (t.order == LoopOrder::OutputStationary)
+    inputTimes = inputs.tiles == 1 ? 1 : outputs.tiles;
+  const int64_t weightTimes = byWeights || weightBlocks == 1 ? 1 : spatial;
+  const int64_t paramTimes = byWeights || outputs.tiles == 1 ? 1 : spatial;
+  const int64_t inputOnce =
+      s.batch * vertical.sumSpan * horizontal.sumSpan * s.inputChannels * s.inputBytes;
+  const int64_t output =
+      s.batch * s.vertical.output * s.horizontal.output * s.outputChannels * s.outputBytes;
+  int64_t inputRun = inputs.tile * s.inputBytes, outputRun = outputs.tile * s.outputBytes;
+  if (inputs.tiles == 1)
+    inputRun *= horizontal.maxSpan;
+  if (outputs.tiles == 1)
+    outputRun *= horizontal.cut.tile;
+
+  Traffic traffic{target};
+  traffic.read(inputOnce * inputTimes, inputRun);
+  const int64_t inputBus = traffic.bus;
+  traffic.read(s.weightBytes() * weightTimes, outputs.tile * s.taps() * inputs.tile);
+  const int64_t weightBus = traffic.bus - inputBus;
+  traffic.read(s.outputChannels * kRecord * paramTimes, outputs.tile * kRecord);
+  traffic.write(output, outputRun);
+
+  Estimate e;
+  e.cost.dramReadBytes = traffic.reads;
+  e.cost.dramWriteBytes = traffic.writes;
+  e.cost.dramCycles = busCycles(traffic.bus, target);
+  e.tiles = spatial * weightBlocks;
+  if (e.cost.dramCycles > limit) {
+    e.cycles = e.cost.dramCycles;
+    return e;
+  }
+  e.cost.sramBytes = sramBytes(s, vertical, horizontal, t, target);
+  const Work work = matrixWork(s, vertical, horizontal, t, target);
+  e.cost.computeCycles = std::max(work.array, work.vector);
+  if (t.buffers < 2) {
+    e.cycles = work.array + work.vector + e.cost.dramCycles;
+    return e;
+  }
+  int64_t resident = 0;
+  if (t.buffers < 4 && t.order == LoopOrder::InputResident)
+    resident = busCycles(inputBus, target);
+  if (t.buffers < 4 && byWeights)
+    resident = busCycles(weightBus, target);
+  const int64_t compute = t.buffers >= 3 ? e.cost.computeCycles : work.array + work.vector;
+  // Before the first overlap and after the last: the streamed share of one tile.
+  const int64_t fill = (e.cost.dramCycles - resident) / e.tiles;
+  e.cycles = std::max(compute, e.cost.dramCycles - resident) + resident + fill;
+  return e;
+}
+
+Estimate estimate(const LayerShape &shape, const Tiling &tiling, const Target &target) {
+  return std::visit(EstimateOf{tiling, target}, shape);
+}
+
+} // namespace sdopt
