@@ -39,9 +39,8 @@ llvm::StringRef form(sd::GroupNormOp inner) {
   auto merge = dyn_cast_or_null<sd::ReshapeOp>(onlyUser(inner));
   if (!split || !merge)
     return "it does not stand between reshapes to groups and back";
-  llvm::ArrayRef<int64_t> x = shapeOf(split.getInput()), grouped = shapeOf(split);
-  if (merge.getType() != split.getInput().getType() || x.size() < 3 || x[0] != grouped[0] ||
-      x[1] % grouped[1] != 0)
+  llvm::ArrayRef<int64_t> grouped = shapeOf(split), whole = shapeOf(merge);
+  if (whole.size() < 3 || whole[0] != grouped[0] || whole[1] % grouped[1] != 0)
     return "the reshapes do not split channels into groups and back";
   if (uniformValue(inner.getGamma()) != 1.0 || uniformValue(inner.getBeta()) != 0.0)
     return "its own scale is not one or its shift not zero";
@@ -54,10 +53,13 @@ llvm::StringRef form(sd::GroupNormOp inner) {
   if (!beta)
     return "no shift with one number for each channel follows";
   OpBuilder builder(shift);
-  Value gammas = reshapeTo(builder, gamma, {x[1]}), betas = reshapeTo(builder, beta, {x[1]});
+  // All reshapes keep the order of elements, so that the input may be seen in the result's shape.
+  Value input = reshapeTo(builder, split.getInput(), whole);
+  Value gammas = reshapeTo(builder, gamma, {whole[1]});
+  Value betas = reshapeTo(builder, beta, {whole[1]});
   Location loc = sd::fuseLocs(shift, {split, inner, merge, scale});
   replaceWith(shift,
-              sd::GroupNormOp::create(builder, loc, split.getInput(), gammas, betas, grouped[1],
+              sd::GroupNormOp::create(builder, loc, input, gammas, betas, grouped[1],
                                       inner.getEpsilon(), sd::Layout::nchw),
               kPass);
   return {};
@@ -67,7 +69,8 @@ struct FormGroupNorm : impl::FormGroupNormBase<FormGroupNorm> {
   void runOnOperation() override {
     for (auto norm : collect<sd::GroupNormOp>(getOperation())) {
       // An instance norm: as many groups as channels.
-      if (norm.getLayout() != sd::Layout::nchw || norm.getGroups() != shapeOf(norm)[1])
+      if (norm.getLayout() != sd::Layout::nchw ||
+          static_cast<int64_t>(norm.getGroups()) != shapeOf(norm)[1])
         continue;
       if (llvm::StringRef reason = form(norm); !reason.empty())
         remarkMissed(norm, kPass, reason);
