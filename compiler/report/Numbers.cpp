@@ -15,7 +15,7 @@ void insertCommas(std::string &digits, size_t first) {
     end = digits.size();
   for (size_t at = end; at > first + 3;) {
     at -= 3;
-    digits.insert(at, ",");
+    digits.insert(at, 1, ',');
   }
 }
 
