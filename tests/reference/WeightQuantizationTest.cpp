@@ -1,0 +1,121 @@
+// Codes and scales against plain loops that follow docs/spec.md.
+
+#include "compiler/reference/WeightQuantization.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+namespace sdopt {
+namespace {
+
+std::vector<float> gaussian(size_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::vector<float> values(count);
+  for (float &value : values) {
+    float sum = 0;
+    for (int i = 0; i < 12; ++i)
+      sum += static_cast<float>(random() >> 8) * 0x1p-24f;
+    value = sum - 6;
+  }
+  return values;
+}
+
+/// The search without its early outs.
+float plainSearch(const std::vector<float> &weights) {
+  float largest = 0;
+  for (float w : weights)
+    largest = std::max(largest, std::fabs(w));
+  double best = std::numeric_limits<double>::infinity();
+  float chosen = 0;
+  for (int p = 100; p >= 30; --p) {
+    float scale = largest * static_cast<float>(p) / 100.0f / 127.0f, reciprocal = 1.0f / scale;
+    double total = 0;
+    for (size_t block = 0; block < weights.size(); block += 256) {
+      float lanes[16] = {};
+      for (size_t i = block; i < std::min(block + 256, weights.size()); ++i) {
+        float v = weights[i] * reciprocal;
+        int code = static_cast<int>(std::min(std::max(v, -127.0f), 127.0f) + 128.5f) - 128;
+        float error = v - static_cast<float>(code);
+        lanes[(i - block) % 16] += error * error;
+      }
+      double blockSum = 0;
+      for (float lane : lanes)
+        blockSum += lane;
+      total += blockSum;
+    }
+    double error = total * (static_cast<double>(scale) * scale);
+    if (error < best) {
+      best = error;
+      chosen = scale;
+    }
+  }
+  return chosen;
+}
+
+TEST(WeightScale, MinMax) {
+  std::vector<float> weights = {0.5f, -2.54f, 1.0f};
+  EXPECT_EQ(weightScale(weights, RangeEstimator::MinMax), 2.54f * 100.0f / 100.0f / 127.0f);
+}
+
+TEST(WeightScale, SearchEqualsPlainSearch) {
+  for (uint32_t seed = 0; seed < 60; ++seed) {
+    std::vector<float> weights = gaussian(1 + seed * 37 % 700, seed);
+    if (seed % 3 == 0)
+      weights[weights.size() / 2] = seed % 2 ? 20.0f : -9.0f; // an outlier
+    if (seed % 5 == 0)
+      for (float &weight : weights)
+        weight *= 1e-12f;
+    EXPECT_EQ(weightScale(weights, RangeEstimator::MSE), plainSearch(weights)) << seed;
+  }
+}
+
+TEST(WeightScale, ClippingHelps) {
+  std::vector<float> weights = gaussian(4096, 3);
+  weights[17] = 12.0f;
+  EXPECT_LT(weightScale(weights, RangeEstimator::MSE),
+            weightScale(weights, RangeEstimator::MinMax));
+}
+
+TEST(WeightScale, ZeroAndSubnormalChannelsHaveScaleOne) {
+  EXPECT_EQ(weightScale(std::vector<float>(5, 0.0f), RangeEstimator::MSE), 1.0f);
+  EXPECT_EQ(weightScale(std::vector<float>(5, 1e-42f), RangeEstimator::MSE), 1.0f);
+  EXPECT_EQ(weightScale(std::vector<float>(5, 1e-42f), RangeEstimator::MinMax), 1.0f);
+  EXPECT_GT(weightScale(std::vector<float>(5, 2e-36f), RangeEstimator::MSE), 0.0f);
+}
+
+TEST(QuantizeChannel, RoundsHalfUpAndClamps) {
+  std::vector<float> weights = {0.5f, -0.5f, 1.5f, -1.5f, 200.0f, -200.0f, 0.49999997f};
+  std::vector<int8_t> codes(weights.size());
+  quantizeChannel(weights, 1.0f, codes);
+  EXPECT_EQ(codes, (std::vector<int8_t>{1, 0, 2, -1, 127, -127, 0}));
+}
+
+TEST(QuantizeWeights, AnyAxisEqualsTransposedFirstAxis) {
+  Tensor weights = Tensor::of<float>({3, 5, 2}, std::span<const float>(gaussian(30, 9)));
+  QuantizedWeights middle = quantizeWeights(weights, 1, RangeEstimator::MSE);
+  for (int64_t c = 0; c < 5; ++c) {
+    std::vector<float> channel;
+    std::vector<int8_t> codes(6), found;
+    for (int64_t o = 0; o < 3; ++o)
+      for (int64_t i = 0; i < 2; ++i) {
+        channel.push_back(weights.values<float>()[(o * 5 + c) * 2 + i]);
+        found.push_back(middle.codes.values<int8_t>()[(o * 5 + c) * 2 + i]);
+      }
+    float scale = weightScale(channel, RangeEstimator::MSE);
+    quantizeChannel(channel, scale, codes);
+    EXPECT_EQ(middle.scales.values<float>()[c], scale);
+    EXPECT_EQ(found, codes);
+  }
+}
+
+TEST(QuantizeWeights, ReportsTheFirstNonFiniteWeight) {
+  std::vector<float> values = {1, 2, std::numeric_limits<float>::infinity(), std::nanf("")};
+  Tensor weights = Tensor::of<float>({2, 2}, std::span<const float>(values));
+  EXPECT_EQ(quantizeWeights(weights, 0, RangeEstimator::MinMax).firstNonFinite, 2);
+}
+
+} // namespace
+} // namespace sdopt
