@@ -58,10 +58,12 @@ private:
     if (!recipe.ok())
       return recipe.status();
     recipe_ = *std::move(recipe);
-    absl::StatusOr<std::vector<Gate>> gates = parseGates(options_.gates);
-    if (!gates.ok())
-      return gates.status();
-    gates_ = *std::move(gates);
+    if (!options_.gates.empty()) {
+      absl::StatusOr<std::vector<Gate>> gates = parseGates(options_.gates);
+      if (!gates.ok())
+        return gates.status();
+      gates_ = *std::move(gates);
+    }
     if (!options_.baseline.empty())
       if (absl::Status status = readBaseline(); !status.ok())
         return status;

@@ -2,10 +2,9 @@
 
 #include "CommandLine.h"
 
-#include "llvm/Support/CommandLine.h"
-#include "llvm/Support/raw_ostream.h"
+#include "CLI/CLI.hpp"
 
-namespace cl = llvm::cl;
+#include <charconv>
 
 namespace sdopt {
 
@@ -27,102 +26,33 @@ Examples
   calibrate once, compile many times:
     sdopt-compile model/ -o p.sdnpu --samples samples/ --statistics-out statistics/
     sdopt-compile model/ -o q.sdnpu --statistics statistics/unet.pb ...
-
-Exit code: 0 done, 1 error (one message names the thing and the place; nothing is left behind), 2 a gate failed or a layer regressed.
 )";
 
-cl::OptionCategory category("sdopt-compile options");
+constexpr const char *kExitCodes =
+    "Exit code: 0 done, 1 error (one message names the thing and the place; nothing is "
+    "left behind), 2 a gate failed or a layer regressed.";
 
-/// All flags; they register themselves with LLVM's parser and live as long as parsing does.
-struct Flags {
-  cl::opt<std::string> model{cl::Positional, cl::desc("MODEL"), cl::value_desc("MODEL"),
-                             cl::cat(category)};
-  cl::opt<std::string> output{"o", cl::desc("Package to write"), cl::value_desc("OUT.sdnpu"),
-                              cl::cat(category)};
-  cl::opt<std::string> target{
-      "target", cl::desc("Preset (edge-tiny, mobile, laptop) or target file"),
-      cl::value_desc("NAME_OR_FILE"), cl::init("mobile"), cl::cat(category)};
-  cl::opt<std::string> recipe{"recipe", cl::desc("Built-in recipe (w8a16, w8a8) or recipe file"),
-                              cl::value_desc("NAME_OR_FILE"), cl::init("w8a16"), cl::cat(category)};
-  cl::opt<std::string> samples{
-      "samples",
-      cl::desc("Folder with MODULE_calibration and MODULE_test samples (.safetensors, .npz)"),
-      cl::value_desc("DIR"), cl::cat(category)};
-  cl::list<std::string> statistics{
-      "statistics", cl::desc("Statistics to use instead of calibrating"),
-      cl::value_desc("MODULE.pb"), cl::CommaSeparated, cl::cat(category)};
-  cl::opt<std::string> statisticsOut{"statistics-out",
-                                     cl::desc("Folder that gets the statistics, MODULE.pb"),
-                                     cl::value_desc("DIR"), cl::cat(category)};
-  cl::opt<std::string> report{"report", cl::desc("Folder that gets report.html and report.json"),
-                              cl::value_desc("DIR"), cl::cat(category)};
-  cl::opt<std::string> stages{"stages",
-                              cl::desc("Folder of snapshots, one subfolder for each module"),
-                              cl::value_desc("DIR"), cl::cat(category)};
-  cl::opt<std::string> stopAfter{
-      "stop-after",
-      cl::desc("Stop after import, normalize, calibrate, quantize, lower or schedule"),
-      cl::value_desc("STAGE"), cl::cat(category)};
-  cl::opt<std::string> startFrom{"start-from",
-                                 cl::desc("Go on from the snapshot that was made after this stage"),
-                                 cl::value_desc("STAGE"), cl::cat(category)};
-  cl::list<std::string> modules{"modules", cl::desc("Compile only these modules"),
-                                cl::value_desc("NAME,..."), cl::CommaSeparated, cl::cat(category)};
-  cl::list<std::string> inputShapes{"input-shape",
-                                    cl::desc("Shape of an input with symbolic dimensions"),
-                                    cl::value_desc("MODULE.INPUT=2x9x64x64"), cl::cat(category)};
-  cl::opt<int64_t> batch{
-      "batch", cl::desc("Rows of text encoder and UNet (default 2: both guidance branches)"),
-      cl::value_desc("N"), cl::init(0), cl::cat(category)};
-  cl::opt<VerifyMode> verify{
-      "verify",
-      cl::desc("Check that every lossless step keeps every bit"),
-      cl::ValueOptional,
-      cl::values(clEnumValN(VerifyMode::Fast, "", "with the fast kernels"),
-                 clEnumValN(VerifyMode::Fast, "fast", "with the fast kernels"),
-                 clEnumValN(VerifyMode::Spec, "spec", "with the naive kernels of docs/spec.md")),
-      cl::init(VerifyMode::Off),
-      cl::cat(category)};
-  cl::opt<int64_t> verifySamples{"verify-samples",
-                                 cl::desc("Recorded evaluations that --verify runs (default 2)"),
-                                 cl::value_desc("N"), cl::init(2), cl::cat(category)};
-  cl::opt<int> threads{"threads",
-                       cl::desc("Worker threads (default: all cores); never changes an output"),
-                       cl::value_desc("N"), cl::init(0), cl::cat(category)};
-  cl::opt<int> steps{
-      "steps", cl::desc("Denoising steps of one picture, for the reported rates (default 50)"),
-      cl::value_desc("N"), cl::init(50), cl::cat(category)};
-  cl::opt<std::string> gate{
-      "gate", cl::desc("Conditions on the report, e.g. 'unet.psnr>=40dB,package<=9MB'"),
-      cl::value_desc("CONDITIONS"), cl::cat(category)};
-  cl::opt<std::string> baseline{"baseline",
-                                cl::desc("report.json to compare with; regressions are listed"),
-                                cl::value_desc("FILE"), cl::cat(category)};
-  cl::opt<std::string> depfile{"depfile", cl::desc("Write a Make/Ninja dependency file"),
-                               cl::value_desc("FILE"), cl::cat(category)};
-  cl::opt<bool> printInputs{"print-inputs",
-                            cl::desc("List the files that decide the output, and stop"),
-                            cl::cat(category)};
-  cl::opt<bool> quiet{"quiet", cl::desc("No progress"), cl::cat(category)};
-};
+/// A positive decimal number that fills the whole text, or 0.
+int64_t parseDimension(std::string_view text) {
+  int64_t value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && value <= (int64_t(1) << 31)
+             ? value
+             : 0;
+}
 
 absl::Status parseShape(const std::string &text, CompileOptions &options) {
-  auto error = [&] {
+  size_t equals = text.find('=');
+  Shape shape;
+  for (size_t begin = equals + 1; equals != std::string::npos && begin <= text.size();) {
+    size_t end = std::min(text.find('x', begin), text.size());
+    shape.push_back(parseDimension(std::string_view(text).substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  if (equals == std::string::npos || equals == 0 ||
+      std::find_if(shape.begin(), shape.end(), [](int64_t dim) { return dim < 1; }) != shape.end())
     return absl::InvalidArgumentError("--input-shape " + text +
                                       " is not of the form MODULE.INPUT=2x9x64x64");
-  };
-  size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0)
-    return error();
-  Shape shape;
-  llvm::SmallVector<llvm::StringRef> parts;
-  llvm::StringRef(text).drop_front(equals + 1).split(parts, 'x');
-  for (llvm::StringRef part : parts) {
-    int64_t dim = 0;
-    if (part.getAsInteger(10, dim) || dim < 1 || dim > (int64_t(1) << 31))
-      return error();
-    shape.push_back(dim);
-  }
   options.inputShapes[text.substr(0, equals)] = shape;
   return absl::OkStatus();
 }
@@ -136,46 +66,120 @@ absl::Status parseOptionalStage(const std::string &text, std::optional<Stage> &s
   return status;
 }
 
+/// Texts that need a second look after parsing.
+struct RawFlags {
+  std::vector<std::string> inputShapes;
+  std::string stopAfter, startFrom;
+  std::string verify;
+};
+
+void addFiles(CLI::App &app, CompileOptions &options) {
+  app.add_option("MODEL", options.model, "Folder in diffusers/optimum layout, or one .onnx file");
+  app.add_option("-o", options.output, "Package to write")->type_name("OUT.sdnpu");
+  app.add_option("--samples", options.samples,
+                 "Folder with MODULE_calibration and MODULE_test samples (.safetensors, .npz)")
+      ->type_name("DIR");
+  app.add_option("--statistics", options.statistics, "Statistics to use instead of calibrating")
+      ->type_name("MODULE.pb")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app.add_option("--statistics-out", options.statisticsOut,
+                 "Folder that gets the statistics, MODULE.pb")
+      ->type_name("DIR");
+  app.add_option("--report", options.reportFolder, "Folder that gets report.html and report.json")
+      ->type_name("DIR");
+  app.add_option("--depfile", options.depfile, "Write a Make/Ninja dependency file")
+      ->type_name("FILE");
+  app.add_flag("--print-inputs", options.printInputs,
+               "List the files that decide the output, and stop");
+}
+
+void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
+  app.add_option("--target", options.target, "Preset (edge-tiny, mobile, laptop) or target file")
+      ->type_name("NAME_OR_FILE")
+      ->capture_default_str();
+  app.add_option("--recipe", options.recipe, "Built-in recipe (w8a16, w8a8) or recipe file")
+      ->type_name("NAME_OR_FILE")
+      ->capture_default_str();
+  app.add_option("--modules", options.modules, "Compile only these modules")
+      ->type_name("NAME,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app.add_option("--input-shape", raw.inputShapes, "Shape of an input with symbolic dimensions")
+      ->type_name("MODULE.INPUT=2x9x64x64")
+      ->allow_extra_args(false);
+  app.add_option("--batch", options.batch,
+                 "Rows of text encoder and UNet (default 2: both guidance branches)")
+      ->type_name("N");
+  app.add_option("--threads", options.threads,
+                 "Worker threads (default: all cores); never changes an output")
+      ->type_name("N");
+  app.add_option("--steps", options.steps, "Denoising steps of one picture, for the reported rates")
+      ->type_name("N")
+      ->capture_default_str();
+}
+
+void addStagesAndChecks(CLI::App &app, CompileOptions &options, RawFlags &raw) {
+  app.add_option("--stages", options.stageFolder,
+                 "Folder of snapshots, one subfolder for each module")
+      ->type_name("DIR");
+  app.add_option("--stop-after", raw.stopAfter,
+                 "Stop after import, normalize, calibrate, quantize, lower or schedule")
+      ->type_name("STAGE");
+  app.add_option("--start-from", raw.startFrom,
+                 "Go on from the snapshot that was made after this stage")
+      ->type_name("STAGE");
+  app.add_option("--verify", raw.verify,
+                 "Check that every lossless step keeps every bit, with the fast kernels or (=spec) "
+                 "the naive ones")
+      ->type_name("[fast|spec]")
+      ->expected(0, 1)
+      ->default_str("fast")
+      ->check(CLI::IsMember({"fast", "spec"}));
+  app.add_option("--verify-samples", options.verifySamples,
+                 "Recorded evaluations that --verify runs")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--gate", options.gates,
+                 "Conditions on the report, e.g. 'unet.psnr>=40dB,package<=9MB'")
+      ->type_name("CONDITIONS");
+  app.add_option("--baseline", options.baseline,
+                 "report.json to compare with; regressions are listed")
+      ->type_name("FILE");
+  app.add_flag("--quiet", options.quiet, "No progress");
+}
+
 } // namespace
 
-absl::StatusOr<CompileOptions> parseCommandLine(int argc, char **argv) {
-  Flags flags;
-  cl::HideUnrelatedOptions(category);
-  std::string errors;
-  llvm::raw_string_ostream stream(errors);
-  if (!cl::ParseCommandLineOptions(argc, argv, kOverview, &stream))
-    return absl::InvalidArgumentError(llvm::StringRef(errors).trim().str());
-  CompileOptions options;
-  options.model = flags.model;
-  options.output = flags.output;
-  options.target = flags.target;
-  options.recipe = flags.recipe;
-  options.samples = flags.samples;
-  options.statistics.assign(flags.statistics.begin(), flags.statistics.end());
-  options.statisticsOut = flags.statisticsOut;
-  options.reportFolder = flags.report;
-  options.stageFolder = flags.stages;
-  options.modules.assign(flags.modules.begin(), flags.modules.end());
-  if (flags.batch.getNumOccurrences())
-    options.batch = flags.batch;
-  options.verify = flags.verify;
-  options.verifySamples = flags.verifySamples;
-  options.threads = flags.threads;
-  options.steps = flags.steps;
-  options.gates = flags.gate;
-  options.baseline = flags.baseline;
-  options.depfile = flags.depfile;
-  options.printInputs = flags.printInputs;
-  options.quiet = flags.quiet;
-  for (const std::string &shape : flags.inputShapes)
-    if (absl::Status status = parseShape(shape, options); !status.ok())
+absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv) {
+  CLI::App app(kOverview, "sdopt-compile");
+  app.set_version_flag("--version", "sdopt " SDOPT_VERSION);
+  app.footer(kExitCodes);
+  CommandLine line;
+  RawFlags raw;
+  addFiles(app, line.options);
+  addChoices(app, line.options, raw);
+  addStagesAndChecks(app, line.options, raw);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success &help) {
+    app.exit(help);
+    line.finished = true;
+    return line;
+  } catch (const CLI::ParseError &error) {
+    return absl::InvalidArgumentError(std::string(error.what()) + "; see --help");
+  }
+  if (app.get_option("--verify")->count() > 0)
+    line.options.verify = raw.verify == "spec" ? VerifyMode::Spec : VerifyMode::Fast;
+  for (const std::string &shape : raw.inputShapes)
+    if (absl::Status status = parseShape(shape, line.options); !status.ok())
       return status;
   for (const absl::Status &status :
-       {parseOptionalStage(flags.stopAfter, options.stopAfter),
-        parseOptionalStage(flags.startFrom, options.startFrom), validate(options)})
+       {parseOptionalStage(raw.stopAfter, line.options.stopAfter),
+        parseOptionalStage(raw.startFrom, line.options.startFrom), validate(line.options)})
     if (!status.ok())
       return status;
-  return options;
+  return line;
 }
 
 } // namespace sdopt

@@ -8,8 +8,14 @@
 
 namespace sdopt {
 
-/// Reads the command line; --help and --version end the program.
-absl::StatusOr<CompileOptions> parseCommandLine(int argc, char **argv);
+struct CommandLine {
+  CompileOptions options;
+  bool finished = false; ///< --help or --version was all that was asked
+};
+
+/// Reads the command line. (CLI11 instead of LLVM's parser: libLLVM registers flags of its own,
+/// --stop-after among them.)
+absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv);
 
 } // namespace sdopt
 

@@ -6,14 +6,17 @@
 #include <cstdio>
 
 int main(int argc, char **argv) {
-  absl::StatusOr<sdopt::CompileOptions> options = sdopt::parseCommandLine(argc, argv);
-  absl::Status status = options.status();
+  absl::StatusOr<sdopt::CommandLine> line = sdopt::parseCommandLine(argc, argv);
+  absl::Status status = line.status();
+  if (status.ok() && line->finished)
+    return 0;
   if (status.ok()) {
+    const sdopt::CompileOptions &options = line->options;
     absl::StatusOr<sdopt::CompileResult> result =
-        sdopt::compile(*options, sdopt::terminalMessages(options->quiet));
+        sdopt::compile(options, sdopt::terminalMessages(options.quiet));
     sdopt::finishProgress();
     if (result.ok()) {
-      sdopt::printResult(*options, *result);
+      sdopt::printResult(options, *result);
       return result->passed() ? 0 : 2;
     }
     status = result.status();
