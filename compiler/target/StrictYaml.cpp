@@ -2,10 +2,13 @@
 
 #include "compiler/target/StrictYaml.h"
 
+#include "yaml-cpp/eventhandler.h"
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 
 namespace sdopt {
@@ -26,6 +29,70 @@ absl::Status YamlErrors::status() const {
   return sorted.empty() ? absl::OkStatus() : absl::InvalidArgumentError(text);
 }
 
+namespace {
+
+/// Refuses what a settings file has no use for, before a tree is built of it.
+class PlainDocument : public YAML::EventHandler {
+public:
+  void OnDocumentStart(const YAML::Mark &mark) override { start_ = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark &, YAML::anchor_t anchor) override { check(start_, anchor); }
+  void OnAlias(const YAML::Mark &mark, YAML::anchor_t) override {
+    throw YAML::Exception(mark, "aliases are not supported");
+  }
+  void OnScalar(const YAML::Mark &mark, const std::string &, YAML::anchor_t anchor,
+                const std::string &) override {
+    check(mark, anchor);
+  }
+  void OnSequenceStart(const YAML::Mark &mark, const std::string &, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    enter(mark, anchor);
+  }
+  void OnSequenceEnd() override { --depth_; }
+  void OnMapStart(const YAML::Mark &mark, const std::string &, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    enter(mark, anchor);
+  }
+  void OnMapEnd() override { --depth_; }
+
+  const YAML::Mark &start() const { return start_; }
+
+private:
+  void check(const YAML::Mark &mark, YAML::anchor_t anchor) const {
+    if (anchor != 0)
+      throw YAML::Exception(mark, "anchors are not supported");
+  }
+  void enter(const YAML::Mark &mark, YAML::anchor_t anchor) {
+    constexpr int kDeepest = 32;
+    check(mark, anchor);
+    if (++depth_ > kDeepest)
+      throw YAML::Exception(mark, "it is nested too deeply");
+  }
+
+  YAML::Mark start_;
+  int depth_ = 0;
+};
+
+// YAML::LoadAll is not used: after some malformed texts it finds empty documents without end.
+std::optional<YAML::Node> loadOneDocument(const std::string &text, const YAML::Mark &start,
+                                          YamlErrors &errors) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  PlainDocument first, second;
+  bool isThere = parser.HandleNextDocument(first);
+  if (isThere && parser.HandleNextDocument(second)) {
+    errors.add(second.start(), "the YAML document ends before this; a file holds one document");
+    return std::nullopt;
+  }
+  YAML::Node node = isThere ? YAML::Load(text) : YAML::Node();
+  if (!node.IsNull())
+    return node;
+  errors.add(start, "the file is empty");
+  return std::nullopt;
+}
+
+} // namespace
+
 std::optional<YAML::Node> parseYaml(const std::string &text, YamlErrors &errors) {
   constexpr size_t kLargestFile = 1 << 20;
   YAML::Mark start;
@@ -36,14 +103,12 @@ std::optional<YAML::Node> parseYaml(const std::string &text, YamlErrors &errors)
     return std::nullopt;
   }
   try {
-    std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.size() == 1 && !documents[0].IsNull())
-      return documents[0];
-    errors.add(start, documents.size() > 1 ? "more than one YAML document" : "the file is empty");
+    return loadOneDocument(text, start, errors);
   } catch (const YAML::Exception &failure) {
-    errors.add(failure.mark.is_null() ? start : failure.mark, "this is not YAML: " + failure.msg);
+    errors.add(failure.mark.is_null() ? start : failure.mark,
+               "this is not YAML that can be read: " + failure.msg);
   } catch (const std::exception &failure) {
-    errors.add(start, std::string("this is not YAML: ") + failure.what());
+    errors.add(start, std::string("this is not YAML that can be read: ") + failure.what());
   }
   return std::nullopt;
 }

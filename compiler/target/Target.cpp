@@ -22,7 +22,7 @@ constexpr const char *kFieldNames[] = {"burst", "channel", "bank_group", "column
 constexpr size_t kFieldCount = std::size(kFieldNames);
 constexpr const char *kCanonicalSource = "canonical form";
 
-/// Shortest text that names no other double, without regard to the locale.
+/// 17 significant digits name one double; to_chars does not know the locale.
 std::string exactText(double value) {
   char text[64];
   auto [end, failure] =

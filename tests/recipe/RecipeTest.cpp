@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include <random>
 #include <unistd.h>
 
 using namespace sdopt;
@@ -191,7 +192,7 @@ TEST(RecipeErrors, CarryLineAndColumn) {
   EXPECT_THAT(errorOf("version: 3\nname: r\n"),
               HasSubstr("r.yaml:1:10: 'version' is 3, must be 1"));
   EXPECT_THAT(errorOf("version: 1\nname: a b\n"), HasSubstr("r.yaml:2:7: 'name' must be"));
-  EXPECT_THAT(errorOf("version: 1\n  name: ["), HasSubstr("this is not YAML"));
+  EXPECT_THAT(errorOf("version: 1\n  name: ["), HasSubstr("this is not YAML that can be read"));
   EXPECT_THAT(errorOf(""), HasSubstr("r.yaml:1:1: the file is empty"));
 }
 
@@ -213,4 +214,18 @@ TEST(RecipeFiles, AreLoadedByPath) {
   EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(missing.status().message()),
               HasSubstr("no such file or directory; no built-in recipe is named '"));
+}
+
+TEST(RecipeErrors, RandomDamageNeverCrashes) {
+  std::mt19937 random(13);
+  for (int i = 0; i < 3000; ++i) {
+    std::string damaged = kRecipe;
+    for (unsigned n = 1 + random() % 4; n > 0; --n)
+      damaged[random() % damaged.size()] =
+          random() % 2 ? "{}[]:,-&*!|>'\"%@`#?\n\t 0"[random() % 23] : static_cast<char>(random());
+    auto recipe = parseRecipe(damaged, "f");
+    if (recipe.ok()) {
+      EXPECT_EQ(recipeOf(recipe->canonicalText()).canonicalText(), recipe->canonicalText());
+    }
+  }
 }

@@ -6,7 +6,8 @@
 #include "gtest/gtest.h"
 
 #include <clocale>
-#include <cstdlib>
+#include <locale>
+#include <random>
 #include <set>
 
 using namespace sdopt;
@@ -137,14 +138,21 @@ TEST(TargetCanonical, DoesNotDependOnUnitsOrSources) {
 }
 
 TEST(TargetCanonical, DoesNotDependOnTheLocale) {
+  struct DecimalComma : std::numpunct<char> {
+    char do_decimal_point() const override { return ','; }
+    char do_thousands_sep() const override { return '.'; }
+    std::string do_grouping() const override { return "\3"; }
+  };
   Target mobile = preset("mobile");
-  std::string before = std::setlocale(LC_ALL, nullptr);
-  if (!std::setlocale(LC_ALL, "de_DE.UTF-8"))
-    GTEST_SKIP() << "no locale with a decimal comma here";
+  std::string cLocale = std::setlocale(LC_ALL, nullptr);
+  std::locale before = std::locale::global(std::locale(std::locale::classic(), new DecimalComma()));
+  std::setlocale(LC_ALL, "de_DE.UTF-8"); // where it is installed
   Target again = preset("mobile");
-  std::setlocale(LC_ALL, before.c_str());
+  std::string text = canonicalText(again);
+  std::locale::global(before);
+  std::setlocale(LC_ALL, cLocale.c_str());
   EXPECT_EQ(again.digest, mobile.digest);
-  EXPECT_EQ(canonicalText(again), canonicalText(mobile));
+  EXPECT_EQ(text, canonicalText(mobile));
 }
 
 TEST(TargetErrors, Keys) {
@@ -242,6 +250,11 @@ TEST(TargetErrors, NotYaml) {
   expectError("name: [", "name", "");
   EXPECT_FALSE(parseTarget("", "f").ok());
   EXPECT_FALSE(parseTarget("a: 1\n---\nb: 2\n", "f").ok());
+  expectError("a: 1\n---\nb: 2\n", "---", "the YAML document ends before this");
+  expectError("a: {b: 1}\n]\n", "]", "this is not YAML that can be read");
+  expectError("version: &v 1\n", "&v",
+              "this is not YAML that can be read: anchors are not supported");
+  EXPECT_FALSE(parseTarget("a: {b: 1}}\n", "f").ok());
   EXPECT_FALSE(parseTarget("- 1\n", "f").ok());
   EXPECT_FALSE(parseTarget(std::string("\0\0", 2), "f").ok());
   EXPECT_FALSE(parseTarget(std::string(100000, '['), "f").ok());
@@ -267,4 +280,19 @@ TEST(TargetErrors, EveryTruncatedPresetIsRefused) {
   std::string text = *targetPresetText("laptop");
   for (size_t size = 0; size + 2 < text.size(); size += 37)
     EXPECT_FALSE(parseTarget(text.substr(0, size), "f").ok()) << size;
+}
+
+TEST(TargetErrors, RandomDamageNeverCrashes) {
+  std::string text = *targetPresetText("edge-tiny");
+  std::mt19937 random(11);
+  for (int i = 0; i < 1500; ++i) {
+    std::string damaged = text;
+    for (unsigned n = 1 + random() % 4; n > 0; --n)
+      damaged[random() % damaged.size()] =
+          random() % 2 ? "{}[]:,-&*!|>'\"%@`#?\n\t 0"[random() % 23] : static_cast<char>(random());
+    auto target = parseTarget(damaged, "f");
+    if (target.ok()) {
+      EXPECT_EQ(parseTarget(canonicalText(*target), "f")->digest, target->digest);
+    }
+  }
 }

@@ -234,7 +234,7 @@ TEST(NpzErrors, RandomDamageNeverCrashes) {
   std::string array = npy("<f4", "(10,)", countingBytes(40));
   std::string good = archive({{"a.npy", array, true}, {"b.npy", array, false, true}});
   std::mt19937 random(5);
-  for (int i = 0; i < 5000; ++i) {
+  for (int i = 0; i < 600; ++i) {
     std::string damaged = good;
     for (unsigned n = 1 + random() % 3; n > 0; --n)
       damaged[random() % damaged.size()] = static_cast<char>(random());

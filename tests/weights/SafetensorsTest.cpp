@@ -209,7 +209,7 @@ TEST(SafetensorsErrors, RandomDamageNeverCrashes) {
                   .ok());
   std::string bytes = *readFile(folder.path("t"));
   std::mt19937 random(3);
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 600; ++i) {
     std::string damaged = bytes;
     for (unsigned n = 1 + random() % 3; n > 0; --n)
       damaged[random() % damaged.size()] = static_cast<char>(random());

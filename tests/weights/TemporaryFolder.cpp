@@ -38,7 +38,7 @@ std::vector<std::string> TemporaryFolder::names() const {
 std::string littleEndian(unsigned long long value, int width) {
   std::string bytes;
   for (int i = 0; i < width; ++i)
-    bytes += static_cast<char>(value >> (8 * i));
+    bytes += i < 8 ? static_cast<char>(value >> (8 * i)) : '\0';
   return bytes;
 }
 
