@@ -1,0 +1,77 @@
+// PSNR and SQNR against hand-made errors.
+
+#include "compiler/calibration/Quality.h"
+#include "tests/calibration/SampleFiles.h"
+#include "tests/reference/FunctionText.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+namespace sdopt::test {
+namespace {
+
+constexpr const char *kModule = R"(
+  !q = !quant.uniform<i8:f32, 0.5:0>
+  func.func @real(%x: tensor<1x4xf32> {sd.name = "x"}) -> (tensor<1x4xf32> {sd.name = "y"}) {
+    %h = sd.unary neg %x : (tensor<1x4xf32>) -> tensor<1x4xf32> loc("h")
+    return %h : tensor<1x4xf32>
+  }
+  func.func @coded(%x: tensor<1x4xf32> {sd.name = "x"}) -> (tensor<1x4xf32> {sd.name = "y"}) {
+    %n = sd.unary neg %x : (tensor<1x4xf32>) -> tensor<1x4xf32> loc("n")
+    %h = sd.quantize %n : tensor<1x4xf32> -> tensor<1x4x!q> loc("h")
+    %y = sd.dequantize %h : tensor<1x4x!q> -> tensor<1x4xf32> loc("y")
+    return %y : tensor<1x4xf32>
+  })";
+
+class Quality : public ::testing::Test {
+protected:
+  absl::StatusOr<QualityResult> measure(const NamedTensors &tensors, int threads = 1) {
+    auto functions = module_.function()->getParentRegion()->getOps<mlir::func::FuncOp>();
+    auto first = functions.begin(), second = std::next(first);
+    return measureQuality(*first, *second, fastContext(), {sampleFile("x", tensors)},
+                          {.threads = threads});
+  }
+  FunctionText module_{kModule};
+};
+
+TEST_F(Quality, ComparesWithTheFloatFunction) {
+  ASSERT_TRUE(module_.parsed()) << module_.messages();
+  // Errors: 0.125, 0, -0.25 + ..., 0; call 1 is exact.
+  auto result = measure({{"x", floats({2, 1, 4}, {0.125f, 1, 0.375f, 10, 1, 2, 3, 4})}});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_FALSE(result->againstRecorded);
+  EXPECT_EQ(result->samples, 2);
+  double squares = 0.125 * 0.125 * 2; // -0.125 -> 0, -0.375 -> -0.5
+  double rmse = std::sqrt(squares / 8);
+  EXPECT_EQ(result->outputs[0].name, "y");
+  EXPECT_NEAR(result->outputs[0].psnr, 20 * std::log10(10 / rmse), 1e-9);
+  EXPECT_NEAR(result->outputs[0].worstPsnr, 20 * std::log10(10 / std::sqrt(squares / 4)), 1e-9);
+  EXPECT_EQ(result->outputs[0].worstCall, 0);
+  ASSERT_EQ(result->layers.size(), 1u);
+  EXPECT_EQ(result->layers[0].name, "h");
+  double signal = 0.125 * 0.125 + 1 + 0.375 * 0.375 + 100 + 1 + 4 + 9 + 16;
+  EXPECT_NEAR(result->layers[0].sqnr, 10 * std::log10(signal / squares), 1e-9);
+  EXPECT_EQ(psnr(*result), result->outputs[0].psnr);
+}
+
+TEST_F(Quality, ComparesWithRecordedResults) {
+  auto result =
+      measure({{"x", floats({1, 1, 4}, {1, 1, 1, 1})}, {"y", floats({1, 1, 4}, {-1, -1, -1, -3})}});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->againstRecorded);
+  EXPECT_NEAR(result->outputs[0].psnr, 20 * std::log10(3.0 / 1.0), 1e-9);
+  EXPECT_TRUE(std::isinf(result->layers[0].sqnr));
+}
+
+TEST_F(Quality, SameForAnyNumberOfThreads) {
+  NamedTensors tensors = {{"x", randomFloats({31, 1, 4}, 7, 8)}};
+  auto one = measure(tensors, 1), four = measure(tensors, 4);
+  ASSERT_TRUE(one.ok() && four.ok());
+  EXPECT_EQ(one->outputs[0].psnr, four->outputs[0].psnr);
+  EXPECT_EQ(one->outputs[0].worstCall, four->outputs[0].worstCall);
+  EXPECT_EQ(one->layers[0].sqnr, four->layers[0].sqnr);
+}
+
+} // namespace
+} // namespace sdopt::test

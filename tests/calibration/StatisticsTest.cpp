@@ -1,0 +1,112 @@
+// The statistics file: round trip, refusal of bad files; digests of functions; scales survive text.
+
+#include "compiler/calibration/Statistics.h"
+#include "compiler/calibration/statistics.pb.h"
+#include "tests/reference/FunctionText.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+
+namespace sdopt::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+Statistics sample() {
+  ValueStatistics a{.name = "a", .min = -1, .max = 2, .sum = 0.1, .sumOfSquares = 5, .count = 3};
+  a.histogram.add(std::vector<float>{-1, 2, 0.5f});
+  ValueStatistics b{.name = "b"};
+  return Statistics("func", "data", 7, {a, b});
+}
+
+std::string message(const absl::Status &status) {
+  return std::string(status.message().data(), status.message().size());
+}
+
+TEST(StatisticsFile, RoundTrip) {
+  Statistics statistics = sample();
+  auto parsed = Statistics::parse(statistics.serialize(), "s.pb");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->values(), statistics.values());
+  EXPECT_EQ(parsed->functionDigest(), "func");
+  EXPECT_EQ(parsed->samplesDigest(), "data");
+  EXPECT_EQ(parsed->calls(), 7u);
+  EXPECT_EQ(parsed->serialize(), statistics.serialize());
+  EXPECT_EQ(parsed->find("a")->count, 3u);
+  EXPECT_EQ(parsed->find("c"), nullptr);
+}
+
+TEST(StatisticsFile, SaveAndLoad) {
+  std::string path = ::testing::TempDir() + "statistics-test.pb";
+  ASSERT_TRUE(sample().save(path).ok());
+  auto loaded = Statistics::load(path);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->serialize(), sample().serialize());
+  std::remove(path.c_str());
+  EXPECT_THAT(message(Statistics::load(path).status()), HasSubstr("statistics-test.pb"));
+}
+
+std::string failureAfter(const std::function<void(calibration::StatisticsFile &)> &edit) {
+  calibration::StatisticsFile file;
+  EXPECT_TRUE(file.ParseFromString(sample().serialize()));
+  edit(file);
+  return message(Statistics::parse(file.SerializeAsString(), "s.pb").status());
+}
+
+TEST(StatisticsFile, RefusesBadFiles) {
+  EXPECT_THAT(message(Statistics::parse("\xff\xff\xff", "s.pb").status()),
+              HasSubstr("'s.pb' is not a statistics file"));
+  EXPECT_THAT(failureAfter([](auto &file) { file.set_version(9); }), HasSubstr("version 9"));
+  EXPECT_THAT(failureAfter([](auto &file) { file.mutable_values(0)->set_max(INFINITY); }),
+              HasSubstr("value 'a' has no finite range"));
+  EXPECT_THAT(failureAfter([](auto &file) { file.mutable_values(0)->set_min(3); }),
+              HasSubstr("value 'a' has no finite range"));
+  EXPECT_THAT(failureAfter([](auto &file) { file.mutable_values(0)->set_first_bin(1024); }),
+              HasSubstr("histogram of value 'a' does not fit"));
+  EXPECT_THAT(failureAfter([](auto &file) { file.mutable_values(0)->set_count(4); }),
+              HasSubstr("counts 3 elements but must count 4"));
+  EXPECT_THAT(failureAfter([](auto &file) { file.mutable_values(1)->set_name("a"); }),
+              HasSubstr("holds a value twice"));
+  EXPECT_THAT(failureAfter([](auto &file) { file.mutable_values(1)->clear_name(); }),
+              HasSubstr("a value has no name"));
+}
+
+std::string digestOf(const std::string &text) {
+  FunctionText function(text);
+  EXPECT_TRUE(function.parsed()) << function.messages();
+  return functionDigest(function.function());
+}
+
+TEST(FunctionDigest, CountsOperationsAndNames) {
+  auto text = [](const std::string &kind, const std::string &name) {
+    return "func.func @f(%x: tensor<2xf32>) -> tensor<2xf32> {\n %y = sd.unary " + kind +
+           " %x : (tensor<2xf32>) -> tensor<2xf32> loc(\"" + name +
+           "\")\n return %y : tensor<2xf32> loc(\"r\")\n} loc(\"f\")";
+  };
+  EXPECT_EQ(digestOf(text("neg", "y")), digestOf(text("neg", "y")));
+  EXPECT_NE(digestOf(text("neg", "y")), digestOf(text("abs", "y")));
+  EXPECT_NE(digestOf(text("neg", "y")), digestOf(text("neg", "z")));
+}
+
+TEST(CodeTypes, ScalesSurvivePrintingAndParsing) {
+  FunctionText context("func.func @f() { return }");
+  mlir::MLIRContext *mlirContext = context.function()->getContext();
+  for (int i = 1; i < 2000; ++i) {
+    double scale = static_cast<double>(static_cast<float>(1.0 / (i * 7.3 + i * i)));
+    auto type = mlir::quant::UniformQuantizedType::get(
+        mlir::quant::QuantizationFlags::Signed, mlir::IntegerType::get(mlirContext, 16),
+        mlir::Float32Type::get(mlirContext), scale, 0, -32768, 32767);
+    std::string text;
+    llvm::raw_string_ostream(text) << type;
+    FunctionText parsed("func.func @f(%x: tensor<1x" + text + ">) { return }");
+    ASSERT_TRUE(parsed.parsed()) << parsed.messages();
+    ASSERT_EQ(codeScale(parsed.function().getArgumentTypes()[0]), scale) << text;
+    i += i / 10;
+  }
+}
+
+} // namespace
+} // namespace sdopt::test
