@@ -37,6 +37,16 @@ SliceRange clampedRange(int64_t dim, int64_t start, int64_t end, int64_t step) {
           std::clamp<int64_t>(fromEnd(end), -1, dim - 1), step};
 }
 
+/// True for 0, 1, ..., count - 1.
+bool isCounting(const std::vector<int64_t> &values, int64_t count) {
+  if (count < 1 || static_cast<int64_t>(values.size()) != count)
+    return false;
+  for (int64_t i = 0; i < count; ++i)
+    if (values[i] != i)
+      return false;
+  return true;
+}
+
 /// Integers from input i or, in old opsets, from an attribute.
 std::optional<std::vector<int64_t>> inputOrAttribute(NodeImporter &node, int i, const char *name) {
   if (node.has(i))
@@ -220,7 +230,8 @@ void convertSplit(NodeImporter &node) {
     node.invalid(absl::StrCat("the sizes do not add up to dimension ", axis, " of ", dim));
 }
 
-// A row picked by a constant number is a slice: exporters write x[:, 0] either way.
+// Exporters write x[:, 0] and table[positions] as gathers or as slices: constant indices that pick
+// one row become a slice, those that list all rows in order a reshape.
 void convertGather(NodeImporter &node) {
   int64_t axis = node.normalizedAxis(node.integer("axis", 0), node.rank(0));
   if (!node.element(1).isSignlessInteger(32) && !node.element(1).isSignlessInteger(64))
@@ -228,19 +239,25 @@ void convertGather(NodeImporter &node) {
   if (!node.ok())
     return;
   ExpressionBuilder &build = node.build();
-  Shape shape = node.shape(0);
-  if (node.rank(1) > 0 || !build.isConstant(node.input(1)) || build.isConstant(node.input(0)))
-    return node.define(0, build.create<sd::GatherOp>(node.input(0), node.input(1), axis));
-  std::vector<int64_t> index = node.integerInput(1, "indices");
-  if (!node.ok())
-    return;
-  int64_t row = index[0] < 0 ? index[0] + shape[axis] : index[0];
-  if (row < 0 || row >= shape[axis])
-    return node.invalid(
-        absl::StrCat("index ", index[0], " is outside dimension ", axis, " of ", shape[axis]));
-  Value slice = build.sliceAxis(node.input(0), axis, row, row + 1);
-  shape.erase(shape.begin() + axis);
-  node.define(0, build.reshape(slice, shape));
+  Shape shape = node.shape(0), picked = node.shape(1), result = shape;
+  result.erase(result.begin() + axis);
+  result.insert(result.begin() + axis, picked.begin(), picked.end());
+  std::vector<int64_t> indices;
+  if (build.isConstant(node.input(1)))
+    indices = node.integerInput(1, "indices");
+  for (int64_t &index : indices) {
+    if (index < -shape[axis] || index >= shape[axis])
+      return node.invalid(
+          absl::StrCat("index ", index, " is outside dimension ", axis, " of ", shape[axis]));
+    index += index < 0 ? shape[axis] : 0;
+  }
+  if (isCounting(indices, shape[axis]))
+    return node.define(0, build.reshape(node.input(0), result));
+  if (picked.empty() && indices.size() == 1 && !build.isConstant(node.input(0))) {
+    Value slice = build.sliceAxis(node.input(0), axis, indices[0], indices[0] + 1);
+    return node.define(0, build.reshape(slice, result));
+  }
+  node.define(0, build.create<sd::GatherOp>(node.input(0), node.input(1), axis));
 }
 
 void convertGatherND(NodeImporter &node) {

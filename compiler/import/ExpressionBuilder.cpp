@@ -8,7 +8,9 @@
 #include "mlir/IR/Diagnostics.h"
 #include "llvm/ADT/STLExtras.h"
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
 
 using namespace mlir;
 
@@ -309,6 +311,18 @@ Value ExpressionBuilder::sliceAxis(Value input, int64_t axis, int64_t start, int
 // The end
 //===----------------------------------------------------------------------===//
 
+bool ExpressionBuilder::isParameter(const Constant &constant) const {
+  const Tensor &value = constant.data.value;
+  if (!constant.isInitializer || value.rank() == 0 ||
+      !isa<FloatType>(mlirElementType(context(), value.type())))
+    return false;
+  if (value.size() > kMostConstantElements)
+    return true;
+  Tensor small = aligned(value).converted(ElementType::F32);
+  std::span<const float> values = small.values<float>();
+  return std::adjacent_find(values.begin(), values.end(), std::not_equal_to<>()) != values.end();
+}
+
 absl::Status ExpressionBuilder::storeConstant(sd::WeightOp op, const Constant &constant,
                                               WeightStore &weights) {
   const ConstantData &data = constant.data;
@@ -339,7 +353,7 @@ absl::StatusOr<WeightTotals> ExpressionBuilder::finish(func::FuncOp function,
   for (sd::WeightOp op : ops) {
     const Constant &constant = constants_.find(op.getResult())->second;
     auto type = cast<RankedTensorType>(op.getType());
-    if (constant.isInitializer && isa<FloatType>(type.getElementType()) && type.getRank() > 0)
+    if (isParameter(constant))
       totals.parameters += type.getNumElements();
     if (type.getNumElements() > kMostConstantElements) {
       if (absl::Status status = storeConstant(op, constant, weights); !status.ok())

@@ -25,7 +25,9 @@ namespace sdopt {
 
 /// What finish() made of the constants that are still used.
 struct WeightTotals {
-  int64_t parameters = 0; ///< elements of float initializers of rank 1 or more
+  /// Elements of float initializers of rank 1 or more, small ones of one value excepted: exporters
+  /// write the ones and zeros of a norm without affine part as constants or as initializers.
+  int64_t parameters = 0;
 };
 
 /// An operand that may be null: without this, create() takes null for an earlier error.
@@ -131,6 +133,7 @@ private:
   mlir::Value insert(const mlir::OperationState &state);
   bool staysExpression(mlir::Operation *op) const;
   Tensor evaluate(mlir::Value value, int depth);
+  bool isParameter(const Constant &constant) const;
   absl::Status storeConstant(sd::WeightOp op, const Constant &constant, WeightStore &weights);
 
   mlir::OpBuilder builder_;

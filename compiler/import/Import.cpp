@@ -94,7 +94,7 @@ void GraphImporter::checkNode(const GraphNode &node) {
     return;
   }
   std::string support(rule->support);
-  if (opset_ < rule->lowestOpset)
+  if (opset_ != 0 && opset_ < rule->lowestOpset)
     unsupported_.add(proto.op_type(), absl::StrCat("opset ", opset_), node.name,
                      absl::StrCat("opset ", rule->lowestOpset, " to ", kHighestOpset));
   llvm::SmallVector<llvm::StringRef> known;
@@ -305,12 +305,12 @@ absl::StatusOr<ImportedModel> GraphImporter::run() {
     return structure.status();
   structure_ = *structure;
   checkModel();
-  if (opset_ == 0)
-    return invalid("the model names no opset of ONNX's own operators");
   for (const Initializer &initializer : file_.initializers)
     initializers_.emplace(initializer.header.name(), &initializer);
   for (const GraphNode &node : structure_.nodes)
     checkNode(node);
+  if (opset_ == 0 && unsupported_.empty())
+    return invalid("the model names no opset of ONNX's own operators");
   if (absl::Status status = defineInputs(); !status.ok())
     return unsupported_.empty() ? status : unsupported_.status(file_.path);
   for (const GraphNode &node : structure_.nodes)

@@ -17,14 +17,14 @@ namespace sdopt {
 
 struct ImportOptions {
   /// Name of the module and of its function: "unet".
-  std::string name;
+  std::string name = {};
   /// Values for symbolic dimensions: by input name, whole shapes. A shape that contradicts the
   /// model is an error naming both.
-  std::map<std::string, Shape> inputShapes;
+  std::map<std::string, Shape> inputShapes = {};
   /// Value for every symbolic first dimension ("batch", ...) not bound by inputShapes.
-  std::optional<int64_t> batch;
+  std::optional<int64_t> batch = {};
   /// Values for symbolic dimensions by their ONNX name ("height" -> 16).
-  std::map<std::string, int64_t> dimensions;
+  std::map<std::string, int64_t> dimensions = {};
 };
 
 struct ImportedModel {

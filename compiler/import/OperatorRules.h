@@ -36,7 +36,8 @@ const OperatorRule *findOperatorRule(std::string_view name);
   /* ConvertConstants.cpp */                                                                       \
   X(Constant)                                                                                      \
   X(ConstantOfShape)                                                                               \
-  X(Dropout) X(Identity) X(Range) X(Shape) X(Size) X(Trilu) /* ConvertElementwise.cpp */           \
+  X(Dropout)                                                                                       \
+  X(Identity) X(Range) X(Shape) X(Size) X(Trilu) /* ConvertElementwise.cpp */                      \
       X(Binary) X(Cast) X(Clip) X(Gelu) X(MinMax) X(Mod) X(Pow) X(Unary)                           \
           X(Where) /* ConvertLayers.cpp */                                                         \
       X(ArgMax) X(Conv) X(Gemm) X(GroupNormalization) X(InstanceNormalization)                     \

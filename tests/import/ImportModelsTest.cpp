@@ -62,10 +62,9 @@ struct Imported {
 std::unique_ptr<Imported> importModel(const std::string &exportName, const ModelCase &model) {
   auto result = std::make_unique<Imported>();
   ImportOptions options{.name = model.name, .batch = model.batch, .dimensions = model.dimensions};
-  absl::StatusOr<ImportedModel> imported =
-      importOnnx(std::string(SDOPT_TESTDATA "/patterns-sd2/") + exportName + "/" + model.name +
-                     "/model.onnx",
-                 options, *result->context, *result->weights);
+  absl::StatusOr<ImportedModel> imported = importOnnx(
+      std::string(SDOPT_TESTDATA "/patterns-sd2/") + exportName + "/" + model.name + "/model.onnx",
+      options, *result->context, *result->weights);
   EXPECT_TRUE(imported.ok()) << imported.status();
   if (!imported.ok())
     return nullptr;
@@ -145,8 +144,9 @@ TEST_P(ImportModels, KeepsWeightsInTheirFiles) {
     (imported_->weights->source(key)->file.empty() ? overlayBytes : fileBytes) +=
         imported_->weights->get(key)->byteSize();
   }
-  EXPECT_LT(overlayBytes, 100000);
-  EXPECT_GT(fileBytes, 20 * overlayBytes);
+  // Only the causal mask of the text encoder (2 x 77 x 77 floats) is computed at import.
+  EXPECT_LE(overlayBytes, 4 * 2 * 77 * 77);
+  EXPECT_GT(fileBytes, 5 * overlayBytes);
   EXPECT_EQ(imported_->model.fp32Bytes, 4 * imported_->model.parameters);
   EXPECT_EQ(imported_->model.digests.size(), case_.files);
   for (const auto &[file, digest] : imported_->model.digests)
@@ -170,7 +170,9 @@ TEST(ImportModelPairs, BothExportsHaveTheSameLayersAndParameters) {
                            "sd.group_norm", "sd.upsample", "sd.arg_max"})
       EXPECT_EQ(a[op], b[op]) << model.name << " " << op;
     RecordProperty(model.name, std::to_string(first->model.parameters));
-    EXPECT_EQ(first->model.parameters, second->model.parameters) << model.name;
+    // The dynamo exporter stores the frequencies of the time embedding, the other computes them.
+    int64_t frequencies = std::string(model.name) == "unet" ? 32 : 0;
+    EXPECT_EQ(first->model.parameters + frequencies, second->model.parameters) << model.name;
   }
 }
 
@@ -183,7 +185,8 @@ TEST(ImportModelPairs, ImportsTwiceAlike) {
     module.print(stream, flags.enableDebugInfo());
     return result;
   };
-  auto first = importModel("opset17-fp32", kModels[0]), second = importModel("opset17-fp32", kModels[0]);
+  auto first = importModel("opset17-fp32", kModels[0]),
+       second = importModel("opset17-fp32", kModels[0]);
   ASSERT_TRUE(first && second);
   EXPECT_EQ(text(*first), text(*second));
 }

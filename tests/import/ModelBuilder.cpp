@@ -50,7 +50,12 @@ void ModelBuilder::input(const std::string &name, const Shape &shape, int type) 
 }
 
 onnx::TensorShapeProto::Dimension &ModelBuilder::dimension(int input, int axis) {
-  return *graph().mutable_input(input)->mutable_type()->mutable_tensor_type()->mutable_shape()->mutable_dim(axis);
+  return *graph()
+              .mutable_input(input)
+              ->mutable_type()
+              ->mutable_tensor_type()
+              ->mutable_shape()
+              ->mutable_dim(axis);
 }
 
 void ModelBuilder::output(const std::string &name) { graph().add_output()->set_name(name); }

@@ -22,8 +22,7 @@ public:
   onnx::GraphProto &graph() { return *model.mutable_graph(); }
 
   /// A dimension of -1 is symbolic without a name.
-  void input(const std::string &name, const Shape &shape,
-             int type = onnx::TensorProto::FLOAT);
+  void input(const std::string &name, const Shape &shape, int type = onnx::TensorProto::FLOAT);
   onnx::TensorShapeProto::Dimension &dimension(int input, int axis);
   void output(const std::string &name);
   onnx::NodeProto &node(const std::string &type, const std::vector<std::string> &inputs,
