@@ -27,25 +27,27 @@ float candidateScale(float largest, int percent) {
   return largest * static_cast<float>(percent) / 100.0f / 127.0f;
 }
 
-/// Adds the squared errors of `count` <= kBlock weights, in units of the squared scale. The inner
-/// loop has a constant length so that it becomes vector instructions.
+/// Adds the squared errors of kLanes weights, in units of the squared scale. A loop of constant
+/// length over memory that does not overlap becomes vector instructions.
+void addErrors(const float *__restrict weights, float reciprocal, float *__restrict sums) {
+  for (int i = 0; i < kLanes; ++i) {
+    float v = weights[i] * reciprocal;
+    float clamped = v < -127.0f ? -127.0f : v;
+    clamped = clamped > 127.0f ? 127.0f : clamped;
+    float error = v - static_cast<float>(static_cast<int32_t>(clamped + 128.5f) - 128);
+    sums[i] += error * error;
+  }
+}
+
+/// The same for `count` <= kBlock weights.
 double blockError(const float *weights, size_t count, float reciprocal) {
   std::array<float, kLanes> sums{}, tail{};
-  auto add = [&sums, reciprocal](const float *w) {
-    for (int i = 0; i < kLanes; ++i) {
-      float v = w[i] * reciprocal;
-      float clamped = v < -127.0f ? -127.0f : v;
-      clamped = clamped > 127.0f ? 127.0f : clamped;
-      float error = v - static_cast<float>(static_cast<int32_t>(clamped + 128.5f) - 128);
-      sums[i] += error * error;
-    }
-  };
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes)
-    add(weights + i);
+    addErrors(weights + i, reciprocal, sums.data());
   if (i < count) {
     std::copy(weights + i, weights + count, tail.begin());
-    add(tail.data());
+    addErrors(tail.data(), reciprocal, sums.data());
   }
   double total = 0;
   for (float sum : sums)
