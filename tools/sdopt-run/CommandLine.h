@@ -11,9 +11,10 @@
 
 namespace sdopt {
 
-using RunCommand = std::variant<RunModuleOptions, RunZoomOptions>;
+/// Nothing (help was shown), one module, or a zoom.
+using RunCommand = std::variant<std::monostate, RunModuleOptions, RunZoomOptions>;
 
-/// Prints help and ends the process for --help and --version; every mistake is one status.
+/// Prints help for --help and --version; every mistake is one line.
 absl::StatusOr<RunCommand> parseRunCommand(int argc, char **argv);
 
 absl::Status run(const RunCommand &command);
