@@ -1,5 +1,243 @@
+// checkPlan: places and costs of a plan, recomputed the slow way. Shares no code with
+// planNetwork().
+
+#include "absl/strings/str_cat.h"
 #include "compiler/schedule/Plan.h"
+
+#include <algorithm>
+
 namespace sdopt {
-absl::Status checkPlan(const Network &, const Plan &, const Target &) { return absl::OkStatus(); }
-absl::Status checkProgram(const Program &, int64_t) { return absl::OkStatus(); }
+namespace {
+
+using Problem = std::string;
+
+TensorId ownerOf(const Network &network, TensorId id) {
+  while (network.tensors[id].aliasOf != kNone)
+    id = network.tensors[id].aliasOf;
+  return id;
+}
+
+/// True if any view of `owner` must keep its bytes while layer `step` runs.
+bool aliveAt(const Network &network, TensorId owner, size_t step) {
+  const auto uses = [&](const Layer &layer) {
+    if (ownerOf(network, layer.output) == owner)
+      return true;
+    return std::any_of(layer.inputs.begin(), layer.inputs.end(),
+                       [&](TensorId id) { return ownerOf(network, id) == owner; });
+  };
+  bool before = false, after = false;
+  for (size_t i = 0; i < network.layers.size(); ++i)
+    if (uses(network.layers[i])) {
+      before |= i <= step;
+      after |= i >= step;
+    }
+  for (size_t id = 0; id < network.tensors.size(); ++id)
+    if (ownerOf(network, static_cast<TensorId>(id)) == owner) {
+      before |= network.tensors[id].role == TensorRole::Input;
+      after |= network.tensors[id].role == TensorRole::Output;
+      after |= network.tensors[id].role == TensorRole::Input && step == 0;
+    }
+  return before && after;
+}
+
+Problem placementProblem(const Network &network, const Plan &plan) {
+  const size_t steps = std::max<size_t>(network.layers.size(), 1);
+  std::vector<TensorId> owners;
+  for (size_t i = 0; i < network.tensors.size(); ++i) {
+    const auto id = static_cast<TensorId>(i);
+    const TensorInfo &tensor = network.tensors[i];
+    if (plan.offsets[i] != plan.offsets[ownerOf(network, id)])
+      return absl::StrCat("tensor '", tensor.name, "' does not lie where its owner lies");
+    if (plan.offsets[i] % 64 != 0 || plan.offsets[i] < 0 ||
+        plan.offsets[i] + tensor.bytes() > plan.arenaBytes)
+      return absl::StrCat("tensor '", tensor.name, "' of ", tensor.bytes(), " bytes at ",
+                          plan.offsets[i], " does not fit the arena of ", plan.arenaBytes,
+                          " or is not aligned to 64");
+    if (ownerOf(network, id) == id)
+      owners.push_back(id);
+  }
+  // alive[k][step] of owner k.
+  std::vector<std::vector<bool>> alive;
+  for (TensorId owner : owners) {
+    std::vector<bool> &row = alive.emplace_back(steps, false);
+    for (size_t step = 0; step < network.layers.size(); ++step)
+      row[step] = aliveAt(network, owner, step);
+  }
+  int64_t mostLive = 0;
+  for (size_t step = 0; step < network.layers.size(); ++step) {
+    int64_t live = 0;
+    std::vector<TensorId> here;
+    for (size_t k = 0; k < owners.size(); ++k)
+      if (alive[k][step]) {
+        here.push_back(owners[k]);
+        live += network.tensors[owners[k]].bytes();
+      }
+    mostLive = std::max(mostLive, live);
+    for (TensorId a : here)
+      for (TensorId b : here)
+        if (a < b && plan.offsets[a] < plan.offsets[b] + network.tensors[b].bytes() &&
+            plan.offsets[b] < plan.offsets[a] + network.tensors[a].bytes())
+          return absl::StrCat("tensors '", network.tensors[a].name, "' and '",
+                              network.tensors[b].name, "' overlap while layer '",
+                              network.layers[step].name, "' runs");
+  }
+  if (plan.arenaLowerBound != mostLive)
+    return absl::StrCat("states ", plan.arenaLowerBound, " live bytes; they are ", mostLive);
+  return "";
+}
+
+/// DRAM bytes of a matrix layer by walking its tiles.
+struct MatrixWalk {
+  const MatrixLayer &spec;
+  const TensorInfo &x, &y;
+  const Tiling &t;
+  int64_t read = 0, written = 0;
+
+  static int64_t inputs(int64_t first, int64_t count, int64_t stride, int64_t dilation,
+                        int64_t kernel, int64_t pad, int64_t size) {
+    const int64_t low = first * stride - pad;
+    const int64_t high = (first + count - 1) * stride - pad + (kernel - 1) * dilation;
+    return std::min(high, size - 1) - std::max<int64_t>(low, 0) + 1;
+  }
+
+  void run() {
+    std::vector<std::array<int64_t, 4>> spatial; // input bytes of one channel, outputs, key
+    for (int64_t b = 0; b < y.dims[0]; ++b)
+      for (int64_t h = 0; h < y.dims[1]; h += t.height)
+        for (int64_t w = 0; w < y.dims[2]; w += t.width) {
+          const int64_t nh = std::min(t.height, y.dims[1] - h);
+          const int64_t nw = std::min(t.width, y.dims[2] - w);
+          const int64_t rows = inputs(h, nh, spec.strideH, spec.dilationH, spec.kernelHeight,
+                                      spec.padTop, x.dims[1]);
+          const int64_t columns = inputs(w, nw, spec.strideW, spec.dilationW, spec.kernelWidth,
+                                         spec.padLeft, x.dims[2]);
+          spatial.push_back({rows * columns, nh * nw, static_cast<int64_t>(spatial.size()), 0});
+        }
+    if (t.order == LoopOrder::WeightResident) {
+      for (int64_t co = 0; co < y.dims[3]; co += t.outputChannels)
+        for (const auto &tile : spatial)
+          visit(tile, co);
+    } else {
+      for (const auto &tile : spatial)
+        for (int64_t co = 0; co < y.dims[3]; co += t.outputChannels)
+          visit(tile, co);
+    }
+  }
+
+  void visit(const std::array<int64_t, 4> &tile, int64_t co) {
+    const int64_t outputs = std::min(t.outputChannels, y.dims[3] - co);
+    for (int64_t ci = 0; ci < x.dims[3]; ci += t.inputChannels) {
+      const int64_t channels = std::min(t.inputChannels, x.dims[3] - ci);
+      const bool inputStays = t.order == LoopOrder::InputResident;
+      const bool weightsStay = t.order == LoopOrder::WeightResident;
+      const std::array<int64_t, 2> input = {tile[2], inputStays ? 0 : ci};
+      const std::array<int64_t, 2> weights = {co, weightsStay ? 0 : ci};
+      // A resident operand is loaded with all its blocks when the first is wanted.
+      if (input != lastInput)
+        read += tile[0] * byteWidth(x.type) * (inputStays ? x.dims[3] : channels);
+      if (weights != lastWeights)
+        read +=
+            outputs * spec.kernelHeight * spec.kernelWidth * (weightsStay ? x.dims[3] : channels);
+      lastInput = input;
+      lastWeights = weights;
+    }
+    if (co != lastParams)
+      read += outputs * 16;
+    lastParams = co;
+    written += tile[1] * outputs * byteWidth(y.type);
+  }
+
+  std::array<int64_t, 2> lastInput = {-1, -1}, lastWeights = {-1, -1};
+  int64_t lastParams = -1;
+};
+
+Problem matrixProblem(const Network &network, const Layer &layer, const LayerPlan &plan) {
+  const MatrixLayer &spec = std::get<MatrixLayer>(layer.spec);
+  const TensorInfo &x = network.tensors[layer.inputs[0]], &y = network.tensors[layer.output];
+  const Tiling &t = plan.tiling;
+  if (t.height > y.dims[1] || t.width > y.dims[2] || t.outputChannels > y.dims[3] ||
+      t.inputChannels > x.dims[3])
+    return "has a tile larger than its tensors";
+  MatrixWalk walk{spec, x, y, t};
+  walk.run();
+  if (walk.written != y.bytes())
+    return absl::StrCat("covers ", walk.written, " of ", y.bytes(), " output bytes");
+  if (walk.read != plan.cost.dramReadBytes || walk.written != plan.cost.dramWriteBytes)
+    return absl::StrCat("states ", plan.cost.dramReadBytes, " + ", plan.cost.dramWriteBytes,
+                        " bytes of traffic; its tiles move ", walk.read, " + ", walk.written);
+  return "";
+}
+
+Problem attentionProblem(const Network &network, const Layer &layer, const LayerPlan &plan) {
+  const auto &q = network.tensors[layer.inputs[0]], &k = network.tensors[layer.inputs[1]],
+             &v = network.tensors[layer.inputs[2]];
+  const Tiling &t = plan.tiling;
+  if (t.height > q.dims[2] || t.width > k.dims[2])
+    return "has a tile larger than its tokens";
+  int64_t read = q.bytes();
+  if (t.width >= k.dims[2]) {
+    read += k.bytes() + v.bytes();
+  } else {
+    for (int64_t first = 0; first < q.dims[2]; first += t.height)
+      read += 2 * k.bytes() + v.bytes();
+  }
+  if (read != plan.cost.dramReadBytes)
+    return absl::StrCat("states ", plan.cost.dramReadBytes, " bytes read; its tiles read ", read);
+  return "";
+}
+
+Problem layerProblem(const Network &network, const Layer &layer, const LayerPlan &plan,
+                     const Target &target) {
+  const Tiling &t = plan.tiling;
+  for (int64_t size : {t.height, t.width, t.outputChannels, t.inputChannels})
+    if (size < 1)
+      return absl::StrCat("has tile size ", size, "; needs at least 1");
+  if (t.buffers < 1 || t.buffers > 4)
+    return absl::StrCat("has ", t.buffers, " buffers; needs 1..4");
+  const LayerCost &cost = plan.cost;
+  if (cost.sramBytes < 1 || cost.sramBytes > target.sram.bytes)
+    return absl::StrCat("takes ", cost.sramBytes, " bytes of SRAM; there are ", target.sram.bytes);
+  if (cost.lowerBoundBytes > cost.dramReadBytes + cost.dramWriteBytes)
+    return absl::StrCat("moves ", cost.dramReadBytes + cost.dramWriteBytes,
+                        " bytes, below the bound of ", cost.lowerBoundBytes);
+  const TensorInfo &y = network.tensors[layer.output];
+  int64_t made = y.bytes();
+  if (std::holds_alternative<CombineLayer>(layer.spec))
+    made = network.tensors[layer.inputs[0]].elements() * byteWidth(y.type);
+  if (cost.dramWriteBytes != made)
+    return absl::StrCat("writes ", cost.dramWriteBytes, " bytes; its output has ", made);
+  if (const auto *norm = std::get_if<NormLayer>(&layer.spec))
+    if (t.outputChannels > y.dims[3] || (t.outputChannels % (y.dims[3] / norm->groups)) != 0)
+      return absl::StrCat("cuts ", norm->groups, " groups into tiles of ", t.outputChannels,
+                          " channels");
+  if (std::holds_alternative<MatrixLayer>(layer.spec))
+    return matrixProblem(network, layer, plan);
+  if (std::holds_alternative<AttentionLayer>(layer.spec))
+    return attentionProblem(network, layer, plan);
+  return "";
+}
+
+} // namespace
+
+absl::Status checkPlan(const Network &network, const Plan &plan, const Target &target) {
+  const auto error = [&](const Problem &problem) {
+    return absl::InternalError(absl::StrCat("plan of '", network.name, "': ", problem));
+  };
+  if (plan.layers.size() != network.layers.size() || plan.offsets.size() != network.tensors.size())
+    return error("is for another network");
+  if (Problem problem = placementProblem(network, plan); !problem.empty())
+    return error(problem);
+  for (size_t i = 0; i < network.layers.size(); ++i)
+    if (Problem problem = layerProblem(network, network.layers[i], plan.layers[i], target);
+        !problem.empty())
+      return error(absl::StrCat("layer '", network.layers[i].name, "' (",
+                                kindName(network.layers[i]), ") ", problem));
+  int64_t needed = plan.arenaBytes;
+  for (size_t i = 0; i < network.constants.size(); ++i)
+    needed += packedBytes(network, plan, static_cast<ConstantId>(i));
+  if (needed > target.dram.bytes)
+    return error(absl::StrCat("takes ", needed, " bytes of DRAM; there are ", target.dram.bytes));
+  return absl::OkStatus();
+}
+
 } // namespace sdopt

@@ -73,7 +73,8 @@ struct Plan {
 /// the smallest SRAM that would fit.
 absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target);
 
-/// What the traffic model predicts for one layer cut as `tiling` says (for a plan read back from IR).
+/// What the traffic model predicts for one layer cut as `tiling` says (for a plan read back from
+/// IR).
 LayerCost layerCost(const Network &network, const Layer &layer, const Tiling &tiling,
                     const Target &target);
 
@@ -108,10 +109,17 @@ void packWeights(const Network &network, const Layer &layer, const Tiling &tilin
 absl::StatusOr<Program> expand(const Network &network, const Plan &plan, const Target &target,
                                const std::vector<int64_t> &constantOffsets, int64_t constantsBytes);
 
-/// Brute force over a program, sharing no code with expand: every address inside its region, no
-/// read of unwritten SRAM, every pair of conflicting accesses on different queues ordered by
-/// semaphores, no deadlock, every byte of every output written.
+/// Brute force over a program, sharing no code with expand, for programs that may come from a file:
+/// every field in range, every address inside its region and aligned, no read of unwritten SRAM,
+/// sums only from commands that make them, every pair of conflicting accesses on different queues
+/// ordered by semaphores and in program order, no deadlock.
 absl::Status checkProgram(const Program &program, int64_t sramBytes);
+
+/// The same for what a program moves between the tensors of its network: every layer reads only its
+/// inputs, after their bytes were written, and its constants; writes only its output, no byte
+/// twice; every byte of every output is written.
+absl::Status checkDataflow(const Network &network, const Plan &plan, const Program &program,
+                           const std::vector<int64_t> &constantOffsets);
 
 } // namespace sdopt
 

@@ -178,4 +178,11 @@ absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target) {
   return plan;
 }
 
+LayerCost layerCost(const Network &network, const Layer &layer, const Tiling &tiling,
+                    const Target &target) {
+  LayerCost cost = estimate(shapeOf(network, layer), tiling, target).cost;
+  cost.lowerBoundBytes = lowerBoundBytes(network, layer, target.sram.bytes);
+  return cost;
+}
+
 } // namespace sdopt

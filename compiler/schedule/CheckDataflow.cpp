@@ -1,0 +1,183 @@
+// checkDataflow: what a program moves between tensors, byte by byte.
+
+#include "absl/strings/str_cat.h"
+#include "compiler/schedule/Plan.h"
+
+#include <map>
+#include <optional>
+
+namespace sdopt {
+namespace {
+
+/// One bit for each byte of a tensor.
+class ByteSet {
+public:
+  explicit ByteSet(int64_t size) : words((size + 63) / 64, 0) {}
+
+  bool containsAll(int64_t begin, int64_t end) const {
+    bool all = true;
+    forWords(begin, end, [&](int64_t w, uint64_t mask) { all &= (words[w] & mask) == mask; });
+    return all;
+  }
+  /// False if one of them was there.
+  bool insert(int64_t begin, int64_t end) {
+    bool fresh = true;
+    forWords(begin, end, [&](int64_t w, uint64_t mask) {
+      fresh &= (words[w] & mask) == 0;
+      words[w] |= mask;
+    });
+    return fresh;
+  }
+
+private:
+  template <typename Body> static void forWords(int64_t begin, int64_t end, Body body) {
+    while (begin < end) {
+      const int64_t bit = begin % 64, count = std::min<int64_t>(64 - bit, end - begin);
+      const uint64_t ones = count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+      body(begin / 64, ones << bit);
+      begin += count;
+    }
+  }
+  std::vector<uint64_t> words;
+};
+
+/// Calls body(begin, end) for each run of the DRAM side until it returns false.
+template <typename Body> bool forRuns(int64_t dram, const DmaShape &shape, Body body) {
+  for (int64_t i = 0; i < shape.counts[0]; ++i)
+    for (int64_t j = 0; j < shape.counts[1]; ++j)
+      for (int64_t k = 0; k < shape.counts[2]; ++k) {
+        const int64_t begin =
+            dram + i * shape.dramStrides[0] + j * shape.dramStrides[1] + k * shape.dramStrides[2];
+        if (!body(begin, begin + shape.runBytes))
+          return false;
+      }
+  return true;
+}
+
+int64_t lastByte(const DmaShape &shape) {
+  int64_t bytes = shape.runBytes;
+  for (int i = 0; i < 3; ++i)
+    bytes += (shape.counts[i] - 1) * shape.dramStrides[i];
+  return bytes;
+}
+
+std::vector<ConstantId> constantsOf(const Layer &layer) {
+  if (const auto *s = std::get_if<MatrixLayer>(&layer.spec))
+    return {s->weights, s->params};
+  if (const auto *s = std::get_if<TableLayer>(&layer.spec))
+    return {s->table};
+  if (const auto *s = std::get_if<GegluLayer>(&layer.spec))
+    return {s->table};
+  if (const auto *s = std::get_if<NormLayer>(&layer.spec))
+    return {s->channels};
+  if (const auto *s = std::get_if<EmbeddingLayer>(&layer.spec))
+    return {s->tokens, s->tokenMultipliers, s->positions, s->positionMultipliers};
+  if (const auto *s = std::get_if<TimeEmbeddingLayer>(&layer.spec))
+    return {s->steps, s->sine};
+  return {};
+}
+
+class Dataflow {
+public:
+  Dataflow(const Network &network, const Plan &plan, const std::vector<int64_t> &constantOffsets)
+      : network(network), plan(plan), constantOffsets(constantOffsets) {
+    for (size_t i = 0; i < network.tensors.size(); ++i)
+      if (network.tensors[i].role == TensorRole::Input) {
+        const int64_t bytes = network.tensors[i].bytes();
+        written(owner(static_cast<TensorId>(i)), bytes).insert(0, bytes);
+      }
+  }
+
+  std::string load(const Layer &layer, const DmaLoad &c) {
+    if (c.region == Region::Constants)
+      return constant(layer, c.dram, lastByte(c.shape));
+    for (TensorId id : layer.inputs) {
+      const int64_t offset = plan.offsets[id], bytes = network.tensors[id].bytes();
+      if (c.dram < offset || c.dram + lastByte(c.shape) > offset + bytes)
+        continue;
+      ByteSet &made = written(owner(id), bytes);
+      const bool whole = forRuns(c.dram - offset, c.shape, [&](int64_t begin, int64_t end) {
+        return made.containsAll(begin, end);
+      });
+      return whole ? ""
+                   : absl::StrCat("reads bytes of '", network.tensors[id].name,
+                                  "' that were never written");
+    }
+    return absl::StrCat("reads ", lastByte(c.shape), " bytes at ", c.dram,
+                        ", which are of no input of its layer");
+  }
+
+  std::string store(const Layer &layer, const DmaStore &c) {
+    const TensorInfo &tensor = network.tensors[layer.output];
+    const int64_t offset = plan.offsets[layer.output];
+    if (c.dram < offset || c.dram + lastByte(c.shape) > offset + tensor.bytes())
+      return absl::StrCat("writes ", lastByte(c.shape), " bytes at ", c.dram, ", outside '",
+                          tensor.name, "'");
+    ByteSet &made = written(owner(layer.output), tensor.bytes());
+    const bool fresh = forRuns(c.dram - offset, c.shape,
+                               [&](int64_t begin, int64_t end) { return made.insert(begin, end); });
+    return fresh ? "" : absl::StrCat("writes bytes of '", tensor.name, "' twice");
+  }
+
+  std::string constant(const Layer &layer, int64_t dram, int64_t bytes) const {
+    for (ConstantId id : constantsOf(layer))
+      if (dram >= constantOffsets[id] &&
+          dram + bytes <= constantOffsets[id] + packedBytes(network, plan, id))
+        return "";
+    return absl::StrCat("reads ", bytes, " bytes of constants at ", dram,
+                        ", which are of no constant of its layer");
+  }
+
+  /// A tensor that is not wholly written.
+  std::optional<TensorId> incomplete() {
+    for (const Layer &layer : network.layers) {
+      const int64_t bytes = network.tensors[layer.output].bytes();
+      if (!written(owner(layer.output), bytes).containsAll(0, bytes))
+        return layer.output;
+    }
+    return std::nullopt;
+  }
+
+private:
+  TensorId owner(TensorId id) const {
+    while (network.tensors[id].aliasOf != kNone)
+      id = network.tensors[id].aliasOf;
+    return id;
+  }
+  ByteSet &written(TensorId id, int64_t bytes) { return sets.try_emplace(id, bytes).first->second; }
+
+  const Network &network;
+  const Plan &plan;
+  const std::vector<int64_t> &constantOffsets;
+  std::map<TensorId, ByteSet> sets;
+};
+
+} // namespace
+
+absl::Status checkDataflow(const Network &network, const Plan &plan, const Program &program,
+                           const std::vector<int64_t> &constantOffsets) {
+  Dataflow flow(network, plan, constantOffsets);
+  for (size_t i = 0; i < program.commands.size(); ++i) {
+    const Command &command = program.commands[i];
+    if (command.layer < 0 || static_cast<size_t>(command.layer) >= network.layers.size())
+      return absl::InvalidArgumentError(
+          absl::StrCat("command ", i, " is of layer ", command.layer));
+    const Layer &layer = network.layers[command.layer];
+    std::string problem;
+    if (const auto *load = std::get_if<DmaLoad>(&command.args))
+      problem = flow.load(layer, *load);
+    else if (const auto *store = std::get_if<DmaStore>(&command.args))
+      problem = flow.store(layer, *store);
+    else if (const auto *gather = std::get_if<DmaGather>(&command.args))
+      problem = flow.constant(layer, gather->dram, gather->tableRows * gather->rowBytes);
+    if (!problem.empty())
+      return absl::InvalidArgumentError(absl::StrCat("command ", i, " (", mnemonic(command),
+                                                     ") of layer '", layer.name, "' ", problem));
+  }
+  if (std::optional<TensorId> id = flow.incomplete())
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", network.tensors[*id].name, "' is not written completely"));
+  return absl::OkStatus();
+}
+
+} // namespace sdopt
