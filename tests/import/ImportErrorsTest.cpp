@@ -292,7 +292,7 @@ TEST(ImportErrors, ExternalData) {
 
 TEST(ImportErrors, ExternalDataBeyondTwoGigabytes) {
   ModelBuilder model;
-  constexpr int64_t kOffset = (int64_t(3) << 30) + 64;
+  constexpr int64_t kOffset = (int64_t(1) << 31) + 64;
   model.input("x", {1, 4, 8, 6});
   model.external("w", {4, 4, 3, 3}, "data", std::to_string(kOffset), "576");
   model.node("Conv", {"x", "w"}, {"y"}, "/conv");
