@@ -24,9 +24,10 @@ constexpr const char *kFooter =
     "A trace opens in Perfetto or chrome://tracing.\nExit codes: 0 done, 1 error.";
 
 constexpr const char *kZoomOverview =
-    R"(Paints an infinite zoom with the whole pipeline of a package.
+    "Paints an infinite zoom with the whole pipeline of a package";
 
-Each painted picture holds the one before it, shrunk, in its centre; the frames between them are interpolated. Leaves
+constexpr const char *kZoomFooter =
+    R"(Each painted picture holds the one before it, shrunk, in its centre; the frames between them are interpolated. Leaves
 frame_0000.png, frame_0001.png, ... and zoom.webp in the output folder. The same arguments give the same bytes.
 
 Examples
