@@ -1,0 +1,282 @@
+// Every kind of layer, planned for tiny SRAMs in every loop order, written to a package, read back
+// and simulated: equal bit for bit to the naive kernels on whole tensors.
+
+#include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/TileSearch.h"
+#include "compiler/simulator/Simulator.h"
+#include "tests/schedule/LayerZoo.h"
+#include "tests/simulator/WholeTensor.h"
+
+#include <cstring>
+#include <filesystem>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace sdopt {
+namespace {
+
+using test::ConstantBytes;
+
+int64_t pick(std::mt19937 &random, int64_t least, int64_t most) {
+  return least + static_cast<int64_t>(random() % static_cast<uint32_t>(most - least + 1));
+}
+
+Scaling randomScaling(std::mt19937 &random, int64_t leastShift, int64_t mostShift) {
+  return {static_cast<int32_t>((int64_t{1} << 30) + pick(random, 0, (1 << 30) - 1)),
+          static_cast<int32_t>(pick(random, leastShift, mostShift))};
+}
+
+/// Parameters with which results fill their range without being all saturated.
+struct ParameterFill {
+  std::mt19937 &random;
+  void operator()(CombineLayer &s) {
+    s.params.scaling = {static_cast<int32_t>(pick(random, 1 << 28, 1 << 30)),
+                        static_cast<int32_t>(pick(random, 1 << 28, 1 << 30)),
+                        static_cast<int32_t>(pick(random, 29, 38))};
+  }
+  void operator()(GegluLayer &s) { s.params.scaling = randomScaling(random, 45, 60); }
+  void operator()(NormLayer &s) {
+    s.params.epsilon = random();
+    s.params.shift = static_cast<int32_t>(pick(random, 24, 30));
+  }
+  void operator()(AttentionLayer &s) {
+    s.params.exponent = randomScaling(random, 30, 55);
+    s.params.output = randomScaling(random, 30, 36);
+  }
+  template <typename Other> void operator()(Other &) {}
+};
+
+template <typename T, typename Make> std::vector<std::byte> filled(int64_t bytes, Make make) {
+  std::vector<std::byte> out(static_cast<size_t>(bytes));
+  for (size_t i = 0; i < out.size() / sizeof(T); ++i) {
+    const T value = make();
+    std::memcpy(out.data() + i * sizeof(T), &value, sizeof(T));
+  }
+  return out;
+}
+
+std::vector<std::byte> randomConstant(const ConstantInfo &info, std::mt19937 &random) {
+  switch (info.kind) {
+  case ConstantKind::ChannelParams:
+    return filled<ChannelParams>(info.bytes, [&] {
+      const Scaling scaling = randomScaling(random, 33, 48);
+      return ChannelParams{pick(random, 0, 200000) - 100000, scaling.multiplier, scaling.shift};
+    });
+  case ConstantKind::NormChannels:
+    return filled<NormChannel>(info.bytes, [&] {
+      return NormChannel{pick(random, 0, 1 << 30) - (1 << 29),
+                         static_cast<int32_t>(pick(random, 0, 1 << 15)) - (1 << 14), 0};
+    });
+  case ConstantKind::Table:
+    return filled<int32_t>(
+        info.bytes, [&] { return static_cast<int32_t>(pick(random, 0, 1 << 24)) - (1 << 23); });
+  case ConstantKind::RowMultipliers:
+    return filled<int32_t>(info.bytes,
+                           [&] { return static_cast<int32_t>(pick(random, 0, 1 << 30)); });
+  case ConstantKind::Weights:
+  case ConstantKind::Rows:
+    break;
+  }
+  return filled<int8_t>(info.bytes, [&] { return static_cast<int8_t>(random()); });
+}
+
+/// Share of codes that differ from the code before.
+double variety(const Tensor &codes) {
+  const int64_t width = byteWidth(codes.type()), count = codes.size();
+  int64_t changes = 0;
+  for (int64_t i = 1; i < count; ++i)
+    changes += std::memcmp(codes.bytes() + i * width, codes.bytes() + (i - 1) * width,
+                           static_cast<size_t>(width)) != 0;
+  return static_cast<double>(changes) / static_cast<double>(count);
+}
+
+/// A layer of the zoo with parameters, zero points, inputs and constants.
+struct Problem {
+  Network network;
+  ConstantBytes constants;
+  std::map<std::string, Tensor> inputs;
+
+  Problem(int kind, std::mt19937 &random) {
+    if (kind < kZooKinds) {
+      network = randomLayer(kind, random);
+    } else {
+      NetworkBuilder b;
+      const int64_t batch = pick(random, 1, 3);
+      const TensorId t =
+          b.tensor({random() % 2 ? 1 : batch, 1, 1, 1}, ElementType::I32, TensorRole::Input);
+      const TensorId y = b.timeEmbedding(t, batch, pick(random, 1, 40));
+      b.network.tensors[y].role = TensorRole::Output;
+      network = b.network;
+      network.name = "zoo";
+    }
+    for (Layer &layer : network.layers)
+      std::visit(ParameterFill{random}, layer.spec);
+    for (TensorInfo &tensor : network.tensors) {
+      if (tensor.type == ElementType::I8)
+        tensor.zeroPoint = static_cast<int32_t>(pick(random, -128, 127));
+      if (tensor.role == TensorRole::Input)
+        inputs.emplace(tensor.name, randomCodes(tensor, random));
+    }
+    // Moves and pooling keep codes as they are, and so their format.
+    const Layer &layer = network.layers[0];
+    if (std::holds_alternative<UpsampleLayer>(layer.spec) ||
+        std::holds_alternative<PermuteLayer>(layer.spec) ||
+        std::holds_alternative<PoolTokenLayer>(layer.spec))
+      network.tensors[layer.output].zeroPoint = network.tensors[layer.inputs[0]].zeroPoint;
+    for (const ConstantInfo &constant : network.constants)
+      constants.push_back(randomConstant(constant, random));
+  }
+
+  static Tensor randomCodes(const TensorInfo &info, std::mt19937 &random) {
+    Tensor tensor(info.type, {info.dims.begin(), info.dims.end()});
+    if (info.type == ElementType::I32) {
+      for (int32_t &id : tensor.mutableValues<int32_t>())
+        id = static_cast<int32_t>(pick(random, -3, 60));
+      return tensor;
+    }
+    for (int64_t i = 0; i < tensor.byteSize(); ++i)
+      tensor.mutableBytes()[i] = static_cast<std::byte>(random());
+    return tensor;
+  }
+
+  Tensor expected() const {
+    std::vector<Tensor> values;
+    for (TensorId id : network.layers[0].inputs)
+      values.push_back(inputs.at(network.tensors[id].name));
+    return test::evaluateWhole(network, network.layers[0], values, constants);
+  }
+
+  absl::Status pack(const Plan &plan, ConstantId id, std::span<std::byte> out) const {
+    const auto *matrix = std::get_if<MatrixLayer>(&network.layers[0].spec);
+    if (matrix && matrix->weights == id)
+      packWeights(network, network.layers[0], plan.layers[0].tiling,
+                  reinterpret_cast<const int8_t *>(constants[id].data()), out.data());
+    else
+      std::copy(constants[id].begin(), constants[id].end(), out.begin());
+    return absl::OkStatus();
+  }
+};
+
+class EveryLayer : public testing::TestWithParam<int> {
+protected:
+  void SetUp() override {
+    path_ = std::filesystem::temp_directory_path() /
+            ("sdopt-network-" + std::to_string(GetParam()) + "-" + std::to_string(::getpid()));
+  }
+  void TearDown() override { std::filesystem::remove(path_); }
+
+  void expectEqual(const Problem &problem, const Plan &plan, const Target &target) {
+    ModuleInfo info;
+    info.network = problem.network;
+    info.plan = plan;
+    int64_t bytes = 0;
+    info.constantOffsets = constantOffsets(problem.network, plan, bytes);
+    auto program = expand(problem.network, plan, target, info.constantOffsets, bytes);
+    ASSERT_TRUE(program.ok()) << program.status();
+    info.program = *std::move(program);
+    std::vector<std::byte> constants(static_cast<size_t>(bytes));
+    for (size_t i = 0; i < problem.constants.size(); ++i) {
+      const auto id = static_cast<ConstantId>(i);
+      const auto size = static_cast<size_t>(packedBytes(problem.network, plan, id));
+      ASSERT_TRUE(problem
+                      .pack(plan, id,
+                            std::span(constants).subspan(
+                                static_cast<size_t>(info.constantOffsets[i]), size))
+                      .ok());
+    }
+    PackageModule module;
+    module.info = std::move(info);
+    module.constants = constants;
+    simulate(problem, module, target);
+  }
+
+  void simulate(const Problem &problem, const PackageModule &module, const Target &target) {
+    const TensorInfo &out = problem.network.tensors[problem.network.layers[0].output];
+    const Tensor expected = problem.expected();
+    Simulator simulator(module, target);
+    for (bool timing : {true, false}) {
+      SimulatorOptions options;
+      options.timing = timing;
+      int observed = 0;
+      options.observer = [&](int32_t, const Tensor &codes) {
+        ++observed;
+        EXPECT_TRUE(codes.sameBits(expected));
+      };
+      RunStatistics statistics;
+      const auto outputs = simulator.run(problem.inputs, options, &statistics);
+      ASSERT_TRUE(outputs.ok()) << outputs.status();
+      EXPECT_TRUE(outputs->at(out.name).sameBits(expected));
+      EXPECT_EQ(observed, 1);
+      if (!timing)
+        continue;
+      EXPECT_EQ(statistics.dramReadBytes, module.info.plan.layers[0].cost.dramReadBytes);
+      EXPECT_EQ(statistics.dramWriteBytes, module.info.plan.layers[0].cost.dramWriteBytes);
+      EXPECT_LE(statistics.sramPeakBytes, target.sram.bytes);
+      EXPECT_GT(statistics.cycles, 0);
+    }
+  }
+
+  /// The same through a file.
+  void expectEqualFromFile(const Problem &problem, const Plan &plan, const Target &target) {
+    ModuleInfo info;
+    info.network = problem.network;
+    info.plan = plan;
+    int64_t bytes = 0;
+    info.constantOffsets = constantOffsets(problem.network, plan, bytes);
+    info.program = *expand(problem.network, plan, target, info.constantOffsets, bytes);
+    std::filesystem::remove(path_);
+    auto writer = PackageWriter::create(path_);
+    ASSERT_TRUE(writer.ok()) << writer.status();
+    const auto source = [&](ConstantId id, std::span<std::byte> out) {
+      return problem.pack(plan, id, out);
+    };
+    const absl::Status added = (*writer)->addModule(info, source);
+    ASSERT_TRUE(added.ok()) << added;
+    ASSERT_TRUE((*writer)->finish({}).ok());
+    const auto package = Package::open(path_);
+    ASSERT_TRUE(package.ok()) << package.status();
+    simulate(problem, (*package)->modules()[0], target);
+  }
+
+  std::filesystem::path path_;
+};
+
+TEST_P(EveryLayer, TiledEqualsWhole) {
+  std::mt19937 random(GetParam());
+  int planned = 0;
+  double varied = 0;
+  for (int round = 0; round < 30; ++round) {
+    const Problem problem(GetParam(), random);
+    const Target target = smallTarget(int64_t{2048} << (round % 5));
+    const auto plan = planNetwork(problem.network, target);
+    if (!plan.ok())
+      continue;
+    ++planned;
+    varied += variety(problem.expected());
+    SCOPED_TRACE(round);
+    ASSERT_NO_FATAL_FAILURE(expectEqual(problem, *plan, target));
+    if (round % 10 == 9) {
+      ASSERT_NO_FATAL_FAILURE(expectEqualFromFile(problem, *plan, target));
+    }
+    for (LoopOrder order :
+         {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary}) {
+      const TileChoice choice =
+          searchTiles(shapeOf(problem.network, problem.network.layers[0]), target, order);
+      if (!choice.plan)
+        continue;
+      Plan other = *plan;
+      other.layers[0] = *choice.plan;
+      ASSERT_NO_FATAL_FAILURE(expectEqual(problem, other, target));
+    }
+    if (HasFailure())
+      return;
+  }
+  EXPECT_GT(planned, 10);
+  // Results that are all zero or saturated would prove nothing.
+  EXPECT_GT(varied / planned, 0.3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Zoo, EveryLayer, testing::Range(0, kZooKinds + 1));
+
+} // namespace
+} // namespace sdopt
