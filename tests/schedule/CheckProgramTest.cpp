@@ -1,0 +1,242 @@
+// Planted faults: the validators must find each.
+
+#include "compiler/schedule/Synchronize.h"
+#include "tests/schedule/LayerZoo.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sdopt {
+namespace {
+
+using testing::HasSubstr;
+
+/// conv -> group norm -> table -> attention-free tail, cut into several tiles.
+struct Case {
+  Network network;
+  Target target = smallTarget(12 * 1024);
+  Plan plan;
+  std::vector<int64_t> offsets;
+  Program program;
+
+  Case() {
+    NetworkBuilder b;
+    const TensorId x = b.tensor({2, 11, 7, 24}, ElementType::I16, TensorRole::Input);
+    const TensorId c = b.conv(x, 40, 3);
+    const TensorId n = b.groupNorm(c, 8);
+    const TensorId t = b.table(n);
+    const TensorId s = b.conv(t, 24, 3);
+    const TensorId y = b.combine(s, x);
+    b.network.tensors[y].role = TensorRole::Output;
+    b.network.name = "case";
+    network = b.network;
+    plan = *planNetwork(network, target);
+    int64_t total = 0;
+    offsets = constantOffsets(network, plan, total);
+    program = *expand(network, plan, target, offsets, total);
+  }
+  absl::Status check() const { return checkProgram(program, target.sram.bytes); }
+  template <typename T> std::vector<size_t> all() const {
+    std::vector<size_t> found;
+    for (size_t i = 0; i < program.commands.size(); ++i)
+      if (std::holds_alternative<T>(program.commands[i].args))
+        found.push_back(i);
+    return found;
+  }
+  template <typename T> T &args(size_t i) { return std::get<T>(program.commands[i].args); }
+};
+
+TEST(CheckProgram, AcceptsWhatExpandMakes) {
+  const Case c;
+  EXPECT_GT(c.all<ConvCommand>().size(), 4u);
+  EXPECT_EQ(c.check(), absl::OkStatus());
+  EXPECT_EQ(checkDataflow(c.network, c.plan, c.program, c.offsets), absl::OkStatus());
+}
+
+TEST(CheckProgram, FindsEveryDroppedToken) {
+  const Case sound;
+  int found = 0, dropped = 0;
+  for (size_t i = 0; i < sound.program.commands.size(); ++i)
+    for (int q = 0; q < kQueues; ++q) {
+      if (sound.program.commands[i].signals[q] == 0)
+        continue;
+      Case c = sound;
+      --c.program.commands[i].signals[q];
+      ++dropped;
+      found += !c.check().ok();
+    }
+  EXPECT_GT(dropped, 20);
+  EXPECT_EQ(found, dropped);
+}
+
+TEST(CheckProgram, FindsEveryDroppedWait) {
+  const Case sound;
+  int missed = 0, dropped = 0;
+  for (size_t i = 0; i < sound.program.commands.size(); ++i)
+    for (int q = 0; q < kQueues; ++q) {
+      if (sound.program.commands[i].waits[q] == 0)
+        continue;
+      Case c = sound;
+      --c.program.commands[i].waits[q];
+      ++dropped;
+      missed += c.check().ok();
+    }
+  EXPECT_GT(dropped, 20);
+  EXPECT_EQ(missed, 0);
+}
+
+TEST(CheckProgram, FindsDeadlock) {
+  Case c;
+  ++c.program.commands.back().waits[0];
+  EXPECT_THAT(std::string(c.check().message()), HasSubstr("waits forever"));
+}
+
+TEST(CheckProgram, FindsTokensFromLaterCommands) {
+  // Fine on the queues, wrong in program order.
+  Case c;
+  const size_t first = c.all<ConvCommand>().front();
+  for (size_t i = first; i > 0; --i)
+    if (c.program.commands[i - 1].queue == Queue::DmaIn && c.program.commands[first].waits[0] > 0) {
+      std::swap(c.program.commands[first], c.program.commands[i - 1]);
+      break;
+    }
+  EXPECT_FALSE(c.check().ok());
+}
+
+TEST(CheckProgram, FindsShiftedAddresses) {
+  const Case sound;
+  for (int64_t shift : {-64, 64, 1 << 20}) {
+    Case c = sound;
+    c.args<ConvCommand>(c.all<ConvCommand>()[1]).accumulator += shift;
+    EXPECT_FALSE(c.check().ok()) << shift;
+  }
+  Case c = sound;
+  c.args<RequantizeCommand>(c.all<RequantizeCommand>()[0]).accumulator += 4;
+  EXPECT_THAT(std::string(c.check().message()), HasSubstr("aligned"));
+  c = sound;
+  c.args<DmaStore>(c.all<DmaStore>().back()).dram = c.program.arenaBytes;
+  EXPECT_THAT(std::string(c.check().message()), HasSubstr("leaves"));
+  c = sound;
+  c.args<DmaStore>(c.all<DmaStore>().back()).dram = INT64_MAX - 5;
+  EXPECT_THAT(std::string(c.check().message()), HasSubstr("leaves"));
+  c = sound;
+  c.args<DmaLoad>(c.all<DmaLoad>()[0]).sram = -64;
+  EXPECT_FALSE(c.check().ok());
+}
+
+TEST(CheckProgram, FindsReadsOfUnwrittenSram) {
+  Case c;
+  c.program.commands.erase(c.program.commands.begin());
+  EXPECT_FALSE(c.check().ok());
+}
+
+TEST(CheckProgram, FindsSumsThatNobodyMade) {
+  Case c;
+  auto &conv = c.args<ConvCommand>(c.all<ConvCommand>()[0]);
+  ASSERT_TRUE(conv.clear);
+  conv.clear = false;
+  EXPECT_FALSE(c.check().ok());
+}
+
+TEST(CheckProgram, FindsBadFields) {
+  const Case sound;
+  const size_t conv = sound.all<ConvCommand>()[0];
+  const auto expectBad = [&](auto change) {
+    Case c = sound;
+    change(c);
+    EXPECT_FALSE(c.check().ok());
+  };
+  for (int64_t bad : {int64_t{0}, int64_t{-1}, INT64_MAX, int64_t{1} << 40}) {
+    expectBad([&](Case &c) { c.args<ConvCommand>(conv).tile.outputChannels = bad; });
+    expectBad([&](Case &c) { c.args<ConvCommand>(conv).tile.inputHeight = bad; });
+    expectBad([&](Case &c) { c.args<ConvCommand>(conv).tile.strideH = bad; });
+    expectBad([&](Case &c) { c.args<ConvCommand>(conv).tile.kernelWidth = bad; });
+    expectBad([&](Case &c) { c.args<DmaLoad>(c.all<DmaLoad>()[0]).shape.runBytes = bad; });
+    expectBad([&](Case &c) { c.args<DmaLoad>(c.all<DmaLoad>()[0]).shape.counts[1] = bad; });
+    expectBad([&](Case &c) { c.args<TableCommand>(c.all<TableCommand>()[0]).count = bad; });
+    expectBad([&](Case &c) {
+      c.args<NormSumsCommand>(c.all<NormSumsCommand>()[0]).channelsPerGroup = bad;
+    });
+  }
+  expectBad([&](Case &c) { c.args<ConvCommand>(conv).tile.padTop = -1; });
+  expectBad([&](Case &c) { c.args<ConvCommand>(conv).inputFormat.zeroPoint = 3; });
+  expectBad([&](Case &c) { c.args<ConvCommand>(conv).inputFormat.type = ElementType::F32; });
+  expectBad([&](Case &c) { c.program.commands[conv].queue = Queue::Vector; });
+  expectBad([&](Case &c) { c.program.commands[conv].queue = static_cast<Queue>(9); });
+  expectBad([&](Case &c) { c.program.commands[conv].layer = -1; });
+  expectBad([&](Case &c) {
+    c.args<CombineCommand>(c.all<CombineCommand>()[0]).params.scaling.shift = 0;
+  });
+  expectBad([&](Case &c) {
+    auto &shape = c.args<DmaStore>(c.all<DmaStore>()[0]).shape;
+    shape.counts = {1 << 30, 1 << 30, 1 << 30};
+    shape.dramStrides = {INT64_MAX, INT64_MAX, INT64_MAX};
+  });
+  expectBad([&](Case &c) { c.program.sramBytes = c.target.sram.bytes + 1; });
+  expectBad([&](Case &c) { c.program.arenaBytes = -1; });
+}
+
+TEST(CheckDataflow, FindsMisplacedTransfers) {
+  const Case sound;
+  const auto broken = [&](auto change) {
+    Case c = sound;
+    change(c);
+    return !checkDataflow(c.network, c.plan, c.program, c.offsets).ok();
+  };
+  for (size_t store : sound.all<DmaStore>()) {
+    EXPECT_TRUE(broken([&](Case &c) { c.args<DmaStore>(store).dram += 2; }));
+    EXPECT_TRUE(broken([&](Case &c) { c.args<DmaStore>(store).shape.runBytes -= 2; }));
+    EXPECT_TRUE(
+        broken([&](Case &c) { c.program.commands.erase(c.program.commands.begin() + store); }));
+  }
+  // A load of another layer's input.
+  EXPECT_TRUE(broken([&](Case &c) {
+    for (size_t i : c.all<DmaLoad>())
+      if (c.args<DmaLoad>(i).region == Region::Arena && c.program.commands[i].layer == 1)
+        c.args<DmaLoad>(i).dram = c.plan.offsets[c.network.layers[0].inputs[0]];
+  }));
+  EXPECT_TRUE(broken([&](Case &c) {
+    for (size_t i : c.all<DmaLoad>())
+      if (c.args<DmaLoad>(i).region == Region::Constants)
+        c.args<DmaLoad>(i).dram += 64;
+  }));
+}
+
+TEST(CheckPlan, FindsPlantedFaults) {
+  const Case sound;
+  const auto message = [&](auto change) {
+    Plan plan = sound.plan;
+    change(plan);
+    return std::string(checkPlan(sound.network, plan, sound.target).message());
+  };
+  EXPECT_EQ(message([](Plan &) {}), "");
+  EXPECT_THAT(message([](Plan &p) { p.offsets[0] = p.offsets[1]; }), HasSubstr("overlap"));
+  EXPECT_THAT(message([](Plan &p) { p.offsets[1] += 2; }), HasSubstr("aligned"));
+  EXPECT_THAT(message([](Plan &p) { p.offsets[2] = p.arenaBytes; }), HasSubstr("arena"));
+  EXPECT_THAT(message([](Plan &p) { p.arenaLowerBound -= 1; }), HasSubstr("live bytes"));
+  EXPECT_NE(message([](Plan &p) { p.layers[0].tiling.height += 100; }), "");
+  EXPECT_NE(message([](Plan &p) { p.layers[0].tiling.outputChannels = 41; }), "");
+  EXPECT_NE(message([](Plan &p) { p.layers[0].tiling.height = 0; }), "");
+  EXPECT_THAT(message([](Plan &p) { p.layers[0].cost.dramReadBytes += 1; }), HasSubstr("states"));
+  EXPECT_THAT(message([](Plan &p) { p.layers[3].cost.lowerBoundBytes = int64_t{1} << 40; }),
+              HasSubstr("below the bound"));
+  EXPECT_THAT(message([](Plan &p) { p.layers[1].cost.sramBytes = 1 << 20; }), HasSubstr("SRAM"));
+  EXPECT_THAT(message([](Plan &p) { p.layers[1].tiling.outputChannels = 7; }), HasSubstr("groups"));
+  EXPECT_NE(message([](Plan &p) { p.layers.pop_back(); }), "");
+}
+
+TEST(Synchronize, OneTokenForEachDependency) {
+  const Case c;
+  int64_t waits = 0, signals = 0;
+  for (const Command &command : c.program.commands)
+    for (int q = 0; q < kQueues; ++q) {
+      waits += command.waits[q];
+      signals += command.signals[q];
+      EXPECT_LE(command.waits[q], 1);
+    }
+  EXPECT_EQ(waits, signals);
+  EXPECT_LT(waits, 2 * static_cast<int64_t>(c.program.commands.size()));
+}
+
+} // namespace
+} // namespace sdopt
