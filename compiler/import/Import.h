@@ -23,13 +23,16 @@ struct ImportOptions {
   std::map<std::string, Shape> inputShapes = {};
   /// Value for every symbolic first dimension ("batch", ...) not bound by inputShapes.
   std::optional<int64_t> batch = {};
-  /// Values for symbolic dimensions by their ONNX name ("height" -> 16).
+  /// Values for symbolic dimensions by their ONNX name ("height" -> 16). Names that the model does
+  /// not have are ignored: one set may serve all modules of a pipeline.
   std::map<std::string, int64_t> dimensions = {};
 };
 
 struct ImportedModel {
   mlir::OwningOpRef<mlir::ModuleOp> module;
-  int64_t parameters = 0; ///< elements of the weights that are used
+  /// Elements of the float initializers that are used; scalars and small uniform ones (the unit
+  /// scales that exporters add to norms) do not count.
+  int64_t parameters = 0;
   int64_t fp32Bytes = 0;  ///< 4 * parameters
   /// Files read (model and external data) by their path relative to the model's folder -> BLAKE3
   /// hex.
@@ -37,8 +40,11 @@ struct ImportedModel {
 };
 
 /// Reads a .onnx file. Weights stay in the mapped files: the store gets one entry
-/// "<name>/<initializer>" for each one used. After import: static shapes, no constants where a
-/// value is known, no Shape/Identity/dead nodes.
+/// "<name>/<initializer>" for each one used; tensors folded at import go to its overlay as
+/// "<name>/<tensor>". Those of up to 64 elements become sd.constant instead. After import: static
+/// shapes, no constants where a value is known, no Shape/Identity/dead nodes; all floats are f32
+/// (weights keep their type in the store). Values are named as in ONNX, those that a converter adds
+/// "<output>.1", "<output>.2", ...
 ///
 /// INVALID_ARGUMENT for a broken file (names file, node, tensor), UNIMPLEMENTED listing *all*
 /// unsupported operators, attributes, types and opsets at once, with counts, node names and what
