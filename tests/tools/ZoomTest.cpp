@@ -273,7 +273,7 @@ TEST_F(Zoom, RejectsOptionsOutOfRange) {
   EXPECT_THAT(message([](ZoomOptions &o) { o.interpolation = 0; }),
               HasSubstr("--interpolate is 0"));
   EXPECT_THAT(message([](ZoomOptions &o) { o.frames = 5000; }),
-              HasSubstr("--frames times --interpolate is 15000"));
+              HasSubstr("--frames times --interpolate is 5000 times 3; needed: less than 10000"));
   EXPECT_THAT(message([](ZoomOptions &o) { o.frames = int64_t{1} << 62; }),
               HasSubstr("--frames times --interpolate"));
   EXPECT_THAT(message([](ZoomOptions &o) { o.border = 0; }), HasSubstr("--border is 0"));

@@ -222,7 +222,7 @@ absl::Status validate(const ZoomOptions &options, const ModelShapes &shapes) {
   if (options.frames >= kMostPictures || options.interpolation >= kMostPictures ||
       options.frames * options.interpolation >= kMostPictures)
     return outOfRange("--frames times --interpolate",
-                      absl::StrCat(options.frames * options.interpolation),
+                      absl::StrCat(options.frames, " times ", options.interpolation),
                       absl::StrCat("less than ", kMostPictures));
   if (!(options.border > 0 && options.border < 0.5) ||
       2 * borderPixels(options.border, shapes.width, shapes.latentWidth) >= shapes.width ||
