@@ -197,6 +197,17 @@ struct MemoryCheck {
     return "";
   }
 
+  /// Only the DMA-in queue reads the arena and only the DMA-out queue writes it: a read that was
+  /// ordered after the newest writer of its range leaves nothing to tell its pieces apart.
+  void joinPieces(const Footprint &f) {
+    Usage whole;
+    arena.visit(f.begin, f.end, [&](const Usage &usage) {
+      advance(whole.writer, usage.writer);
+      advance(whole.readers, usage.readers);
+    });
+    arena.assign(f.begin, f.end, whole);
+  }
+
   std::string touch(const Footprint &f, int64_t index, int queue, const Clock &known) {
     AddressMap<Usage> &memory = f.sram ? sram : arena;
     std::string problem;
@@ -214,6 +225,8 @@ struct MemoryCheck {
       });
       if (f.content != Content::Bytes)
         note(typed.read(f));
+      if (!f.sram)
+        joinPieces(f);
       return problem;
     }
     memory.visit(f.begin, f.end, [&](Usage &usage) {

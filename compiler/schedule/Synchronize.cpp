@@ -145,11 +145,25 @@ void join(Newest &into, const Newest &other) {
 /// Who wrote each byte last and who has read it since.
 class History {
 public:
+  /// `oneReader`: all reads come from one queue and all writes from another, as in the arena. What
+  /// that queue has read once it knows to be done, so that the pieces of a range that it reads are
+  /// one from then on, and many overlapping reads stay cheap.
+  explicit History(bool oneReader) : oneReader(oneReader) {}
+
   void read(int64_t begin, int64_t end, int32_t command, Queue queue, Newest &dependencies) {
-    for (auto it = isolate(begin, end); it != touched.end() && it->first < end; ++it) {
-      join(dependencies, it->second.writers);
+    const auto first = isolate(begin, end);
+    Newest writers = kNobody;
+    auto it = first;
+    for (; it != touched.end() && it->first < end; ++it) {
+      join(writers, it->second.writers);
       it->second.readers[static_cast<int>(queue)] = command;
     }
+    join(dependencies, writers);
+    if (!oneReader || first == it)
+      return;
+    first->second.end = end;
+    first->second.writers = writers;
+    touched.erase(std::next(first), it);
   }
   void write(int64_t begin, int64_t end, int32_t command, Queue queue, Newest &dependencies) {
     const auto first = isolate(begin, end);
@@ -199,6 +213,7 @@ private:
     return touched.lower_bound(begin);
   }
 
+  const bool oneReader;
   Map touched;
 };
 
@@ -248,7 +263,7 @@ std::vector<MemoryAccess> accesses(const Command &command) {
 }
 
 void synchronize(std::vector<Command> &commands) {
-  History sram, arena;
+  History sram(false), arena(true);
   Tokens tokens(commands);
   for (size_t i = 0; i < commands.size(); ++i) {
     const auto index = static_cast<int32_t>(i);

@@ -36,7 +36,7 @@ public:
       return {std::nullopt, least};
     const auto key = [](const Offer &o) {
       return std::make_tuple(o.estimate.cost.dramReadBytes + o.estimate.cost.dramWriteBytes,
-                             o.estimate.cycles, o.estimate.tiles);
+                             o.estimate.tiles, o.estimate.cycles);
     };
     const auto first =
         std::min_element(offers.begin(), offers.end(),
