@@ -67,34 +67,34 @@ std::optional<Numbers> numbersOf(sd::WeightOp op) {
 
 /// Elements of a strided view over `source`.
 Numbers gathered(const Numbers &source, const StridedView &view) {
-  Numbers result;
-  SmallVector<int64_t> index(view.shape.size());
+  SmallVector<Run> runs = view.runs();
   int64_t count = 1;
-  for (int64_t dim : view.shape)
-    count *= dim;
+  for (Run run : runs)
+    count *= run.count;
+  Numbers result;
   result.reserve(count);
   for (int64_t i = 0; i < count; ++i) {
-    int64_t offset = 0;
-    for (auto [position, stride] : llvm::zip(index, view.strides))
-      offset += position * stride;
-    result.push_back(source[offset]);
-    for (size_t axis = index.size(); axis-- > 0;) {
-      if (++index[axis] < view.shape[axis])
-        break;
-      index[axis] = 0;
+    int64_t rest = i, offset = 0;
+    for (Run run : llvm::reverse(runs)) {
+      offset += rest % run.count * run.stride;
+      rest /= run.count;
     }
+    result.push_back(source[offset]);
   }
   return result;
 }
 
 /// The view of a tensor of shape `from` broadcast to `to`.
 StridedView broadcastView(ArrayRef<int64_t> from, ArrayRef<int64_t> to) {
-  StridedView source = StridedView::rowMajor(from), view{SmallVector<int64_t>(to), {}};
-  for (size_t i = 0; i < to.size(); ++i) {
-    int64_t axis = static_cast<int64_t>(i + from.size()) - static_cast<int64_t>(to.size());
-    view.strides.push_back(axis < 0 || from[axis] == 1 ? 0 : source.strides[axis]);
+  SmallVector<int64_t> strides(to.size(), 0);
+  int64_t stride = 1;
+  for (size_t i = 0; i < from.size(); ++i) {
+    int64_t dim = from[from.size() - 1 - i];
+    if (dim != 1)
+      strides[to.size() - 1 - i] = stride;
+    stride *= dim;
   }
-  return view;
+  return StridedView::strided(to, strides);
 }
 
 } // namespace

@@ -17,23 +17,20 @@ namespace {
 /// Dimensions of one keep their order.
 std::optional<SmallVector<int64_t>> permutationOf(llvm::ArrayRef<int64_t> source,
                                                   const StridedView &view) {
-  if (source.size() != view.shape.size())
-    return std::nullopt;
   StridedView dense = StridedView::rowMajor(source);
   SmallVector<bool> taken(source.size(), false);
   SmallVector<int64_t> permutation;
-  for (size_t i = 0; i < view.shape.size(); ++i) {
-    bool found = false;
-    for (size_t j = 0; j < source.size() && !found; ++j) {
-      if (taken[j] || source[j] != view.shape[i] ||
-          (source[j] != 1 && dense.strides[j] != view.strides[i]))
-        continue;
-      taken[j] = found = true;
-      permutation.push_back(j);
-    }
-    if (!found)
+  for (int64_t i = 0; i < view.rank(); ++i) {
+    auto fits = [&](int64_t axis) { return !taken[axis] && dense.dim(axis) == view.dim(i); };
+    auto axes = llvm::seq<int64_t>(0, source.size());
+    auto axis = llvm::find_if(axes, fits);
+    if (axis == axes.end())
       return std::nullopt;
+    taken[*axis] = true;
+    permutation.push_back(*axis);
   }
+  if (permutation.size() != source.size())
+    return std::nullopt;
   return permutation;
 }
 
@@ -67,8 +64,16 @@ struct FoldShapeOps : impl::FoldShapeOpsBase<FoldShapeOps> {
       if (!isa<sd::ReshapeOp, sd::TransposeOp>(op))
         continue;
       builder.setInsertionPoint(&op);
-      if (Value value = shortened(builder, &op))
-        op.getResult(0).replaceAllUsesWith(value);
+      Value best = op.getResult(0);
+      for (Operation *next = &op; next && isa<sd::ReshapeOp, sd::TransposeOp>(next);
+           next = best.getDefiningOp()) {
+        Value value = shortened(builder, next);
+        if (!value)
+          break;
+        best = value;
+      }
+      if (best != op.getResult(0))
+        op.getResult(0).replaceAllUsesWith(best);
     }
     eraseUnused(getOperation());
   }

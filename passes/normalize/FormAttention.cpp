@@ -113,9 +113,8 @@ struct Heads {
 
 /// The view of [batch, heads, tokens, width] split from row-major [batch, tokens, heads * width].
 StridedView splitHeads(const Heads &heads, int64_t tokens) {
-  int64_t channels = heads.count * heads.width;
-  return {{heads.batch, heads.count, tokens, heads.width},
-          {tokens * channels, heads.width, channels, 1}};
+  return StridedView::rowMajor({heads.batch, tokens, heads.count, heads.width})
+      .transposed({0, 2, 1, 3});
 }
 
 /// The value [batch, tokens, heads * width] (in some shape) whose heads `value` shows, where
@@ -124,43 +123,57 @@ StridedView splitHeads(const Heads &heads, int64_t tokens) {
 Value sourceOfHeads(Value value, bool transposed, const Heads &heads, int64_t tokens,
                     AbsorbedOps &absorbed) {
   SmallVector<Operation *> chain = shapeChain(value);
+  SmallVector<int64_t> split{heads.batch, heads.count, tokens, heads.width};
   StridedView expected = splitHeads(heads, tokens);
-  if (transposed)
+  if (transposed) {
+    std::swap(split[2], split[3]);
     expected = expected.transposed({0, 1, 3, 2});
+  }
+  // The last match counts, but none beyond the shape that attention needs.
+  const SmallVector<int64_t> wanted{heads.batch, tokens, heads.count * heads.width};
+  size_t matched = 0;
   for (size_t count = 1; count <= chain.size(); ++count) {
     std::optional<StridedView> view = viewOverChain(chain, count);
     if (view)
-      view = view->reshaped(expected.shape);
-    if (!view || !view->sameAs(expected))
+      view = view->reshaped(split);
+    if (!view || *view != expected)
       continue;
-    absorbed.append(chain.begin(), chain.begin() + count);
-    return chain[count - 1]->getOperand(0);
+    matched = count;
+    if (shapeOf(chain[count - 1]->getOperand(0)) == llvm::ArrayRef(wanted))
+      break;
   }
-  StridedView own = StridedView::rowMajor(expected.shape);
-  return own.sameAs(expected) ? value : Value();
+  if (matched > 0) {
+    absorbed.append(chain.begin(), chain.begin() + matched);
+    return chain[matched - 1]->getOperand(0);
+  }
+  return StridedView::rowMajor(split) == expected ? value : Value();
 }
 
 /// The first value below the second product that is [batch, tokens, heads * width] in row-major
-/// order, in some shape. Null if there is none.
+/// order, in that shape if it is ever given. Null if there is none.
 Value joinedHeads(Value product, const Heads &heads, int64_t tokens, AbsorbedOps &absorbed) {
   // In a view over the product's buffer, tokens come before heads.
+  const SmallVector<int64_t> split{heads.batch, tokens, heads.count, heads.width};
+  const SmallVector<int64_t> wanted{heads.batch, tokens, heads.count * heads.width};
   StridedView expected = StridedView::rowMajor({heads.batch, heads.count, tokens, heads.width})
                              .transposed({0, 2, 1, 3});
   StridedView view = StridedView::rowMajor(shapeOf(product));
-  Value value = product;
+  Value value = product, joined;
   AbsorbedOps ops;
   while (true) {
-    std::optional<StridedView> split = view.reshaped(expected.shape);
-    if (split && split->sameAs(expected)) {
+    std::optional<StridedView> inHeads = view.reshaped(split);
+    if (inHeads && *inHeads == expected) {
+      joined = value;
       absorbed.append(ops);
-      return value;
+      ops.clear();
     }
     Operation *user = onlyUser(value);
-    if (!user || !isa<sd::ReshapeOp, sd::TransposeOp>(user))
-      return {};
+    bool isShapeOp = isa_and_nonnull<sd::ReshapeOp, sd::TransposeOp>(user);
+    if (!isShapeOp || (joined && shapeOf(joined) == llvm::ArrayRef(wanted)))
+      return joined;
     std::optional<StridedView> next = viewThrough(user, view);
-    if (!next)
-      return {};
+    if (!next || (joined && isa<sd::TransposeOp>(user)))
+      return joined;
     ops.push_back(user);
     view = std::move(*next);
     value = user->getResult(0);

@@ -12,59 +12,90 @@ llvm::ArrayRef<int64_t> shapeOf(Value value) {
   return cast<RankedTensorType>(value.getType()).getShape();
 }
 
+namespace {
+
+/// Adds an inner run to a list, as part of the last one where both step alike.
+template <typename Runs> void append(Runs &runs, Run run) {
+  if (run.count == 1)
+    return;
+  if (!runs.empty() && runs.back().stride == run.count * run.stride)
+    runs.back() = {runs.back().count * run.count, run.stride};
+  else
+    runs.push_back(run);
+}
+
+/// Takes the innermost `count` elements off `runs`, innermost first. False if a run would break.
+bool takeInner(SmallVector<Run> &runs, int64_t count, SmallVector<Run> &taken) {
+  while (count > 1) {
+    if (runs.empty())
+      return false;
+    Run &inner = runs.back();
+    if (count % inner.count == 0) {
+      count /= inner.count;
+      taken.push_back(inner);
+      runs.pop_back();
+    } else if (inner.count % count == 0) {
+      taken.push_back({count, inner.stride});
+      inner = {inner.count / count, inner.stride * count};
+      count = 1;
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+} // namespace
+
+StridedView StridedView::strided(llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t> strides) {
+  StridedView view;
+  for (auto [count, stride] : llvm::zip(shape, strides)) {
+    view.dims_.emplace_back();
+    append(view.dims_.back(), {count, stride});
+  }
+  return view;
+}
+
 StridedView StridedView::rowMajor(llvm::ArrayRef<int64_t> shape) {
-  StridedView view{SmallVector<int64_t>(shape), SmallVector<int64_t>(shape.size())};
+  SmallVector<int64_t> strides(shape.size());
   int64_t stride = 1;
   for (size_t i = shape.size(); i-- > 0; stride *= shape[i])
-    view.strides[i] = stride;
-  return view;
+    strides[i] = stride;
+  return strided(shape, strides);
 }
 
 StridedView StridedView::transposed(llvm::ArrayRef<int64_t> permutation) const {
   StridedView view;
-  for (int64_t axis : permutation) {
-    view.shape.push_back(shape[axis]);
-    view.strides.push_back(strides[axis]);
-  }
+  for (int64_t axis : permutation)
+    view.dims_.push_back(dims_[axis]);
   return view;
 }
 
-std::optional<StridedView> StridedView::reshaped(llvm::ArrayRef<int64_t> target) const {
-  // Maximal runs of dimensions that lie densely inside each other, last first.
-  SmallVector<std::pair<int64_t, int64_t>> runs; // elements, innermost stride
+llvm::SmallVector<Run> StridedView::runs() const {
+  SmallVector<Run> all;
+  for (const auto &dim : dims_)
+    for (Run run : dim)
+      append(all, run);
+  return all;
+}
+
+std::optional<StridedView> StridedView::reshaped(llvm::ArrayRef<int64_t> shape) const {
+  SmallVector<Run> rest = runs();
+  StridedView view;
+  view.dims_.resize(shape.size());
   for (size_t i = shape.size(); i-- > 0;) {
-    if (shape[i] == 1)
-      continue;
-    if (!runs.empty() && strides[i] == runs.back().first * runs.back().second)
-      runs.back().first *= shape[i];
-    else
-      runs.push_back({shape[i], strides[i]});
-  }
-  StridedView view{SmallVector<int64_t>(target), SmallVector<int64_t>(target.size(), 0)};
-  size_t run = 0;
-  for (size_t i = target.size(); i-- > 0;) {
-    if (target[i] == 1)
-      continue;
-    while (run < runs.size() && runs[run].first == 1)
-      ++run;
-    if (run == runs.size() || target[i] < 1 || runs[run].first % target[i] != 0)
+    SmallVector<Run> taken;
+    if (shape[i] < 1 || !takeInner(rest, shape[i], taken))
       return std::nullopt;
-    view.strides[i] = runs[run].second;
-    runs[run].first /= target[i];
-    runs[run].second *= target[i];
+    for (Run run : llvm::reverse(taken))
+      append(view.dims_[i], run);
   }
   return view;
 }
 
-bool StridedView::isRowMajor() const { return sameAs(rowMajor(shape)); }
-
-bool StridedView::sameAs(const StridedView &other) const {
-  if (shape != other.shape)
-    return false;
-  for (size_t i = 0; i < shape.size(); ++i)
-    if (shape[i] != 1 && strides[i] != other.strides[i])
-      return false;
-  return true;
+bool StridedView::isRowMajor() const {
+  SmallVector<Run> all = runs();
+  return all.empty() || (all.size() == 1 && all.front().stride == 1);
 }
 
 std::optional<StridedView> viewThrough(Operation *op, const StridedView &input) {

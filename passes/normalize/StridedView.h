@@ -1,8 +1,11 @@
 //===- StridedView.h - reshapes and transposes as strides -------*- C++ -*-===//
 //
 // A chain of sd.reshape and sd.transpose shows the elements of its source in another arrangement.
-// If that arrangement is regular, it is a shape and one stride (in elements of the row-major
-// source) for each dimension: [b, h, t, d] split from [b, t, h * d] has strides (t*h*d, d, h*d, 1).
+// If that arrangement is regular, each dimension is a short list of runs, outermost first; a run
+// is a number of steps of one size, counted in elements of the row-major source:
+//
+//   source [b, t, h * d] -> heads [b, h, t, d]:  [b x t*h*d] [h x d] [t x h*d] [d x 1]
+//                        -> merged [b * h, t, d]: [b x t*h*d, h x d] [t x h*d] [d x 1]
 //
 //===----------------------------------------------------------------------===//
 
@@ -17,20 +20,35 @@ namespace sdopt {
 
 llvm::ArrayRef<int64_t> shapeOf(mlir::Value value);
 
-struct StridedView {
-  llvm::SmallVector<int64_t> shape;
-  llvm::SmallVector<int64_t> strides;
+/// `count` steps of `stride` elements.
+struct Run {
+  int64_t count = 1;
+  int64_t stride = 0;
+  bool operator==(const Run &) const = default;
+};
 
+class StridedView {
+public:
   /// A whole tensor in its own order.
   static StridedView rowMajor(llvm::ArrayRef<int64_t> shape);
+  /// One run for each dimension.
+  static StridedView strided(llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t> strides);
 
   StridedView transposed(llvm::ArrayRef<int64_t> permutation) const;
   /// The same elements in another shape; none if that is no longer regular.
   std::optional<StridedView> reshaped(llvm::ArrayRef<int64_t> shape) const;
-  /// True if the elements are in the order of the source. Strides of dimensions of one are ignored.
+  /// True if the elements are in the order of the source.
   bool isRowMajor() const;
-  /// True if both have equal shapes and strides, those of dimensions of one aside.
-  bool sameAs(const StridedView &other) const;
+
+  int64_t rank() const { return dims_.size(); }
+  /// The runs of one dimension: none has one step, no two could be one.
+  llvm::ArrayRef<Run> dim(int64_t axis) const { return dims_[axis]; }
+  /// The runs of all dimensions.
+  llvm::SmallVector<Run> runs() const;
+  bool operator==(const StridedView &) const = default;
+
+private:
+  llvm::SmallVector<llvm::SmallVector<Run, 2>> dims_;
 };
 
 /// What `op` (a reshape or transpose) makes of a view of its input.

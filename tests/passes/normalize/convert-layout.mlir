@@ -1,0 +1,53 @@
+// RUN: %sdopt-opt %s --sdopt-convert-layout --sdopt-fold-shape-ops --cse | FileCheck %s
+
+// Transposes stay at the input and the output only.
+// CHECK-LABEL: @picture
+// CHECK: %[[X:.*]] = sd.transpose %arg0 [0, 2, 3, 1] : (tensor<1x4x8x6xf32>) -> tensor<1x8x6x4xf32>
+// CHECK: %[[C:.*]] = sd.conv2d %[[X]], {{.*}}layout = 1 : i32
+// CHECK: %[[N:.*]] = sd.group_norm %[[C]], {{.*}}layout = 1 : i32
+// CHECK: %[[S:.*]] = sd.silu %[[N]]
+// CHECK: %[[A:.*]] = sd.add %[[S]], %[[C]]
+// CHECK: %[[J:.*]] = sd.concat %[[A]], %[[X]] {axis = 3 : i64}
+// CHECK: %[[U:.*]] = sd.upsample %[[J]] {factors = array<i64: 2, 2>, layout = 1 : i32}
+// CHECK: %[[Y:.*]] = sd.transpose %[[U]] [0, 3, 1, 2] : (tensor<1x16x12x8xf32>) -> tensor<1x8x16x12xf32>
+// CHECK-NEXT: return %[[Y]]
+func.func @picture(%x: tensor<1x4x8x6xf32>) -> tensor<1x8x16x12xf32> {
+  %w = sd.weight "w" digest "" : tensor<4x4x3x3xf32>
+  %g = sd.weight "g" digest "" : tensor<4xf32>
+  %b = sd.weight "b" digest "" : tensor<4xf32>
+  %c = sd.conv2d %x, %w {layout = 0 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>,
+    padding = array<i64: 1, 1, 1, 1>, groups = 1 : i64} : (tensor<1x4x8x6xf32>, tensor<4x4x3x3xf32>) -> tensor<1x4x8x6xf32>
+  %n = sd.group_norm %c, %g, %b {groups = 2 : i64, epsilon = 1.0e-5 : f64, layout = 0 : i32}
+    : (tensor<1x4x8x6xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<1x4x8x6xf32>
+  %s = sd.silu %n : (tensor<1x4x8x6xf32>) -> tensor<1x4x8x6xf32>
+  %a = sd.add %s, %c : (tensor<1x4x8x6xf32>, tensor<1x4x8x6xf32>) -> tensor<1x4x8x6xf32>
+  %j = sd.concat %a, %x {axis = 1 : i64} : (tensor<1x4x8x6xf32>, tensor<1x4x8x6xf32>) -> tensor<1x8x8x6xf32>
+  %u = sd.upsample %j {factors = array<i64: 2, 2>, layout = 0 : i32} : (tensor<1x8x8x6xf32>) -> tensor<1x8x16x12xf32>
+  return %u : tensor<1x8x16x12xf32>
+}
+
+// To tokens and back, as around attention in the autoencoder.
+// CHECK-LABEL: @tokens
+// CHECK: %[[C:.*]] = sd.conv2d
+// CHECK: %[[T:.*]] = sd.reshape %[[C]] : tensor<1x8x6x4xf32> -> tensor<1x48x4xf32>
+// CHECK: %[[N:.*]] = sd.group_norm %[[T]], {{.*}}layout = 1 : i32
+// CHECK: %[[L:.*]] = sd.layer_norm %[[N]]
+// CHECK: %[[P:.*]] = sd.reshape %[[L]] : tensor<1x48x4xf32> -> tensor<1x8x6x4xf32>
+// CHECK: %[[A:.*]] = sd.add %[[P]], %[[C]] : (tensor<1x8x6x4xf32>
+// CHECK: sd.transpose %[[A]] [0, 3, 1, 2]
+func.func @tokens(%x: tensor<1x4x8x6xf32>) -> tensor<1x4x8x6xf32> {
+  %w = sd.weight "w" digest "" : tensor<4x4x1x1xf32>
+  %g = sd.weight "g" digest "" : tensor<4xf32>
+  %b = sd.weight "b" digest "" : tensor<4xf32>
+  %c = sd.conv2d %x, %w {layout = 0 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>,
+    padding = array<i64: 0, 0, 0, 0>, groups = 1 : i64} : (tensor<1x4x8x6xf32>, tensor<4x4x1x1xf32>) -> tensor<1x4x8x6xf32>
+  %r = sd.reshape %c : tensor<1x4x8x6xf32> -> tensor<1x4x48xf32>
+  %n = sd.group_norm %r, %g, %b {groups = 2 : i64, epsilon = 1.0e-5 : f64, layout = 0 : i32}
+    : (tensor<1x4x48xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<1x4x48xf32>
+  %t = sd.transpose %n [0, 2, 1] : (tensor<1x4x48xf32>) -> tensor<1x48x4xf32>
+  %l = sd.layer_norm %t, %g, %b {epsilon = 1.0e-5 : f64} : (tensor<1x48x4xf32>, tensor<4xf32>, tensor<4xf32>) -> tensor<1x48x4xf32>
+  %u = sd.transpose %l [0, 2, 1] : (tensor<1x48x4xf32>) -> tensor<1x4x48xf32>
+  %p = sd.reshape %u : tensor<1x4x48xf32> -> tensor<1x4x8x6xf32>
+  %a = sd.add %p, %c : (tensor<1x4x8x6xf32>, tensor<1x4x8x6xf32>) -> tensor<1x4x8x6xf32>
+  return %a : tensor<1x4x8x6xf32>
+}

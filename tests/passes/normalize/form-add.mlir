@@ -1,0 +1,30 @@
+// RUN: %sdopt-opt %s --sdopt-form-add --remarks-filter-missed=normalize --remark-format=emitRemark 2>&1 | FileCheck %s
+
+// CHECK: the shapes are neither equal nor one number for each channel
+
+// CHECK-LABEL: @residual
+// CHECK-NEXT: %[[Y:.*]] = sd.add %arg0, %arg1
+// CHECK-NEXT: return %[[Y]]
+func.func @residual(%a: tensor<1x4x8x6xf32>, %b: tensor<1x4x8x6xf32>) -> tensor<1x4x8x6xf32> {
+  %y = sd.binary add %a, %b : (tensor<1x4x8x6xf32>, tensor<1x4x8x6xf32>) -> tensor<1x4x8x6xf32>
+  return %y : tensor<1x4x8x6xf32>
+}
+
+// CHECK-LABEL: @time_projection
+// CHECK: %[[X:.*]] = sd.transpose %arg1 [0, 2, 3, 1]
+// CHECK: %[[T:.*]] = sd.reshape %{{.*}} : tensor<2x4x1x1xf32> -> tensor<2x1x1x4xf32>
+// CHECK: %[[S:.*]] = sd.add %[[X]], %[[T]] : (tensor<2x8x6x4xf32>, tensor<2x1x1x4xf32>) -> tensor<2x8x6x4xf32>
+// CHECK: %[[Y:.*]] = sd.transpose %[[S]] [0, 3, 1, 2]
+// CHECK-NEXT: return %[[Y]]
+func.func @time_projection(%t: tensor<2x4xf32>, %x: tensor<2x4x8x6xf32>) -> tensor<2x4x8x6xf32> {
+  %r = sd.reshape %t : tensor<2x4xf32> -> tensor<2x4x1x1xf32>
+  %y = sd.binary add %r, %x : (tensor<2x4x1x1xf32>, tensor<2x4x8x6xf32>) -> tensor<2x4x8x6xf32>
+  return %y : tensor<2x4x8x6xf32>
+}
+
+// CHECK-LABEL: @over_batch
+// CHECK: sd.binary add
+func.func @over_batch(%a: tensor<2x4x8x6xf32>, %b: tensor<1x4x8x6xf32>) -> tensor<2x4x8x6xf32> {
+  %y = sd.binary add %a, %b : (tensor<2x4x8x6xf32>, tensor<1x4x8x6xf32>) -> tensor<2x4x8x6xf32>
+  return %y : tensor<2x4x8x6xf32>
+}
