@@ -33,7 +33,7 @@ struct ImportedModel {
   /// Elements of the float initializers that are used; scalars and small uniform ones (the unit
   /// scales that exporters add to norms) do not count.
   int64_t parameters = 0;
-  int64_t fp32Bytes = 0;  ///< 4 * parameters
+  int64_t fp32Bytes = 0; ///< 4 * parameters
   /// Files read (model and external data) by their path relative to the model's folder -> BLAKE3
   /// hex.
   std::map<std::string, std::string> digests;

@@ -31,24 +31,54 @@ std::span<const OperatorRule> operatorRules();
 /// Null if unknown.
 const OperatorRule *findOperatorRule(std::string_view name);
 
-// The converters, by file.
-#define SDOPT_CONVERTERS(X)                                                                        \
-  /* ConvertConstants.cpp */                                                                       \
-  X(Constant)                                                                                      \
-  X(ConstantOfShape)                                                                               \
-  X(Dropout)                                                                                       \
-  X(Identity) X(Range) X(Shape) X(Size) X(Trilu) /* ConvertElementwise.cpp */                      \
-      X(Binary) X(Cast) X(Clip) X(Gelu) X(MinMax) X(Mod) X(Pow) X(Unary)                           \
-          X(Where) /* ConvertLayers.cpp */                                                         \
-      X(ArgMax) X(Conv) X(Gemm) X(GroupNormalization) X(InstanceNormalization)                     \
-          X(LayerNormalization) X(MatMul) X(Reduce) X(Softmax) /* ConvertLayout.cpp */             \
-      X(Concat) X(Expand) X(Flatten) X(Gather) X(GatherND) X(Pad) X(Reshape) X(Slice) X(Split)     \
-          X(Squeeze) X(Transpose) X(Unsqueeze) /* ConvertResize.cpp */                             \
-      X(Resize)
-#define SDOPT_DECLARE_CONVERTER(Name) void convert##Name(NodeImporter &node);
-SDOPT_CONVERTERS(SDOPT_DECLARE_CONVERTER)
-#undef SDOPT_DECLARE_CONVERTER
-#undef SDOPT_CONVERTERS
+// ConvertConstants.cpp
+void convertConstant(NodeImporter &node);
+void convertConstantOfShape(NodeImporter &node);
+void convertDropout(NodeImporter &node);
+void convertIdentity(NodeImporter &node);
+void convertRange(NodeImporter &node);
+void convertShape(NodeImporter &node);
+void convertSize(NodeImporter &node);
+void convertTrilu(NodeImporter &node);
+
+// ConvertElementwise.cpp
+void convertBinary(NodeImporter &node);
+void convertCast(NodeImporter &node);
+void convertClip(NodeImporter &node);
+void convertGelu(NodeImporter &node);
+void convertMinMax(NodeImporter &node);
+void convertMod(NodeImporter &node);
+void convertPow(NodeImporter &node);
+void convertUnary(NodeImporter &node);
+void convertWhere(NodeImporter &node);
+
+// ConvertLayers.cpp
+void convertArgMax(NodeImporter &node);
+void convertConv(NodeImporter &node);
+void convertGemm(NodeImporter &node);
+void convertGroupNormalization(NodeImporter &node);
+void convertInstanceNormalization(NodeImporter &node);
+void convertLayerNormalization(NodeImporter &node);
+void convertMatMul(NodeImporter &node);
+void convertReduce(NodeImporter &node);
+void convertSoftmax(NodeImporter &node);
+
+// ConvertLayout.cpp
+void convertConcat(NodeImporter &node);
+void convertExpand(NodeImporter &node);
+void convertFlatten(NodeImporter &node);
+void convertGather(NodeImporter &node);
+void convertGatherND(NodeImporter &node);
+void convertPad(NodeImporter &node);
+void convertReshape(NodeImporter &node);
+void convertSlice(NodeImporter &node);
+void convertSplit(NodeImporter &node);
+void convertSqueeze(NodeImporter &node);
+void convertTranspose(NodeImporter &node);
+void convertUnsqueeze(NodeImporter &node);
+
+// ConvertResize.cpp
+void convertResize(NodeImporter &node);
 
 } // namespace sdopt
 
