@@ -43,7 +43,9 @@ std::string placesOf(llvm::ArrayRef<Operation *> ops) {
   std::string places;
   for (Operation *op : ops.take_front(kMostNodes)) {
     std::vector<std::string> nodes = sd::onnxNodes(op);
-    std::string place = nodes.empty() ? sd::valueName(op->getResult(0)) : nodes.back();
+    std::string place = !nodes.empty()            ? nodes.back()
+                        : op->getNumResults() > 0 ? sd::valueName(op->getResult(0))
+                                                  : std::string();
     places += (places.empty() ? "'" : ", '") + place + "'";
   }
   if (ops.size() > kMostNodes)
@@ -56,8 +58,9 @@ struct CheckNormalized : impl::CheckNormalizedBase<CheckNormalized> {
     llvm::MapVector<StringRef, SmallVector<Operation *>> kinds;
     llvm::StringSet<> names;
     size_t count = 0;
-    for (Operation &op : getOperation().getBody().front().without_terminator()) {
-      if (isNamed(&op) || isConstant(op.getResult(0)))
+    for (Operation &op : getOperation().getOps()) {
+      if (isNamed(&op) || isa<func::ReturnOp>(op) ||
+          (op.getNumResults() > 0 && isConstant(op.getResult(0))))
         continue;
       kinds[names.insert(kindOf(&op)).first->getKey()].push_back(&op);
       ++count;

@@ -116,7 +116,7 @@ Value converted(OpBuilder &builder, Operation *op) {
 struct ConvertLayout : impl::ConvertLayoutBase<ConvertLayout> {
   void runOnOperation() override {
     OpBuilder builder(&getContext());
-    for (Operation &op : llvm::make_early_inc_range(getOperation().getBody().front())) {
+    for (Operation &op : llvm::make_early_inc_range(getOperation().getOps())) {
       builder.setInsertionPoint(&op);
       Value last = converted(builder, &op);
       if (!last)

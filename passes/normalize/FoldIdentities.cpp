@@ -50,7 +50,7 @@ Value unchangedValue(Operation *op) {
 struct FoldIdentities : impl::FoldIdentitiesBase<FoldIdentities> {
   void runOnOperation() override {
     OpBuilder builder(&getContext());
-    for (Operation &op : llvm::make_early_inc_range(getOperation().getBody().front())) {
+    for (Operation &op : llvm::make_early_inc_range(getOperation().getOps())) {
       if (Value value = unchangedValue(&op)) {
         op.getResult(0).replaceAllUsesWith(value);
       } else if (auto expand = dyn_cast<sd::ExpandOp>(op)) {

@@ -60,7 +60,7 @@ Value shortened(OpBuilder &builder, Operation *op) {
 struct FoldShapeOps : impl::FoldShapeOpsBase<FoldShapeOps> {
   void runOnOperation() override {
     OpBuilder builder(&getContext());
-    for (Operation &op : llvm::make_early_inc_range(getOperation().getBody().front())) {
+    for (Operation &op : llvm::make_early_inc_range(getOperation().getOps())) {
       if (!isa<sd::ReshapeOp, sd::TransposeOp>(op))
         continue;
       builder.setInsertionPoint(&op);

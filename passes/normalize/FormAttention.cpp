@@ -69,7 +69,7 @@ llvm::StringRef matchScores(sd::SoftmaxOp softmax, Scores &scores) {
       return "the mask is not constant";
     Mask kind = classify(mask, queries, keys);
     if (kind == Mask::Other)
-      return "the mask is neither zero nor causal";
+      return "the mask is neither zero nor causal, or its weight cannot be read";
     scores.causal = kind == Mask::Causal;
     absorbed.push_back(sum);
     value = maskOnRight ? sum.getLhs() : sum.getRhs();

@@ -90,6 +90,8 @@ void replaceWith(Operation *root, Value value, llvm::StringRef pass) {
 }
 
 void eraseUnused(func::FuncOp function) {
+  if (function.isExternal())
+    return;
   for (Operation &op :
        llvm::make_early_inc_range(llvm::reverse(function.getBody().front().getOperations())))
     if (isOpTriviallyDead(&op))

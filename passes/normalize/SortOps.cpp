@@ -54,7 +54,8 @@ public:
       signature.depth = std::max(signature.depth, behind.depth);
       stream << ' ' << behind.digest;
     }
-    signature.depth += isConstant(op->getResult(0)) ? 0 : 1;
+    bool isWeight = op->getNumResults() > 0 && isConstant(op->getResult(0));
+    signature.depth += isWeight ? 0 : 1;
     signature.digest = digestOf(text);
     known_[op] = signature;
   }
@@ -99,6 +100,8 @@ void sort(Block &block) {
 
 struct SortOps : impl::SortOpsBase<SortOps> {
   void runOnOperation() override {
+    if (getOperation().isExternal())
+      return;
     eraseUnused(getOperation());
     orderSums(getOperation().getBody().front());
     sort(getOperation().getBody().front());

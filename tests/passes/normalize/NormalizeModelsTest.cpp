@@ -65,11 +65,11 @@ struct Model {
   }
 };
 
-/// One line for each operation but weights; scales are left to compareScales.
+/// One line for each operation that depends on an input. Scales are collected instead.
 std::vector<std::string> sequence(func::FuncOp function, std::vector<double> &scales) {
   std::vector<std::string> lines;
   for (Operation &op : function.getBody().front().without_terminator()) {
-    if (isa<sd::WeightOp, sd::ConstantOp>(op))
+    if (isConstantExpression(&op))
       continue;
     std::string line;
     llvm::raw_string_ostream stream(line);
@@ -79,7 +79,7 @@ std::vector<std::string> sequence(func::FuncOp function, std::vector<double> &sc
         scales.push_back(cast<FloatAttr>(attribute.getValue()).getValueAsDouble());
       else
         stream << ' ' << attribute.getName().getValue() << '=' << attribute.getValue();
-    stream << " : " << op.getResultTypes();
+    stream << " : " << op.getOperandTypes() << " -> " << op.getResultTypes();
     lines.push_back(line);
   }
   return lines;
