@@ -150,6 +150,50 @@ TEST_P(NormalizeModels, ComputesTheSame) {
   }
 }
 
+/// The part of a recorded tensor that one call of the module takes or gives.
+Tensor recorded(const TensorFile &file, const std::string &name, RankedTensorType type,
+                int64_t call) {
+  auto whole = file.get(name);
+  EXPECT_TRUE(whole.ok()) << whole.status();
+  int64_t rows = type.getNumElements() * whole->dim(0) / whole->size();
+  auto part = file.rows(name, call * rows, rows);
+  EXPECT_TRUE(part.ok()) << part.status();
+  return part->reshaped(Shape(type.getShape().begin(), type.getShape().end()));
+}
+
+std::string nameOf(DictionaryAttr attributes) {
+  return cast<StringAttr>(attributes.get(sd::SdDialect::kNameAttr)).str();
+}
+
+// What ONNX Runtime gave for the fp32 export.
+TEST_P(NormalizeModels, AgreesWithRecordedOutputs) {
+  Model model(GetParam(), kExports[0]);
+  ASSERT_TRUE(model.module && model.normalize());
+  func::FuncOp function = model.function();
+  auto file = TensorFile::open(std::string(SDOPT_TESTDATA "/patterns-sd2/samples/") +
+                               GetParam().name + "_test.safetensors");
+  ASSERT_TRUE(file.ok()) << file.status();
+  Evaluator evaluator(function, model.evaluation());
+  for (int64_t call : {0, 1}) {
+    std::vector<Tensor> inputs;
+    for (unsigned i = 0; i < function.getNumArguments(); ++i)
+      inputs.push_back(recorded(**file, nameOf(function.getArgAttrDict(i)),
+                                cast<RankedTensorType>(function.getArgumentTypes()[i]), call));
+    auto outputs = evaluator.run(inputs);
+    ASSERT_TRUE(succeeded(outputs));
+    size_t compared = 0;
+    for (unsigned i = 0; i < function.getNumResults(); ++i) {
+      std::string name = nameOf(function.getResultAttrDict(i));
+      if (!(*file)->contains(name))
+        continue;
+      auto type = cast<RankedTensorType>(function.getResultTypes()[i]);
+      EXPECT_LE(relativeError(recorded(**file, name, type, call), (*outputs)[i]), 1e-4) << name;
+      ++compared;
+    }
+    EXPECT_EQ(compared, 1u);
+  }
+}
+
 // Transposes of activations stay at the function's boundary only.
 TEST_P(NormalizeModels, ChannelsAreLast) {
   Model model(GetParam(), kExports[0]);
