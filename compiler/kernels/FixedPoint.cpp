@@ -10,21 +10,23 @@ namespace sdopt {
 namespace {
 
 constexpr int32_t kMinShift = 25;
+constexpr int32_t kMinPairShift = 14;
+constexpr double kMaxPairFactor = 0x1p16;
 
 // floor(factor * 2^shift + 1/2) for products below 2^53; ldexp and floor are exact.
 int64_t roundedMultiplier(double factor, int32_t shift) {
   return static_cast<int64_t>(std::floor(std::ldexp(factor, shift) + 0.5));
 }
 
-// Shift that brings `factor` into [2^(bits-1), 2^bits) after rounding, or kMinShift - 1 if too
+// Shift that brings `factor` into [2^(bits-1), 2^bits) after rounding, or minShift - 1 if too
 // large.
-int32_t shiftFor(double factor, int bits) {
+int32_t shiftFor(double factor, int bits, int32_t minShift) {
   int exponent = 0;
   std::frexp(factor, &exponent);
   int32_t shift = bits - exponent;
-  if (shift >= kMinShift && roundedMultiplier(factor, shift) == int64_t(1) << bits)
+  if (shift >= minShift && roundedMultiplier(factor, shift) == int64_t(1) << bits)
     --shift;
-  return std::max(shift, kMinShift - 1);
+  return std::max(shift, minShift - 1);
 }
 
 bool isTooSmall(double factor) { return !(factor >= 0x1p-32); }
@@ -36,7 +38,7 @@ Scaling scalingFor(double factor) {
     return {0, kMinShift};
   if (factor >= 64.0)
     return {INT32_MAX, kMinShift};
-  int32_t shift = shiftFor(factor, 31);
+  int32_t shift = shiftFor(factor, 31, kMinShift);
   if (shift < kMinShift)
     return {INT32_MAX, kMinShift};
   return {static_cast<int32_t>(roundedMultiplier(factor, shift)), shift};
@@ -47,13 +49,15 @@ PairScaling pairScalingFor(double factorA, double factorB) {
   double b = factorB > 0 ? factorB : 0.0;
   double larger = std::max(a, b);
   if (isTooSmall(larger))
-    return {0, 0, kMinShift};
-  int32_t shift = larger >= 32.0 ? kMinShift : std::max(shiftFor(larger, 30), kMinShift);
+    return {0, 0, kMinPairShift};
+  int32_t shift = larger >= kMaxPairFactor
+                      ? kMinPairShift
+                      : std::max(shiftFor(larger, 30, kMinPairShift), kMinPairShift);
   auto multiplier = [shift](double factor) {
     constexpr int32_t kLargest = (1 << 30) - 1;
-    return factor >= 32.0 ? kLargest
-                          : static_cast<int32_t>(
-                                std::min<int64_t>(roundedMultiplier(factor, shift), kLargest));
+    return factor >= kMaxPairFactor ? kLargest
+                                    : static_cast<int32_t>(std::min<int64_t>(
+                                          roundedMultiplier(factor, shift), kLargest));
   };
   return {multiplier(a), multiplier(b), shift};
 }

@@ -31,8 +31,9 @@ struct Scaling {
 Scaling scalingFor(double factor);
 
 /// Multipliers of a sum of two scales with one common shift: factorA ~ a / 2^shift, factorB ~ b /
-/// 2^shift, the larger multiplier in [2^29, 2^30) and shift in [25, 61]. If both factors are below
-/// 2^-32, both multipliers are 0; a factor of 32 or more saturates to the largest one at shift 25.
+/// 2^shift, the larger multiplier in [2^29, 2^30) and shift in [14, 61] (8-bit codes brought to 16
+/// bits have factors of some hundreds). If both factors are below 2^-32, both multipliers are 0; a
+/// factor of 2^16 or more saturates to the largest one at shift 14.
 struct PairScaling {
   int32_t multiplierA = 0;
   int32_t multiplierB = 0;

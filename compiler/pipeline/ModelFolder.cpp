@@ -71,6 +71,7 @@ absl::Status bindFromConfigs(const fs::path &folder, ModelFolder &model,
   int64_t picture = latent * autoencoderFactor(*vae);
   int64_t tokens = integer(*text, "max_position_embeddings");
   for (ModelModule &module : model.modules) {
+    module.import.dimensions = options.dimensions;
     bool autoencoder = module.name.starts_with("vae");
     module.import.batch = autoencoder ? 1 : options.batch.value_or(2);
     int64_t size = module.name == "vae_encoder" ? picture : latent;
@@ -109,6 +110,7 @@ absl::StatusOr<ModelFolder> singleFile(const fs::path &path, const CompileOption
   ModelModule module{stem, path.string(), {}};
   module.import.name = stem;
   module.import.batch = options.batch;
+  module.import.dimensions = options.dimensions;
   model.modules.push_back(module);
   return model;
 }

@@ -41,8 +41,9 @@ struct CompileOptions {
   std::string stageFolder;             ///< snapshots for stop and restart
   std::optional<Stage> stopAfter, startFrom;
   std::vector<std::string> modules; ///< compile only these
-  /// "unet.sample" -> shape; "unet.batch" forms are in dimensions.
+  /// "unet.sample" -> shape.
   std::map<std::string, Shape> inputShapes;
+  std::map<std::string, int64_t> dimensions; ///< of symbolic dimensions, for all modules
   std::optional<int64_t> batch; ///< of text encoder and UNet; default 2 (guidance)
   VerifyMode verify = VerifyMode::Off;
   int64_t verifySamples = 2;

@@ -7,6 +7,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <filesystem>
 #include <string_view>
 
 namespace sdopt {
@@ -39,6 +40,10 @@ absl::StatusOr<Report> fromJson(const std::string &text, const std::string &orig
 }
 
 absl::Status writeReport(const Report &report, const std::string &folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error)
+    return absl::InvalidArgumentError("cannot make folder '" + folder + "': " + error.message());
   if (absl::Status status = writeFileAtomically(folder + "/report.json", toJson(report));
       !status.ok())
     return status;

@@ -6,6 +6,8 @@
 
 #include "llvm/ADT/TypeSwitch.h"
 
+#include <set>
+
 using namespace mlir;
 
 namespace sdopt {
@@ -21,11 +23,28 @@ public:
     for (Operation &op : function_.getBody().front())
       if (!isConstantExpression(&op) && failed(visit(&op)))
         return failure();
+    makeNamesUnique();
     return std::move(result_);
   }
 
 private:
   Network &network() { return result_.network; }
+
+  /// Inputs and outputs keep their names; values that passes split off may repeat one.
+  void makeNamesUnique() {
+    std::set<std::string> used;
+    for (const TensorInfo &tensor : network().tensors)
+      if (tensor.role != TensorRole::Intermediate)
+        used.insert(tensor.name);
+    for (TensorInfo &tensor : network().tensors) {
+      if (tensor.role != TensorRole::Intermediate)
+        continue;
+      std::string name = tensor.name;
+      for (int64_t i = 2; !used.insert(name).second; ++i)
+        name = tensor.name + "." + std::to_string(i);
+      tensor.name = name;
+    }
+  }
 
   static std::array<int64_t, 4> dims4(RankedTensorType type) {
     std::array<int64_t, 4> dims = {1, 1, 1, 1};
@@ -160,14 +179,7 @@ private:
 
   TensorId addResult(Operation *op) {
     Value value = op->getResult(0);
-    return addTensor(value, dims4(cast<RankedTensorType>(value.getType())),
-                     uniqueName(sd::valueName(value)));
-  }
-
-  /// Values that passes split off may repeat a name.
-  std::string uniqueName(const std::string &name) {
-    int64_t &uses = names_[name];
-    return uses++ == 0 ? name : name + "." + std::to_string(uses);
+    return addTensor(value, dims4(cast<RankedTensorType>(value.getType())), sd::valueName(value));
   }
 
   LogicalResult visitLayer(Operation *op) {
@@ -277,7 +289,6 @@ private:
   func::FuncOp function_;
   NpuNetwork result_;
   llvm::DenseMap<Value, TensorId> tensors_;
-  std::map<std::string, int64_t> names_;
 };
 
 } // namespace

@@ -79,15 +79,17 @@ TEST(FixedPoint, pairScalingKeepsBothFactors) {
       std::swap(pair.multiplierA, pair.multiplierB);
     ASSERT_GE(pair.multiplierA, 1 << 29);
     ASSERT_LT(pair.multiplierA, 1 << 30);
-    ASSERT_GE(pair.shift, 25);
+    ASSERT_GE(pair.shift, 14);
     ASSERT_LE(pair.shift, 61);
     // At the upper limit, the last half step saturates instead of rounding up.
     double step = std::ldexp(a > 31.99 ? 1.0 : 0.5, -pair.shift);
     ASSERT_LE(std::abs(std::ldexp(pair.multiplierA, -pair.shift) - a), step);
     ASSERT_LE(std::abs(std::ldexp(pair.multiplierB, -pair.shift) - b), step);
   }
-  EXPECT_EQ(pairScalingFor(0, 0), (PairScaling{0, 0, 25}));
-  EXPECT_EQ(pairScalingFor(1e9, 1), (PairScaling{(1 << 30) - 1, 1 << 25, 25}));
+  EXPECT_EQ(pairScalingFor(0, 0), (PairScaling{0, 0, 14}));
+  EXPECT_EQ(pairScalingFor(1e9, 1), (PairScaling{(1 << 30) - 1, 1 << 14, 14}));
+  // 8-bit codes brought to 16 bits.
+  EXPECT_EQ(pairScalingFor(256, 1), (PairScaling{1 << 29, 1 << 21, 21}));
   EXPECT_EQ(pairScalingFor(1, 0), (PairScaling{1 << 29, 0, 29}));
 }
 

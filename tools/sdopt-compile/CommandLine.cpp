@@ -33,7 +33,7 @@ constexpr const char *kExitCodes =
     "left behind), 2 a gate failed or a layer regressed.";
 
 /// A positive decimal number that fills the whole text, or 0.
-int64_t parseDimension(std::string_view text) {
+int64_t positiveNumber(std::string_view text) {
   int64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size() && value <= (int64_t(1) << 31)
@@ -46,7 +46,7 @@ absl::Status parseShape(const std::string &text, CompileOptions &options) {
   Shape shape;
   for (size_t begin = equals + 1; equals != std::string::npos && begin <= text.size();) {
     size_t end = std::min(text.find('x', begin), text.size());
-    shape.push_back(parseDimension(std::string_view(text).substr(begin, end - begin)));
+    shape.push_back(positiveNumber(std::string_view(text).substr(begin, end - begin)));
     begin = end + 1;
   }
   if (equals == std::string::npos || equals == 0 ||
@@ -54,6 +54,16 @@ absl::Status parseShape(const std::string &text, CompileOptions &options) {
     return absl::InvalidArgumentError("--input-shape " + text +
                                       " is not of the form MODULE.INPUT=2x9x64x64");
   options.inputShapes[text.substr(0, equals)] = shape;
+  return absl::OkStatus();
+}
+
+absl::Status parseDimension(const std::string &text, CompileOptions &options) {
+  size_t equals = text.find('=');
+  int64_t value =
+      equals == std::string::npos ? 0 : positiveNumber(std::string_view(text).substr(equals + 1));
+  if (value < 1 || equals == 0)
+    return absl::InvalidArgumentError("--dimension " + text + " is not of the form height=64");
+  options.dimensions[text.substr(0, equals)] = value;
   return absl::OkStatus();
 }
 
@@ -68,7 +78,7 @@ absl::Status parseOptionalStage(const std::string &text, std::optional<Stage> &s
 
 /// Texts that need a second look after parsing.
 struct RawFlags {
-  std::vector<std::string> inputShapes;
+  std::vector<std::string> inputShapes, dimensions;
   std::string stopAfter, startFrom;
   std::string verify;
 };
@@ -107,6 +117,10 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
       ->allow_extra_args(false);
   app.add_option("--input-shape", raw.inputShapes, "Shape of an input with symbolic dimensions")
       ->type_name("MODULE.INPUT=2x9x64x64")
+      ->allow_extra_args(false);
+  app.add_option("--dimension", raw.dimensions,
+                 "Value of a symbolic dimension, in every module that has it")
+      ->type_name("height=64")
       ->allow_extra_args(false);
   app.add_option("--batch", options.batch,
                  "Rows of text encoder and UNet (default 2: both guidance branches)")
@@ -173,6 +187,9 @@ absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv) {
     line.options.verify = raw.verify == "spec" ? VerifyMode::Spec : VerifyMode::Fast;
   for (const std::string &shape : raw.inputShapes)
     if (absl::Status status = parseShape(shape, line.options); !status.ok())
+      return status;
+  for (const std::string &dimension : raw.dimensions)
+    if (absl::Status status = parseDimension(dimension, line.options); !status.ok())
       return status;
   for (const absl::Status &status :
        {parseOptionalStage(raw.stopAfter, line.options.stopAfter),
