@@ -83,11 +83,13 @@ void Emitter::expand(const MatrixShape &s) {
     if (weightsStay && weightStream.next(co))
       for (int64_t ci = 0; ci < inputs.tiles; ++ci)
         loadWeights(co, ci, weightStream.buffer() * inputs.tiles + ci);
+    // Weights first: they do not wait for the layer before.
+    if (!weightsStay && weightStream.next(co * inputs.tiles))
+      loadWeights(co, 0, weightStream.buffer());
     if (inputStays && inputStream.next(tileIndex))
       for (int64_t ci = 0; ci < inputs.tiles; ++ci)
         loadInput(tile, ci, inputStream.buffer() * inputs.tiles + ci);
     for (int64_t ci = 0; ci < inputs.tiles; ++ci) {
-      // Weights first: they do not wait for the layer before.
       if (!weightsStay && weightStream.next(co * inputs.tiles + ci))
         loadWeights(co, ci, weightStream.buffer());
       if (!inputStays && inputStream.next(tileIndex * inputs.tiles + ci))

@@ -19,7 +19,7 @@ public:
     least = std::min(least, sram);
     return sram <= target.sram.bytes;
   }
-  int64_t limit() const { return best == INT64_MAX ? best : best + best / 32; }
+  int64_t limit() const { return best == INT64_MAX ? best : best + best / 16; }
 
   void offer(const Tiling &tiling, const Estimate &estimate) {
     if (!fits(estimate.cost.sramBytes) || estimate.cycles > limit())

@@ -22,7 +22,7 @@ struct TileChoice {
 };
 
 /// Tries every combination of tile sizes, loop orders and buffers that fits. Least estimated time;
-/// among those within 1/32 of it least DRAM bytes, then fewest tiles, then time, then first tried.
+/// among those within 1/16 of it least DRAM bytes, then fewest tiles, then time, then first tried.
 /// `order` restricts the search to one loop order (tests).
 TileChoice searchTiles(const LayerShape &shape, const Target &target,
                        std::optional<LoopOrder> order = std::nullopt);

@@ -68,7 +68,8 @@ TEST(FullSize, TrafficIsNearTheReferences) {
       for (const auto &[kind, mb] : byKind)
         std::printf("  %s %.0f", kind.c_str(), mb);
       std::printf("\n");
-      EXPECT_LE(traffic / reference, 2.0);
+      // At 512 KiB the VAE is bound by multiplications and the search spends bytes to save fill.
+      EXPECT_LE(traffic / reference, c.kib > 512 ? 1.25 : isUnet ? 1.55 : 2.5);
     }
   }
 }

@@ -226,6 +226,12 @@ Network randomLayer(int kind, std::mt19937 &random) {
         b.tensor({batch, 1, pick(random, 1, 13), 1}, ElementType::I32, TensorRole::Input),
         pick(random, 1, 50), pick(random, 1, 67));
     break;
+  case 12: {
+    const int64_t values = random() % 2 ? 1 : batch;
+    const TensorId t = b.tensor({values, 1, 1, 1}, ElementType::I32, TensorRole::Input);
+    y = b.timeEmbedding(t, batch, pick(random, 1, 67));
+    break;
+  }
   default: {
     const int64_t count = pick(random, 1, 13);
     const TensorId hidden = tokens(count, pick(random, 1, 67));

@@ -38,7 +38,7 @@ public:
 };
 
 /// A network with one layer of a random kind and odd sizes; `kind` in [0, kZooKinds).
-inline constexpr int kZooKinds = 13;
+inline constexpr int kZooKinds = 14;
 Network randomLayer(int kind, std::mt19937 &random);
 
 /// A small target with `sram` bytes.

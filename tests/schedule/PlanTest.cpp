@@ -1,0 +1,239 @@
+// Plans of small networks: lifetimes, aliases, slices, errors, packed weights, determinism.
+
+#include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/TileSearch.h"
+#include "compiler/schedule/TrafficModel.h"
+#include "tests/schedule/LayerZoo.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sdopt {
+namespace {
+
+using testing::HasSubstr;
+
+/// The 4-channel 3x3 convolution on a 1x8x6x4 picture.
+Network runningExample() {
+  NetworkBuilder b;
+  const TensorId x = b.tensor({1, 8, 6, 4}, ElementType::I16, TensorRole::Input);
+  const TensorId y = b.conv(x, 4, 3);
+  b.network.tensors[y].role = TensorRole::Output;
+  b.network.name = "example";
+  return b.network;
+}
+
+void expectSound(const Network &network, const Target &target) {
+  const absl::StatusOr<Plan> plan = planNetwork(network, target);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(checkPlan(network, *plan, target), absl::OkStatus());
+  int64_t total = 0;
+  const std::vector<int64_t> offsets = constantOffsets(network, *plan, total);
+  const absl::StatusOr<Program> program = expand(network, *plan, target, offsets, total);
+  ASSERT_TRUE(program.ok()) << program.status();
+  EXPECT_EQ(checkProgram(*program, target.sram.bytes), absl::OkStatus());
+  EXPECT_EQ(checkDataflow(network, *plan, *program, offsets), absl::OkStatus());
+}
+
+TEST(Plan, RunningExample) {
+  const Network network = runningExample();
+  const absl::StatusOr<Plan> plan = planNetwork(network, smallTarget(64 * 1024));
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  const LayerCost &cost = plan->layers[0].cost;
+  EXPECT_EQ(cost.dramReadBytes, 8 * 6 * 4 * 2 + 4 * 9 * 4 + 4 * 16);
+  EXPECT_EQ(cost.dramWriteBytes, 8 * 6 * 4 * 2);
+  EXPECT_EQ(cost.lowerBoundBytes, cost.dramReadBytes + cost.dramWriteBytes);
+  EXPECT_EQ(plan->arenaBytes, 2 * 384);
+  EXPECT_EQ(plan->arenaLowerBound, 2 * 384);
+  EXPECT_EQ(multiplyAccumulates(network, network.layers[0]), 8 * 6 * 4 * 9 * 4);
+}
+
+TEST(Plan, RandomChainsWithViewsAndSlicesAreSound) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 40; ++round) {
+    NetworkBuilder b;
+    const int64_t batch = 1 + random() % 2, h = 3 + random() % 6, w = 3 + random() % 5;
+    const auto type = [&] { return random() % 2 ? ElementType::I8 : ElementType::I16; };
+    std::vector<TensorId> pictures = {b.tensor(
+        {batch, h, w, 8 + 8 * static_cast<int64_t>(random() % 4)}, type(), TensorRole::Input)};
+    for (int layer = 0; layer < 12; ++layer) {
+      const TensorId x = pictures[random() % pictures.size()];
+      const int64_t c = b.dims(x)[3];
+      switch (random() % 7) {
+      case 0:
+        pictures.push_back(b.conv(x, 8 + 8 * static_cast<int64_t>(random() % 6), 3, 1, type()));
+        break;
+      case 1:
+        pictures.push_back(b.groupNorm(x, 4, type()));
+        break;
+      case 2:
+        pictures.push_back(b.table(x, type()));
+        break;
+      case 3: {
+        const TensorId other = pictures[random() % pictures.size()];
+        pictures.push_back(b.combine(x, b.dims(other) == b.dims(x) ? other : x, type()));
+        break;
+      }
+      case 4: { // concat
+        const TensorId other = pictures[random() % pictures.size()];
+        const TensorId y = b.tensor({batch, h, w, c + b.dims(other)[3]}, type());
+        b.layer({x}, y, CombineLayer{});
+        b.layer({other}, y, CombineLayer{.params = {}, .channelOffset = c});
+        pictures.push_back(y);
+        break;
+      }
+      case 5: { // tokens and back
+        const TensorId tokens = b.tensor({batch, 1, h * w, c}, b.network.tensors[x].type);
+        b.network.tensors[tokens].aliasOf = x;
+        const TensorId q = b.linear(tokens, 24, type()), k = b.linear(tokens, 24, type());
+        const TensorId y = b.linear(b.attention(q, k, k, 3), c, type());
+        const TensorId picture = b.tensor({batch, h, w, c}, b.network.tensors[y].type);
+        b.network.tensors[picture].aliasOf = y;
+        pictures.push_back(picture);
+        break;
+      }
+      default:
+        pictures.push_back(b.layerNorm(x, type()));
+      }
+    }
+    b.network.tensors[pictures.back()].role = TensorRole::Output;
+    b.network.name = "chain";
+    ASSERT_NO_FATAL_FAILURE(expectSound(b.network, smallTarget(int64_t{8192} << (random() % 4))));
+    if (HasFailure())
+      return;
+  }
+}
+
+TEST(Plan, SamePlanTwice) {
+  std::mt19937 random(9);
+  for (int kind = 0; kind < kZooKinds; ++kind) {
+    const Network network = randomLayer(kind, random);
+    const auto a = planNetwork(network, smallTarget(16384)),
+               b = planNetwork(network, smallTarget(16384));
+    ASSERT_EQ(a.ok(), b.ok());
+    if (a.ok()) {
+      EXPECT_EQ(a->layers[0].tiling, b->layers[0].tiling);
+    }
+  }
+}
+
+TEST(Plan, SaysHowMuchSramWouldFit) {
+  const Network network = runningExample();
+  const absl::StatusOr<Plan> plan = planNetwork(network, smallTarget(128));
+  ASSERT_EQ(plan.status().code(), absl::StatusCode::kResourceExhausted);
+  const std::string message(plan.status().message());
+  EXPECT_THAT(message, HasSubstr("layer 't1' (conv)"));
+  EXPECT_THAT(message, HasSubstr("'t0' of 384 bytes"));
+  EXPECT_THAT(message, HasSubstr("has 128; needs at least 320 bytes of SRAM"));
+  EXPECT_TRUE(planNetwork(network, smallTarget(320)).ok());
+  EXPECT_FALSE(planNetwork(network, smallTarget(319)).ok());
+}
+
+TEST(Plan, SaysHowMuchDramWouldFit) {
+  Target target = smallTarget(64 * 1024);
+  target.dram.bytes = 1000;
+  const absl::Status status = planNetwork(runningExample(), target).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("needs at least 1024"));
+}
+
+TEST(Plan, RefusesNetworksThatDoNotFitTogether) {
+  const auto message = [](auto change) {
+    Network network = runningExample();
+    change(network);
+    return std::string(planNetwork(network, smallTarget(1 << 20)).status().message());
+  };
+  const auto matrix = [](Network &n) -> MatrixLayer & {
+    return std::get<MatrixLayer>(n.layers[0].spec);
+  };
+  EXPECT_EQ(message([](Network &) {}), "");
+  EXPECT_THAT(message([](Network &n) { n.tensors[0].dims[1] = 0; }), HasSubstr("dimension 0"));
+  EXPECT_THAT(message([](Network &n) { n.tensors[0].dims = {1 << 24, 1 << 24, 1 << 24, 1}; }),
+              HasSubstr("larger"));
+  EXPECT_THAT(message([](Network &n) { n.tensors[0].aliasOf = 0; }), HasSubstr("alias of itself"));
+  EXPECT_THAT(message([](Network &n) { n.tensors[0].aliasOf = 9; }), HasSubstr("tensor 9 of 2"));
+  EXPECT_THAT(message([](Network &n) { n.tensors[1].aliasOf = 0; }), HasSubstr("writes over"));
+  EXPECT_THAT(message([](Network &n) { n.tensors[0].type = ElementType::F32; }),
+              HasSubstr("element type f32"));
+  EXPECT_THAT(message([](Network &n) { n.layers[0].inputs[0] = -3; }), HasSubstr("tensor -3"));
+  EXPECT_THAT(message([](Network &n) { n.layers[0].inputs.clear(); }), HasSubstr("0 inputs"));
+  EXPECT_THAT(message([](Network &n) { n.tensors[0].role = TensorRole::Intermediate; }),
+              HasSubstr("before it is made"));
+  EXPECT_THAT(message([&](Network &n) { matrix(n).weights = 7; }), HasSubstr("constant 7"));
+  EXPECT_THAT(message([&](Network &n) { matrix(n).weights = 1; }), HasSubstr("another kind"));
+  EXPECT_THAT(message([&](Network &n) { n.constants[0].bytes = 3; }), HasSubstr("of 3 bytes"));
+  EXPECT_THAT(message([&](Network &n) { matrix(n).strideH = 0; }), HasSubstr("stride"));
+  EXPECT_THAT(message([&](Network &n) { matrix(n).padTop = 3; }), HasSubstr("padding"));
+  EXPECT_THAT(message([&](Network &n) { n.tensors[1].dims[2] = 7; }), HasSubstr("width 7"));
+  EXPECT_THAT(message([&](Network &n) { n.tensors[1].dims[0] = 2; }), HasSubstr("batch"));
+}
+
+TEST(Plan, SharedWeightsMustBeCutAlike) {
+  NetworkBuilder b;
+  const TensorId x = b.tensor({1, 1, 2000, 64}, ElementType::I16, TensorRole::Input);
+  const TensorId z = b.tensor({1, 1, 3, 64}, ElementType::I16, TensorRole::Input);
+  b.network.tensors[b.linear(x, 512)].role = TensorRole::Output;
+  b.network.tensors[b.linear(z, 512)].role = TensorRole::Output;
+  auto &second = std::get<MatrixLayer>(b.network.layers[1].spec);
+  second.weights = std::get<MatrixLayer>(b.network.layers[0].spec).weights;
+  const absl::StatusOr<Plan> plan = planNetwork(b.network, smallTarget(24 * 1024));
+  if (plan.ok()) {
+    EXPECT_EQ(plan->layers[0].tiling.outputChannels, plan->layers[1].tiling.outputChannels);
+    EXPECT_EQ(plan->layers[0].tiling.inputChannels, plan->layers[1].tiling.inputChannels);
+  } else {
+    EXPECT_THAT(std::string(plan.status().message()), HasSubstr("common weights"));
+  }
+}
+
+TEST(WeightPacking, EveryCodeOnceInTileOrder) {
+  NetworkBuilder b;
+  const TensorId x = b.tensor({1, 5, 4, 7}, ElementType::I16, TensorRole::Input);
+  b.conv(x, 11, 3);
+  const Layer &layer = b.network.layers[0];
+  std::vector<int8_t> weights(11 * 9 * 7);
+  for (size_t i = 0; i < weights.size(); ++i)
+    weights[i] = static_cast<int8_t>(i * 37 + 1);
+  for (int64_t outputs : {1, 4, 11})
+    for (int64_t inputs : {1, 3, 7}) {
+      Plan plan;
+      plan.layers.resize(1);
+      plan.layers[0].tiling = {.outputChannels = outputs, .inputChannels = inputs};
+      const Tiling &tiling = plan.layers[0].tiling;
+      std::vector<std::byte> packed(packedBytes(b.network, plan, 0), std::byte{0x55});
+      packWeights(b.network, layer, tiling, weights.data(), packed.data());
+      int64_t codes = 0;
+      for (const WeightBlock &block : weightBlocks(b.network, layer, tiling)) {
+        EXPECT_EQ(block.offset % 16, 0);
+        int64_t at = block.offset;
+        for (int64_t o = 0; o < block.outputs; ++o)
+          for (int64_t tap = 0; tap < 9; ++tap)
+            for (int64_t i = 0; i < block.inputs; ++i, ++at, ++codes)
+              ASSERT_EQ(static_cast<int8_t>(packed[at]),
+                        weights[((block.firstOutput + o) * 9 + tap) * 7 + block.firstInput + i]);
+        EXPECT_EQ(at, block.offset + block.bytes);
+        for (; at % 16 != 0; ++at)
+          EXPECT_EQ(packed[at], std::byte{0});
+      }
+      EXPECT_EQ(codes, 11 * 9 * 7);
+    }
+}
+
+TEST(TileSizes, FromOneToAll) {
+  EXPECT_EQ(tileSizes(1), std::vector<int64_t>({1}));
+  for (int64_t size : {2, 7, 64, 77, 320, 4096, 65537})
+    for (int64_t granule : {1, 32}) {
+      const std::vector<int64_t> sizes = tileSizes(size, granule);
+      EXPECT_EQ(sizes.front(), 1);
+      EXPECT_EQ(sizes.back(), size);
+      EXPECT_LT(sizes.size(), 64u);
+      for (size_t i = 1; i < sizes.size(); ++i) {
+        EXPECT_GT(sizes[i], sizes[i - 1]);
+        if (sizes[i] > granule && sizes[i] < size) {
+          EXPECT_EQ(sizes[i] % granule, 0) << size;
+        }
+      }
+    }
+}
+
+} // namespace
+} // namespace sdopt
