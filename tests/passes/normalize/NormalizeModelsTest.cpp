@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 
 #include <cmath>
+#include <set>
 
 using namespace mlir;
 
@@ -203,6 +204,22 @@ TEST_P(NormalizeModels, ChannelsAreLast) {
     bool onWeights = transpose.getInput().getDefiningOp<sd::WeightOp>() != nullptr;
     bool toOutput = transpose->hasOneUse() && isa<func::ReturnOp>(*transpose->getUsers().begin());
     EXPECT_TRUE(fromInput || onWeights || toOutput) << sd::valueName(transpose);
+  }
+}
+
+TEST_P(NormalizeModels, ActivationsHaveNamesOfTheirOwn) {
+  for (const char *exported : kExports) {
+    Model model(GetParam(), exported);
+    ASSERT_TRUE(model.module && model.normalize());
+    std::set<std::string> names;
+    for (Operation &op : model.function().getBody().front().without_terminator()) {
+      if (isConstantExpression(&op))
+        continue;
+      std::string name = sd::valueName(op.getResult(0));
+      EXPECT_FALSE(name.empty()) << op.getName().getStringRef().str();
+      EXPECT_TRUE(names.insert(name).second) << name;
+      EXPECT_TRUE(isa<sd::TransposeOp>(op) || !sd::onnxNodes(&op).empty()) << name;
+    }
   }
 }
 
