@@ -17,31 +17,42 @@ TensorId ownerOf(const Network &network, TensorId id) {
   return id;
 }
 
-/// True if any view of `owner` must keep its bytes while layer `step` runs.
-bool aliveAt(const Network &network, TensorId owner, size_t step) {
+/// First and last layer while which some view of `owner` must keep its bytes; last < first: never.
+struct Life {
+  int64_t first = INT64_MAX, last = -1;
+  bool aliveAt(int64_t step) const { return first <= step && step <= last; }
+};
+
+Life lifeOf(const Network &network, TensorId owner) {
+  Life life;
+  const auto steps = static_cast<int64_t>(network.layers.size());
   const auto uses = [&](const Layer &layer) {
     if (ownerOf(network, layer.output) == owner)
       return true;
     return std::any_of(layer.inputs.begin(), layer.inputs.end(),
                        [&](TensorId id) { return ownerOf(network, id) == owner; });
   };
-  bool before = false, after = false;
-  for (size_t i = 0; i < network.layers.size(); ++i)
-    if (uses(network.layers[i])) {
-      before |= i <= step;
-      after |= i >= step;
+  for (int64_t step = 0; step < steps; ++step)
+    if (uses(network.layers[step])) {
+      life.first = std::min(life.first, step);
+      life.last = step;
     }
-  for (size_t id = 0; id < network.tensors.size(); ++id)
-    if (ownerOf(network, static_cast<TensorId>(id)) == owner) {
-      before |= network.tensors[id].role == TensorRole::Input;
-      after |= network.tensors[id].role == TensorRole::Output;
-      after |= network.tensors[id].role == TensorRole::Input && step == 0;
+  for (size_t id = 0; id < network.tensors.size(); ++id) {
+    if (ownerOf(network, static_cast<TensorId>(id)) != owner)
+      continue;
+    if (network.tensors[id].role == TensorRole::Input) {
+      life.first = 0;
+      life.last = std::max<int64_t>(life.last, 0);
     }
-  return before && after;
+    if (network.tensors[id].role == TensorRole::Output) {
+      life.first = std::min(life.first, steps - 1);
+      life.last = steps - 1;
+    }
+  }
+  return life;
 }
 
 Problem placementProblem(const Network &network, const Plan &plan) {
-  const size_t steps = std::max<size_t>(network.layers.size(), 1);
   std::vector<TensorId> owners;
   for (size_t i = 0; i < network.tensors.size(); ++i) {
     const auto id = static_cast<TensorId>(i);
@@ -56,19 +67,15 @@ Problem placementProblem(const Network &network, const Plan &plan) {
     if (ownerOf(network, id) == id)
       owners.push_back(id);
   }
-  // alive[k][step] of owner k.
-  std::vector<std::vector<bool>> alive;
-  for (TensorId owner : owners) {
-    std::vector<bool> &row = alive.emplace_back(steps, false);
-    for (size_t step = 0; step < network.layers.size(); ++step)
-      row[step] = aliveAt(network, owner, step);
-  }
+  std::vector<Life> lives;
+  for (TensorId owner : owners)
+    lives.push_back(lifeOf(network, owner));
   int64_t mostLive = 0;
   for (size_t step = 0; step < network.layers.size(); ++step) {
     int64_t live = 0;
     std::vector<TensorId> here;
     for (size_t k = 0; k < owners.size(); ++k)
-      if (alive[k][step]) {
+      if (lives[k].aliveAt(static_cast<int64_t>(step))) {
         here.push_back(owners[k]);
         live += network.tensors[owners[k]].bytes();
       }

@@ -17,7 +17,7 @@ int64_t streamed(const Tiling &tiling, int64_t loads) {
 } // namespace
 
 Ring SramCursor::add(int64_t bytes, int64_t count) {
-  const Ring ring = {next, ceilDiv(bytes, alignment) * alignment, count};
+  const Ring ring = {next, (bytes + alignment - 1) & -alignment, count};
   next += ring.pitch * count;
   return ring;
 }

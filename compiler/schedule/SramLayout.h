@@ -28,7 +28,7 @@ struct Ring {
   SramOffset at(int64_t index) const { return offset + pitch * (index % count); }
 };
 
-/// Hands out buffers one after the other.
+/// Hands out buffers one after the other; the alignment is a power of two.
 class SramCursor {
 public:
   explicit SramCursor(int64_t alignment) : alignment(alignment) {}

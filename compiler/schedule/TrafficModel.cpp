@@ -17,7 +17,9 @@ int64_t burstBytes(int64_t bytes, int64_t run, const Target &target) {
   const int64_t burst = std::max<int64_t>(target.dram.burstBytes, 1);
   if (run >= 64 * burst)
     return bytes;
-  return static_cast<int64_t>(static_cast<Int128>(bytes) * ceilDiv(run, burst) * burst / run);
+  // Part of a run takes its share of the bursts.
+  const int64_t onBus = ceilDiv(run, burst) * burst;
+  return bytes / run * onBus + bytes % run * onBus / run;
 }
 
 int64_t busCycles(int64_t bytes, const Target &target) {
