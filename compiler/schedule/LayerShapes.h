@@ -24,7 +24,7 @@ inline int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 struct AxisCut {
   int64_t size = 1, tile = 1, tiles = 1, last = 1;
   AxisCut(int64_t size, int64_t tile)
-      : size(size), tile(std::min(tile, size)), tiles(ceilDiv(size, this->tile)),
+      : size(size), tile(std::clamp<int64_t>(tile, 1, size)), tiles(ceilDiv(size, this->tile)),
         last(size - (tiles - 1) * this->tile) {}
   int64_t first(int64_t index) const { return index * tile; }
   int64_t extent(int64_t index) const { return index == tiles - 1 ? last : tile; }

@@ -117,6 +117,26 @@ TEST(Plan, SamePlanTwice) {
   }
 }
 
+TEST(Plan, CostOfAGivenTiling) {
+  const Network network = runningExample();
+  const Target target = smallTarget(64 * 1024);
+  const absl::StatusOr<Plan> plan = planNetwork(network, target);
+  ASSERT_TRUE(plan.ok());
+  const LayerPlan &layer = plan->layers[0];
+  const LayerCost cost = layerCost(network, network.layers[0], layer.tiling, target);
+  EXPECT_EQ(cost.dramReadBytes, layer.cost.dramReadBytes);
+  EXPECT_EQ(cost.sramBytes, layer.cost.sramBytes);
+  EXPECT_EQ(cost.lowerBoundBytes, layer.cost.lowerBoundBytes);
+  // A tiling that somebody wrote by hand: no crash here, refused there.
+  Plan broken = *plan;
+  broken.layers[0].tiling.height = 0;
+  broken.layers[0].tiling.outputChannels = -5;
+  broken.layers[0].cost = layerCost(network, network.layers[0], broken.layers[0].tiling, target);
+  EXPECT_THAT(std::string(expand(network, broken, target, {0, 256}, 512).status().message()),
+              HasSubstr("has tile size 0; needs at least 1"));
+  EXPECT_FALSE(checkPlan(network, broken, target).ok());
+}
+
 TEST(Plan, SaysHowMuchSramWouldFit) {
   const Network network = runningExample();
   const absl::StatusOr<Plan> plan = planNetwork(network, smallTarget(128));
