@@ -16,22 +16,13 @@ absl::Status error(const TensorInfo &info, const std::string &what) {
   return absl::InvalidArgumentError(absl::StrCat("tensor '", info.name, "': ", what));
 }
 
-/// Rank 4 is a picture, channels second in ONNX and last here; other ranks only regroup.
-bool isPicture(const TensorInfo &info) { return info.logicalShape.size() == 4; }
-
+/// The host only converts numbers: changes of layout are layers of the module, and counted.
 absl::Status checkLogicalShape(const TensorInfo &info) {
-  const Shape &s = info.logicalShape;
-  const bool fits = isPicture(info) ? dimsOf(info) == Shape{s[0], s[2], s[3], s[1]}
-                                    : elementCount(s) == info.elements();
-  if (fits)
+  if (elementCount(info.logicalShape) == info.elements())
     return absl::OkStatus();
-  return error(info, absl::StrCat("onnx shape ", toString(s), " does not belong to dimensions ",
-                                  toString(dimsOf(info))));
-}
-
-Tensor toChannelLast(const TensorInfo &info, const Tensor &value) {
-  constexpr int64_t kPermutation[] = {0, 2, 3, 1};
-  return isPicture(info) ? transpose(value, kPermutation) : value.reshaped(dimsOf(info));
+  return error(info,
+               absl::StrCat("onnx shape ", toString(info.logicalShape),
+                            " has not as many elements as dimensions ", toString(dimsOf(info))));
 }
 
 absl::StatusOr<Tensor> integersOf(const TensorInfo &info, const Tensor &value) {
@@ -56,7 +47,7 @@ absl::StatusOr<Tensor> quantizeInput(const TensorInfo &info, const Tensor &value
     absl::StatusOr<Tensor> integers = integersOf(info, value);
     if (!integers.ok())
       return integers.status();
-    return toChannelLast(info, *integers);
+    return integers->reshaped(dimsOf(info));
   }
   if (value.type() != ElementType::F32)
     return error(info, absl::StrCat("has element type ", name(value.type()), "; needs f32"));
@@ -64,7 +55,7 @@ absl::StatusOr<Tensor> quantizeInput(const TensorInfo &info, const Tensor &value
   for (size_t i = 0; i < values.size(); ++i)
     if (!std::isfinite(values[i]))
       return error(info, absl::StrCat("element ", i, " is not a finite number"));
-  return quantizeCodes(toChannelLast(info, value), info.scale, info.format());
+  return quantizeCodes(value.reshaped(dimsOf(info)), info.scale, info.format());
 }
 
 absl::StatusOr<Tensor> dequantizeOutput(const TensorInfo &info, const Tensor &codes) {
@@ -76,8 +67,7 @@ absl::StatusOr<Tensor> dequantizeOutput(const TensorInfo &info, const Tensor &co
   const Tensor values = info.type == ElementType::I32
                             ? codes.converted(ElementType::I64)
                             : dequantizeCodes(codes, info.scale, info.zeroPoint);
-  constexpr int64_t kPermutation[] = {0, 3, 1, 2};
-  return isPicture(info) ? transpose(values, kPermutation) : values.reshaped(info.logicalShape);
+  return values.reshaped(info.logicalShape);
 }
 
 absl::StatusOr<std::map<std::string, Tensor>> runModule(Simulator &simulator,
