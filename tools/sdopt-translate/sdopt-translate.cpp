@@ -6,6 +6,6 @@
 
 int main(int argc, char **argv) {
   sdopt::registerTranslations();
-  return mlir::asMainReturnCode(mlir::mlirTranslateMain(
+  return mlir::failed(mlir::mlirTranslateMain(
       argc, argv, "sdopt-translate: ONNX to sd, scheduled npu to assembly"));
 }
