@@ -46,6 +46,12 @@ absl::StatusOr<EmittableModule> prepareModule(func::FuncOp function, const Targe
   if (!program.ok())
     return program.status();
   module.info.program = *std::move(program);
+  for (const absl::Status &status :
+       {checkProgram(module.info.program, target.sram.bytes),
+        checkDataflow(module.info.network, module.info.plan, module.info.program,
+                      module.info.constantOffsets)})
+    if (!status.ok())
+      return status;
   return module;
 }
 

@@ -44,7 +44,7 @@ struct CompileOptions {
   /// "unet.sample" -> shape.
   std::map<std::string, Shape> inputShapes;
   std::map<std::string, int64_t> dimensions; ///< of symbolic dimensions, for all modules
-  std::optional<int64_t> batch; ///< of text encoder and UNet; default 2 (guidance)
+  std::optional<int64_t> batch;              ///< of text encoder and UNet; default 2 (guidance)
   VerifyMode verify = VerifyMode::Off;
   int64_t verifySamples = 2;
   int threads = 0; ///< 0: as many as the machine has

@@ -104,6 +104,12 @@ private:
       std::sort(files.begin(), files.end());
       result_.inputs.insert(result_.inputs.end(), files.begin(), files.end());
     }
+    // Sizes of one module may come from the configuration of another.
+    if (!options_.modules.empty())
+      for (const char *folder : {"unet", "text_encoder", "vae_decoder"})
+        if (std::find(options_.modules.begin(), options_.modules.end(), folder) ==
+            options_.modules.end())
+          addIfFile((fs::path(options_.model) / folder / "config.json").string());
     for (const Asset &asset : model_.assets)
       addIfFile((fs::path(options_.model) / asset.name).string());
     if (!options_.samples.empty())
@@ -167,18 +173,16 @@ private:
       if (absl::Status status = (*writer)->addAsset(asset); !status.ok())
         return status;
     provenance.statisticsDigest = blake3Hex(std::as_bytes(std::span(provenance.statisticsDigest)));
-    if (absl::Status status = (*writer)->finish(provenance); !status.ok())
+    if (absl::Status status = (*writer)->complete(provenance); !status.ok())
       return status;
-    absl::Status status = checkAndReport(compilers);
-    if (!status.ok()) {
-      std::error_code error;
-      fs::remove(options_.output, error);
-    }
-    return status;
+    if (absl::Status status = checkAndReport(compilers, (*writer)->partialPath()); !status.ok())
+      return status;
+    return (*writer)->publish();
   }
 
-  absl::Status checkAndReport(const std::vector<std::unique_ptr<ModuleCompiler>> &compilers) {
-    absl::StatusOr<std::unique_ptr<Package>> package = Package::open(options_.output);
+  absl::Status checkAndReport(const std::vector<std::unique_ptr<ModuleCompiler>> &compilers,
+                              const std::string &path) {
+    absl::StatusOr<std::unique_ptr<Package>> package = Package::open(path);
     if (!package.ok())
       return package.status();
     for (size_t i = 0; i < compilers.size(); ++i) {
@@ -199,15 +203,15 @@ private:
     for (const std::string &assumption : target_.assumptions)
       report.add_assumptions(assumption);
     setRates(report, options_.steps, options_.batch.value_or(2));
-    if (!options_.reportFolder.empty())
-      if (absl::Status status = writeReport(report, options_.reportFolder); !status.ok())
-        return status;
     absl::StatusOr<std::vector<GateResult>> gates = evaluateGates(report, gates_);
     if (!gates.ok())
       return gates.status();
     result_.gates = *std::move(gates);
     if (!options_.baseline.empty())
       result_.regressions = compareWithBaseline(report, baseline_);
+    if (!options_.reportFolder.empty())
+      if (absl::Status status = writeReport(report, options_.reportFolder); !status.ok())
+        return status;
     return writeDepfile(options_.output);
   }
 

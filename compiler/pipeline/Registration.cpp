@@ -2,6 +2,7 @@
 
 #include "compiler/pipeline/Registration.h"
 
+#include "compiler/pipeline/ResourcePasses.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/NpuModels.h"
 #include "dialects/npu/Npu.h"
@@ -21,9 +22,11 @@ void sdopt::registerSdoptDialects(mlir::DialectRegistry &registry) {
 
 void sdopt::registerSdoptPasses() {
   registerSdoptNormalizePasses();
+  registerSdoptNormalizePipeline();
   registerSdoptQuantizePasses();
   registerSdoptLowerPasses();
   registerSdoptSchedulePasses();
+  registerResourcePasses();
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
 }

@@ -20,7 +20,7 @@ for table in sorted(pathlib.Path("passes").glob("*/Passes.td")):
         test = pathlib.Path("tests") / folder / (kebab(name) + ".mlir")
         if not test.is_file():
             errors.append(f"{table}: pass {name} has no {test}")
-        elif f"--{flag}" not in test.read_text():
+        elif flag not in test.read_text():
             errors.append(f"{test}: does not run --{flag}")
     names = {kebab(n) for n in re.findall(r"^def (\w+)\s*:", table.read_text(), re.M)}
     for test in sorted((pathlib.Path("tests") / folder).glob("*.mlir")):

@@ -1,0 +1,33 @@
+// RUN: %sdopt-opt %s --split-input-file --verify-diagnostics --sdopt-open-resources --sdopt-lower-to-npu
+
+func.func @float(%x: tensor<1x4xf32> {sd.name = "x"}) -> tensor<1x4xf32> {
+  // expected-error@+1 {{'sd.softmax' op has no npu form; quantize first}}
+  %y = sd.softmax %x {axis = 1 : i64} : (tensor<1x4xf32>) -> tensor<1x4xf32>
+  return %y : tensor<1x4xf32>
+}
+
+// -----
+
+!x = !quant.uniform<i16:f32, 1.0e-3>
+func.func @axis(%arg0: tensor<1x2x4xf32> {sd.name = "x"}) -> tensor<1x4x4xf32> {
+  %x = sd.quantize %arg0 : tensor<1x2x4xf32> -> tensor<1x2x4x!x>
+  // expected-error@+1 {{'sd.concat' op concatenates along dimension 1 but the NPU needs the last}}
+  %y = sd.concat %x, %x {axis = 1 : i64} : (tensor<1x2x4x!x>, tensor<1x2x4x!x>) -> tensor<1x4x4x!x>
+  %r = sd.dequantize %y : tensor<1x4x4x!x> -> tensor<1x4x4xf32>
+  return %r : tensor<1x4x4xf32>
+}
+
+// -----
+
+!a = !quant.uniform<i8:f32, 1.0>
+!y = !quant.uniform<i16:f32, 1.0>
+func.func @width(%arg0: tensor<1x4xf32> {sd.name = "x"}) -> tensor<1x1xf32> {
+  %w = sd.constant dense<1.0e-6> : tensor<1x4xf32>
+  %b = sd.constant dense<1000.0> : tensor<1xf32>
+  %x = sd.quantize %arg0 : tensor<1x4xf32> -> tensor<1x4x!a>
+  %codes, %scales = sd.quantize_weight %w {axis = 0 : i64, bits = 8 : i64, range = 0 : i32} : tensor<1x4xf32> -> tensor<1x4xi8>, tensor<1xf32>
+  // expected-error@+1 {{'sd.linear' op accumulator of output channel 0 can leave 32 bits; keep this layer's input at 16 bits}}
+  %y = sd.linear %x, %codes scales %scales bias %b : (tensor<1x4x!a>, tensor<1x4xi8>, tensor<1xf32>, tensor<1xf32>) -> tensor<1x1x!y>
+  %r = sd.dequantize %y : tensor<1x1x!y> -> tensor<1x1xf32>
+  return %r : tensor<1x1xf32>
+}

@@ -1,0 +1,39 @@
+// RUN: %sdopt-opt %s --sdopt-open-resources --sdopt-lower-to-npu | FileCheck %s
+
+!x = !quant.uniform<i16:f32, 1.0e-3>
+!y = !quant.uniform<i16:f32, 2.0e-3>
+
+// The host keeps the boundary; codes are packed [co, kh, kw, ci]; scales become multipliers and shifts.
+// CHECK-LABEL: func.func @conv
+// CHECK: %[[X:.*]] = sd.quantize %arg0
+// CHECK: %[[PARAMS:.*]] = npu.channel_params %{{.*}} bias %{{.*}} {input_scale = 1.000000e-03 : f64, output_scale = 2.000000e-03 : f64} : {{.*}} -> tensor<4x2xi64>
+// CHECK: %[[CODES:.*]] = sd.transpose %{{.*}} [0, 2, 3, 1] : (tensor<4x4x1x1xi8>) -> tensor<4x1x1x4xi8>
+// CHECK: %[[Y:.*]] = npu.conv2d %[[X]], %[[CODES]], %[[PARAMS]]
+// CHECK: %[[T:.*]] = npu.activation_table silu
+// CHECK: %[[S:.*]] = npu.table %[[Y]], %[[T]]
+// Half of the sum's scale is 1: multiplier 2^29 / 2^29.
+// CHECK: %[[A:.*]] = npu.combine %[[S]], %[[Y]] {broadcast_rows = false, lhs_multiplier = 536870912 : i32, rhs_multiplier = 536870912 : i32, shift = 29 : i32}
+// CHECK: sd.dequantize %[[A]]
+func.func @conv(%arg0: tensor<1x8x6x4xf32> {sd.name = "sample"}) -> (tensor<1x8x6x4xf32> {sd.name = "out"}) {
+  %w = sd.constant dense<0.5> : tensor<4x4x1x1xf32>
+  %b = sd.constant dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>
+  %x = sd.quantize %arg0 : tensor<1x8x6x4xf32> -> tensor<1x8x6x4x!x>
+  %codes, %scales = sd.quantize_weight %w {axis = 0 : i64, bits = 8 : i64, range = 0 : i32} : tensor<4x4x1x1xf32> -> tensor<4x4x1x1xi8>, tensor<4xf32>
+  %y = sd.conv2d %x, %codes scales %scales bias %b {layout = 1 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, groups = 1 : i64}
+    : (tensor<1x8x6x4x!x>, tensor<4x4x1x1xi8>, tensor<4xf32>, tensor<4xf32>) -> tensor<1x8x6x4x!y>
+  %s = sd.silu %y : (tensor<1x8x6x4x!y>) -> tensor<1x8x6x4x!y>
+  %a = sd.add %s, %y : (tensor<1x8x6x4x!y>, tensor<1x8x6x4x!y>) -> tensor<1x8x6x4x!y>
+  %r = sd.dequantize %a : tensor<1x8x6x4x!y> -> tensor<1x8x6x4xf32>
+  return %r : tensor<1x8x6x4xf32>
+}
+
+// Tokens get a height of 1; a reshape costs nothing.
+// CHECK-LABEL: func.func @tokens
+// CHECK: %[[Q:.*]] = npu.view %{{.*}} : tensor<1x48x4x{{.*}}> -> tensor<1x1x48x4x
+// CHECK: npu.attention %[[Q]], %[[Q]], %[[Q]] {causal = false, exponent_multiplier = {{.*}} heads = 2 : i64
+func.func @tokens(%arg0: tensor<1x48x4xf32> {sd.name = "sample"}) -> (tensor<1x48x4xf32> {sd.name = "out"}) {
+  %x = sd.quantize %arg0 : tensor<1x48x4xf32> -> tensor<1x48x4x!x>
+  %y = sd.attention %x, %x, %x {heads = 2 : i64, scale = 0.5 : f64, causal = false} : (tensor<1x48x4x!x>, tensor<1x48x4x!x>, tensor<1x48x4x!x>) -> tensor<1x48x4x!x>
+  %r = sd.dequantize %y : tensor<1x48x4x!x> -> tensor<1x48x4xf32>
+  return %r : tensor<1x48x4xf32>
+}
