@@ -37,8 +37,8 @@ struct TensorInfo {
   TensorId aliasOf = kNone;
   float scale = 1.0f; ///< real value of one code; for input/output conversion and reports
   int32_t zeroPoint = 0;
-  /// For inputs and outputs: the ONNX shape, e.g. 2x4x16x16 or 2x77x64; the elements are in the same
-  /// order as in dims (changes of layout are layers).
+  /// For inputs and outputs: the ONNX shape, e.g. 2x4x16x16 or 2x77x64; the elements are in the
+  /// same order as in dims (changes of layout are layers).
   Shape logicalShape;
 
   int64_t elements() const { return dims[0] * dims[1] * dims[2] * dims[3]; }

@@ -38,7 +38,8 @@ void addLayer(ModuleReport &module, int index) {
   layer.set_index(index);
 }
 
-ModuleReport &addModule(Report &report, const char *name, int layers, int64_t parameters, double psnr) {
+ModuleReport &addModule(Report &report, const char *name, int layers, int64_t parameters,
+                        double psnr) {
   ModuleReport &module = *report.add_modules();
   module.set_name(name);
   module.set_recipe("w8a16");
