@@ -47,8 +47,8 @@ struct ModuleInfo {
   std::vector<int64_t> constantOffsets;
 };
 
-/// Writes a package beside `path` and renames it when finish() succeeds; otherwise removes it.
-/// Sections are streamed.
+/// Writes a package beside `path` and renames it when finish() or publish() succeeds; otherwise
+/// removes it. Sections are streamed.
 class PackageWriter {
 public:
   static absl::StatusOr<std::unique_ptr<PackageWriter>> create(const std::string &path);
@@ -59,7 +59,13 @@ public:
   virtual absl::Status addModule(const ModuleInfo &module, const ConstantSource &source) = 0;
   virtual absl::Status addAsset(const Asset &asset) = 0;
   /// Writes manifest, table, header; flushes; renames.
-  virtual absl::Status finish(const Provenance &provenance) = 0;
+  absl::Status finish(const Provenance &provenance);
+
+  /// finish() in two steps, for a package that is checked before anybody can see it: complete()
+  /// writes all of partialPath(), publish() renames it.
+  virtual absl::Status complete(const Provenance &provenance) = 0;
+  virtual const std::string &partialPath() const = 0;
+  virtual absl::Status publish() = 0;
 };
 
 struct PackageModule {

@@ -6,12 +6,14 @@
 #include "compiler/package/Manifest.h"
 #include "compiler/package/Package.h"
 #include "compiler/package/SaturatingArithmetic.h"
+#include "compiler/weights/SystemError.h"
 #include "compiler/weights/WeightStore.h"
 
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <set>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace sdopt {
@@ -67,7 +69,7 @@ public:
     return addSection(SectionKind::Asset, index, asset.bytes);
   }
 
-  absl::Status finish(const Provenance &provenance) override {
+  absl::Status complete(const Provenance &provenance) override {
     manifest_.provenance = provenance;
     absl::Status status = addSection(SectionKind::Manifest, 0, encodeManifest(manifest_));
     if (status.ok())
@@ -91,7 +93,18 @@ public:
       return status;
     if (status = writeAt(0, bytesOf(head)); !status.ok())
       return status;
-    return publish();
+    // Some file systems report a full disk only here.
+    return ::fsync(file_) == 0 ? absl::OkStatus() : writeError();
+  }
+
+  const std::string &partialPath() const override { return partial_; }
+
+  absl::Status publish() override {
+    if (::rename(partial_.c_str(), path_.c_str()) != 0)
+      return systemError("rename the finished file to", path_, errno);
+    ::close(file_);
+    file_ = -1;
+    return absl::OkStatus();
   }
 
 private:
@@ -99,10 +112,7 @@ private:
     return absl::Status(status.code(), absl::StrCat(path_, ": ", place, ": ", status.message()));
   }
 
-  absl::Status systemError(const char *action) const {
-    const int error = errno;
-    return absl::ErrnoToStatus(error, absl::StrCat(partial_, ": cannot ", action));
-  }
+  absl::Status writeError() const { return systemError("write", path_, errno); }
 
   absl::Status writeAt(int64_t offset, std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
@@ -110,7 +120,7 @@ private:
       if (written < 0 && errno == EINTR)
         continue;
       if (written <= 0)
-        return systemError("write");
+        return writeError();
       offset += written;
       bytes = bytes.subspan(static_cast<size_t>(written));
     }
@@ -182,16 +192,6 @@ private:
     return status;
   }
 
-  absl::Status publish() {
-    if (::fsync(file_) != 0)
-      return systemError("flush");
-    if (::rename(partial_.c_str(), path_.c_str()) != 0)
-      return systemError(absl::StrCat("rename to ", path_).c_str());
-    ::close(file_);
-    file_ = -1;
-    return absl::OkStatus();
-  }
-
   std::string path_, partial_;
   int file_ = -1;
   int64_t position_ = kHeaderBytes;
@@ -204,14 +204,26 @@ private:
 } // namespace
 
 absl::StatusOr<std::unique_ptr<PackageWriter>> PackageWriter::create(const std::string &path) {
-  const std::string partial = path + ".partial";
-  const int file = ::open(partial.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  struct stat info;
+  // rename() would replace a device or a pipe by a plain file.
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot write '", path, "': it is there already and is ",
+                     S_ISDIR(info.st_mode) ? "a folder" : "no regular file"));
+  const std::string partial = absl::StrCat(path, ".partial-", ::getpid());
+  const int file =
+      ::open(partial.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (file < 0)
-    return absl::ErrnoToStatus(errno, absl::StrCat(partial, ": cannot create"));
+    return systemError("write", path, errno);
   auto writer = std::make_unique<FileWriter>(path, partial, file);
   if (absl::Status status = writer->start(); !status.ok())
     return status;
   return writer;
+}
+
+absl::Status PackageWriter::finish(const Provenance &provenance) {
+  absl::Status status = complete(provenance);
+  return status.ok() ? publish() : status;
 }
 
 } // namespace sdopt

@@ -6,6 +6,7 @@
 #include "compiler/pipeline/Rates.h"
 #include "compiler/report/Report.h"
 
+#include <algorithm>
 #include <filesystem>
 
 namespace fs = std::filesystem;

@@ -104,7 +104,8 @@ TEST_F(PackageTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(provenance.targetDigest, expected.targetDigest);
   EXPECT_EQ(provenance.statisticsDigest, expected.statisticsDigest);
   EXPECT_EQ(provenance.recipe, expected.recipe);
-  EXPECT_FALSE(std::filesystem::exists(path() + ".partial"));
+  for (const auto &entry : std::filesystem::directory_iterator(folder_))
+    EXPECT_EQ(entry.path().string().find(".partial"), std::string::npos) << entry.path();
 }
 
 TEST_F(PackageTest, SameBytesTwice) {
@@ -199,7 +200,7 @@ TEST_F(PackageTest, NothingIsLeftBehindWithoutFinish) {
   {
     auto writer = PackageWriter::create(path());
     ASSERT_TRUE(writer.ok());
-    EXPECT_TRUE(std::filesystem::exists(path() + ".partial"));
+    EXPECT_TRUE(std::filesystem::exists((*writer)->partialPath()));
     const absl::Status status = (*writer)->addModule(module, [](ConstantId, std::span<std::byte>) {
       return absl::DataLossError("weights are gone");
     });
@@ -208,6 +209,24 @@ TEST_F(PackageTest, NothingIsLeftBehindWithoutFinish) {
   EXPECT_TRUE(std::filesystem::is_empty(folder_));
   EXPECT_FALSE(PackageWriter::create(path("no/such/folder")).ok());
   EXPECT_FALSE(test::writeSamplePackage("/dev/full/x").ok());
+}
+
+TEST_F(PackageTest, DevicesAndFoldersStay) {
+  EXPECT_THAT(std::string(PackageWriter::create("/dev/null").status().message()),
+              HasSubstr("'/dev/null': it is there already and is no regular file"));
+  EXPECT_THAT(std::string(PackageWriter::create(folder_.string()).status().message()),
+              HasSubstr("is a folder"));
+}
+
+TEST_F(PackageTest, IsSeenOnlyWhenPublished) {
+  auto writer = PackageWriter::create(path());
+  ASSERT_TRUE(writer.ok());
+  ASSERT_TRUE((*writer)->complete(test::sampleProvenance()).ok());
+  EXPECT_TRUE(Package::open((*writer)->partialPath()).ok());
+  EXPECT_FALSE(std::filesystem::exists(path()));
+  ASSERT_TRUE((*writer)->publish().ok());
+  EXPECT_TRUE(Package::open(path()).ok());
+  EXPECT_FALSE(std::filesystem::exists((*writer)->partialPath()));
 }
 
 TEST_F(PackageTest, WriterRefusesWhatCannotBeRead) {

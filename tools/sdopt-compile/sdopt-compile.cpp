@@ -1,26 +1,32 @@
 //===- sdopt-compile.cpp - from ONNX to a package -----------------------------===//
 
 #include "CommandLine.h"
+#include "Interrupt.h"
 #include "Terminal.h"
 
 #include <cstdio>
 
 int main(int argc, char **argv) {
+  sdopt::reportFailedWrites();
   absl::StatusOr<sdopt::CommandLine> line = sdopt::parseCommandLine(argc, argv);
   absl::Status status = line.status();
-  if (status.ok() && line->finished)
-    return 0;
-  if (status.ok()) {
+  int code = 0;
+  if (status.ok() && !line->finished) {
     const sdopt::CompileOptions &options = line->options;
+    sdopt::removePartialFilesOnInterrupt(options);
     absl::StatusOr<sdopt::CompileResult> result =
         sdopt::compile(options, sdopt::terminalMessages(options.quiet));
     sdopt::finishProgress();
+    status = result.status();
     if (result.ok()) {
       sdopt::printResult(options, *result);
-      return result->passed() ? 0 : 2;
+      code = result->passed() ? 0 : 2;
     }
-    status = result.status();
   }
-  std::fprintf(stderr, "sdopt-compile: error: %s\n", std::string(status.message()).c_str());
+  if (status.ok() && std::fflush(stdout) == 0 && !std::ferror(stdout))
+    return code;
+  std::fprintf(stderr, "sdopt-compile: error: %s\n",
+               status.ok() ? "cannot write to standard output"
+                           : std::string(status.message()).c_str());
   return 1;
 }

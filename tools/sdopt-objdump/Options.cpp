@@ -4,6 +4,7 @@
 #include "compiler/package/Describe.h"
 
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/raw_ostream.h"
 
 namespace sdopt {
 namespace {
@@ -80,6 +81,7 @@ ObjdumpOptions parseObjdumpOptions(int argc, char **argv) {
   cl::opt<bool, true> check("check", cl::desc("recompute the digest of the whole file"),
                             cl::location(options.check), cl::cat(category));
   cl::HideUnrelatedOptions(category);
+  cl::SetVersionPrinter([](llvm::raw_ostream &out) { out << "sdopt " SDOPT_VERSION "\n"; });
   cl::ParseCommandLineOptions(argc, argv, kOverview);
   options.disassemble = disassemble.getNumOccurrences() > 0;
   if (!disassemble.empty())
