@@ -228,7 +228,8 @@ template <typename T> T truncated(double value) {
   if (std::isnan(value))
     return 0;
   // Both bounds are exact doubles: 2^n and -2^n (or 0).
-  constexpr double kUpper = static_cast<double>(std::numeric_limits<T>::max() / 2 + 1) * 2.0;
+  constexpr T kHalf = std::numeric_limits<T>::max() / 2 + 1;
+  constexpr double kUpper = static_cast<double>(kHalf) * 2.0;
   constexpr double kLower = static_cast<double>(std::numeric_limits<T>::min());
   if (value >= kUpper)
     return std::numeric_limits<T>::max();

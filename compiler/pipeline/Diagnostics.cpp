@@ -94,7 +94,8 @@ absl::Status ErrorCollector::take(const std::string &fallback) {
 
 void collectRemarks(MLIRContext *context, const std::string &module, std::vector<Remark> *remarks) {
   mlir::remark::RemarkCategories categories;
-  categories.all = ".*";
+  categories.all = categories.passed = categories.missed = categories.analysis = categories.failed =
+      ".*";
   auto policy = std::make_unique<mlir::remark::RemarkEmittingPolicyAll>();
   (void)mlir::remark::enableOptimizationRemarks(
       *context, std::make_unique<Collector>(module, remarks), std::move(policy), categories);

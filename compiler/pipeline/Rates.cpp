@@ -6,11 +6,15 @@ namespace sdopt {
 
 void setRates(Report &report, int steps, int64_t guidanceBatch) {
   double seconds = 0, energy = 0;
+  bool paints = false;
   for (const ModuleReport &module : report.modules()) {
+    paints |= module.name() == "unet";
     double runs = module.name() == "unet" ? steps : 1;
     seconds += runs * module.seconds();
     energy += runs * module.energy();
   }
+  if (!paints)
+    return;
   PipelineReport &pipeline = *report.mutable_pipeline();
   pipeline.set_steps(steps);
   pipeline.set_guidance_batch(static_cast<int32_t>(guidanceBatch));

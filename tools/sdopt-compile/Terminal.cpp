@@ -96,10 +96,13 @@ void printResult(const CompileOptions &options, const CompileResult &result) {
                 static_cast<double>(module.dram_read_bytes() + module.dram_write_bytes()) / 1e6,
                 static_cast<double>(module.sram_peak_bytes()) / 1024, module.energy() * 1e3);
   const PipelineReport &pipeline = report.pipeline();
-  std::printf("%s: %lld bytes; %s, %s, %d steps: %.3f images/s, %.3f images/s/W (modelled)\n",
-              options.output.c_str(), static_cast<long long>(report.package_bytes()),
-              report.target().c_str(), report.recipe().c_str(), pipeline.steps(),
-              pipeline.images_per_second(), pipeline.images_per_second_per_watt());
+  std::printf("%s: %lld bytes; %s, %s", options.output.c_str(),
+              static_cast<long long>(report.package_bytes()), report.target().c_str(),
+              report.recipe().c_str());
+  if (pipeline.steps() > 0)
+    std::printf(", %d steps: %.3f images/s, %.3f images/s/W (modelled)", pipeline.steps(),
+                pipeline.images_per_second(), pipeline.images_per_second_per_watt());
+  std::printf("\n");
   for (const GateResult &gate : result.gates)
     std::printf("gate %s: %s\n", gate.passed ? "passed" : "FAILED", describe(gate).c_str());
   for (const Regression &regression : result.regressions)
