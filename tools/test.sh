@@ -12,4 +12,5 @@ mkdir -p build
 cmake -G Ninja -S . -B build -DCMAKE_BUILD_TYPE=Release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 cmake --build build
 step "tests"
-ctest --test-dir build --output-on-failure --timeout 1200
+build/tests/bin/onnx_backend_test --gtest_brief=1 | grep "onnx backend node tests"
+ctest --test-dir build --output-on-failure --timeout 1200 -j2

@@ -216,7 +216,7 @@ LogicalResult evaluate(npu::NormOp op, Operands operands, Results &results,
   Tensor y = resultTensor(op);
   int64_t channels = x.dim(3), pixels = x.dim(1) * x.dim(2);
   int64_t rows = op.getPerRow() ? 1 : pixels, blocks = x.dim(0) * pixels / rows;
-  NormParams params{op.getCount(), static_cast<uint64_t>(op.getEpsilon()),
+  NormParams params{static_cast<int64_t>(op.getCount()), static_cast<uint64_t>(op.getEpsilon()),
                     static_cast<int32_t>(op.getShift())};
   int64_t bytes = rows * channels;
   for (int64_t block = 0; block < blocks; ++block) {

@@ -52,8 +52,11 @@ std::string significant(double value) {
     return std::string(buffer, result.ptr);
   }
   int decimals = decimalsFor(magnitude);
-  for (double scaled = magnitude; scaled < 1 && decimals < 8; scaled *= 10)
+  double scaled = magnitude;
+  while (scaled < 1 && decimals < 8) {
+    scaled *= 10;
     ++decimals;
+  }
   std::string text = fixed(value, decimals);
   insertCommas(text, value < 0 ? 1 : 0);
   return text;
