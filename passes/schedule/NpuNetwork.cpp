@@ -209,7 +209,8 @@ private:
         })
         .Case<npu::NormOp>([&](npu::NormOp norm) {
           NormLayer layer;
-          layer.params = {norm.getCount(), static_cast<uint64_t>(norm.getEpsilon()),
+          layer.params = {static_cast<int64_t>(norm.getCount()),
+                          static_cast<uint64_t>(norm.getEpsilon()),
                           static_cast<int32_t>(norm.getShift())};
           layer.groups = norm.getGroups();
           layer.perRow = norm.getPerRow();

@@ -37,7 +37,8 @@ struct ProgressLine {
     size_t slash = text.rfind('/'), blank = text.rfind(' ');
     if (slash == std::string::npos || blank == std::string::npos || blank > slash)
       return "";
-    double done = std::atof(text.c_str() + blank + 1), all = std::atof(text.c_str() + slash + 1);
+    double done = std::strtod(text.c_str() + blank + 1, nullptr);
+    double all = std::strtod(text.c_str() + slash + 1, nullptr);
     double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (done < 1 || seconds < 0.5)
