@@ -7,6 +7,8 @@
 
 #include <cstring>
 
+#include <cmath>
+
 using namespace mlir;
 
 namespace sdopt {
@@ -79,6 +81,8 @@ absl::StatusOr<SampleReader> SampleReader::open(func::FuncOp function,
       return layout.status();
     reader.layouts_.push_back(*layout);
     int64_t groups = (layout->rows + reader.batch_ - 1) / reader.batch_;
+    if (layout->calls * groups == 0)
+      return invalid(reader.files_[f], "there are no samples");
     for (int64_t call = 0; call < layout->calls; ++call)
       for (int64_t group = 0; group < groups; ++group)
         all.push_back({static_cast<int64_t>(f), call, group});
@@ -221,7 +225,22 @@ absl::StatusOr<Tensor> SampleReader::readPort(const Port &port, const Position &
     rows = rowsOf(rows, position.call, 1).reshaped(shape);
   }
   rows = rowsOf(rows, position.group * batch_, groupRows(layout, position)).converted(port.type);
+  if (absl::Status status = checkFinite(file, port, position, rows); !status.ok())
+    return status;
   return isOutput ? rows : padded(rows, batch_).reshaped(port.shape);
+}
+
+absl::Status SampleReader::checkFinite(const SampleFile &file, const Port &port,
+                                       const Position &position, const Tensor &rows) const {
+  if (rows.type() != ElementType::F32)
+    return absl::OkStatus();
+  std::span<const float> values = rows.values<float>();
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]))
+      return invalid(file,
+                     absl::StrCat("tensor '", port.name, "' is not finite in call ", position.call,
+                                  ", element ", i, " of the rows from ", position.group * batch_));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Sample> SampleReader::read(int64_t index) const {

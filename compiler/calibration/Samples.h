@@ -61,7 +61,7 @@ public:
 
   /// Number of evaluations.
   int64_t size() const { return static_cast<int64_t>(order_.size()); }
-  /// Reads one; safe to call from several threads.
+  /// Reads one; safe to call from several threads. Numbers that are not finite are errors.
   absl::StatusOr<Sample> read(int64_t index) const;
   /// True if the files hold every result.
   bool hasOutputs() const;
@@ -88,6 +88,8 @@ private:
   absl::Status checkTensor(const SampleFile &file, const Layout &layout, const Port &port,
                            const Tensor &tensor, bool isOutput) const;
   absl::StatusOr<Tensor> readPort(const Port &port, const Position &position, bool isOutput) const;
+  absl::Status checkFinite(const SampleFile &file, const Port &port, const Position &position,
+                           const Tensor &rows) const;
   int64_t groupRows(const Layout &layout, const Position &position) const;
 
   std::vector<SampleFile> files_;

@@ -109,7 +109,7 @@ std::string escaped(const std::string &text) {
 } // namespace
 
 std::string memoryMapText(const PackageModule &module) {
-  constexpr int64_t kWidth = 66, kHeight = 32; // 80 columns with the addresses
+  constexpr int64_t kWidth = 65, kHeight = 32; // 80 columns with the addresses
   const ModuleInfo &info = module.info;
   const auto layers = static_cast<int64_t>(info.network.layers.size());
   const std::vector<Residence> all = residences(info);

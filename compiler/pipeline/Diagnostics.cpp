@@ -75,7 +75,14 @@ ErrorCollector::ErrorCollector(MLIRContext *context)
         if (diagnostic.getSeverity() != DiagnosticSeverity::Error)
           return success();
         std::string where = describe(diagnostic.getLocation());
-        std::string message = (where.empty() ? "" : where + ": ") + diagnostic.str();
+        std::string text = diagnostic.str();
+        // Errors on a whole function: its location and its module have one name.
+        if (constexpr std::string_view kFunction = "'func.func' op "; text.starts_with(kFunction)) {
+          text.erase(0, kFunction.size());
+          if (where.starts_with("value '"))
+            where.replace(0, 5, "module");
+        }
+        std::string message = (where.empty() ? "" : where + ": ") + text;
         for (Diagnostic &note : diagnostic.getNotes()) {
           std::string noteWhere = describe(note.getLocation());
           message += "\n  note: " + (noteWhere.empty() ? "" : noteWhere + ": ") + note.str();

@@ -27,6 +27,9 @@ namespace {
 /// A module's sample set, or an error that names what was looked for.
 absl::StatusOr<SampleFile> openSamples(const CompileOptions &options, const std::string &module,
                                        const char *set) {
+  if (options.samples.empty())
+    return absl::NotFoundError("module '" + module + "' has neither samples nor statistics: give " +
+                               "--samples DIR, or --statistics .../" + module + ".pb");
   std::string stem = (std::filesystem::path(options.samples) / (module + "_" + set)).string();
   for (const char *extension : {".safetensors", ".npz"})
     if (std::filesystem::exists(stem + extension))
@@ -48,6 +51,19 @@ std::string digestOf(const Statistics &statistics) {
   return blake3Hex(std::as_bytes(std::span(bytes)));
 }
 
+/// Tells recipes of one name apart.
+std::string identity(const Recipe &recipe) {
+  std::string text = recipe.canonicalText();
+  return recipe.name + " (" + blake3Hex(std::as_bytes(std::span(text))).substr(0, 16) + ")";
+}
+
+absl::Status otherSettings(const std::string &folder, const char *what, const std::string &before,
+                           const std::string &now, Stage hint) {
+  return absl::FailedPreconditionError("the snapshots in '" + folder + "' were made for " + what +
+                                       " " + before + ", not " + now + "; use --start-from " +
+                                       name(hint) + " or an earlier stage");
+}
+
 int threadsOf(const CompileOptions &options) {
   return options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
 }
@@ -61,6 +77,7 @@ ModuleCompiler::ModuleCompiler(const ModelModule &model, const CompileOptions &o
   registerSdoptDialects(registry);
   context_ = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
   context_->loadAllAvailableDialects();
+  context_->printOpOnDiagnostic(false); // an error names its value; the whole function says nothing
   collectRemarks(context_.get(), model.name, &remarks_);
   evaluation_.kernels = &fastKernels();
   evaluation_.weights = &weights_;
@@ -126,6 +143,13 @@ absl::Status ModuleCompiler::runStages() {
 absl::Status ModuleCompiler::restore(const StageFolder &folder) {
   Stage start = *options_.startFrom;
   StageState ignored = state_;
+  const Report &partial = state_.partial;
+  if (start >= Stage::Quantize && partial.recipe() != identity(recipe_))
+    return otherSettings(options_.stageFolder, "recipe", partial.recipe(), identity(recipe_),
+                         Stage::Calibrate);
+  if (start >= Stage::Schedule && partial.target_digest() != target_.digest)
+    return otherSettings(options_.stageFolder, "target", partial.target(), target_.name,
+                         Stage::Lower);
   if (start >= Stage::Calibrate) {
     absl::StatusOr<Statistics> statistics = Statistics::load(folder.statisticsPath());
     if (!statistics.ok())
@@ -184,7 +208,6 @@ absl::Status ModuleCompiler::importModel(bool keepModule) {
   module_ = std::move(imported->module);
   ModuleReport &report = *state_.partial.add_modules();
   report.set_name(model_.name);
-  report.set_recipe(recipe_.name);
   report.set_parameters(imported->parameters);
   report.set_fp32_bytes(imported->fp32Bytes);
   return absl::OkStatus();
@@ -206,6 +229,10 @@ absl::Status ModuleCompiler::calibrateModel() {
     if (!statistics.ok())
       return statistics.status();
     statistics_ = *std::move(statistics);
+    if (statistics_.functionDigest() != functionDigest(func))
+      return absl::InvalidArgumentError(
+          "'" + given + "' holds statistics of another module, or of module '" + model_.name +
+          "' as it was before; calibrate again with --samples and --statistics-out");
   } else {
     absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "calibration");
     if (!file.ok())
@@ -222,12 +249,12 @@ absl::Status ModuleCompiler::calibrateModel() {
   }
   statisticsDigest_ = digestOf(statistics_);
   sd::resources(context_.get()).statistics = &statistics_;
-  for (const std::string &folder : {options_.statisticsOut, options_.stageFolder}) {
-    if (folder.empty())
-      continue;
-    std::string file = folder == options_.stageFolder
-                           ? StageFolder(folder, model_.name).statisticsPath()
-                           : folder + "/" + model_.name + ".pb";
+  std::vector<std::string> files;
+  if (!options_.statisticsOut.empty())
+    files.push_back(options_.statisticsOut + "/" + model_.name + ".pb");
+  if (!options_.stageFolder.empty())
+    files.push_back(StageFolder(options_.stageFolder, model_.name).statisticsPath());
+  for (const std::string &file : files) {
     std::error_code error;
     std::filesystem::create_directories(std::filesystem::path(file).parent_path(), error);
     if (absl::Status status = statistics_.save(file); !status.ok())
@@ -244,6 +271,8 @@ absl::Status ModuleCompiler::quantize() {
   if (!status.ok())
     return status;
   quantized_ = module_->clone();
+  state_.partial.set_recipe(identity(recipe_));
+  state_.partial.mutable_modules(0)->set_recipe(recipe_.name);
   return measure();
 }
 
@@ -288,6 +317,8 @@ absl::Status ModuleCompiler::lower() {
 }
 
 absl::Status ModuleCompiler::schedule() {
+  state_.partial.set_target(target_.name);
+  state_.partial.set_target_digest(target_.digest);
   return runPasses("schedule", [](OpPassManager &manager) {
     manager.addNestedPass<func::FuncOp>(createSchedule());
   });
@@ -428,7 +459,6 @@ absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
   report.set_commands(static_cast<int64_t>(module.info.program.commands.size()));
   report.set_arena_bytes(module.info.plan.arenaBytes);
   report.set_arena_lower_bound_bytes(module.info.plan.arenaLowerBound);
-  report.set_weight_bits(8);
   addLayerReports(module.info, run, report);
   return absl::OkStatus();
 }
@@ -439,10 +469,18 @@ void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics
   for (const LayerReport &layer : report.layers())
     sqnr[layer.name()] = layer.sqnr();
   report.clear_layers();
-  int64_t weightBytes = 0;
-  for (const ConstantInfo &constant : info.network.constants)
+  int64_t weightBytes = 0, codes = 0, storedCodes = 0;
+  for (size_t i = 0; i < info.network.constants.size(); ++i) {
+    const ConstantInfo &constant = info.network.constants[i];
     weightBytes += constant.bytes;
+    if (constant.kind != ConstantKind::Weights && constant.kind != ConstantKind::Rows)
+      continue;
+    codes += constant.bytes;
+    storedCodes += packedBytes(info.network, info.plan, static_cast<ConstantId>(i));
+  }
   report.set_weight_bytes(weightBytes);
+  report.set_weight_bits(
+      codes > 0 ? 8.0 * static_cast<double>(storedCodes) / static_cast<double>(codes) : 0);
   for (size_t i = 0; i < info.network.layers.size(); ++i) {
     const Layer &source = info.network.layers[i];
     const LayerStatistics &cost = run.layers[i];

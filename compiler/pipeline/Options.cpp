@@ -52,6 +52,9 @@ absl::Status validate(const CompileOptions &options) {
     return error("calibration needs recorded samples: give --samples DIR, or --statistics FILE");
   if (options.verify != VerifyMode::Off && options.samples.empty() && emits)
     return error("--verify needs recorded samples: give --samples DIR");
+  if (options.verifySamples < 1)
+    return error("--verify-samples is " + std::to_string(options.verifySamples) +
+                 " but must be 1 or more");
   if (options.threads < 0 || options.threads > 1024)
     return error("--threads is " + std::to_string(options.threads) +
                  " but must be 0 (all) to 1024");

@@ -73,6 +73,18 @@ private:
       return model.status();
     model_ = *std::move(model);
     listInputs();
+    return checkStatisticsNames();
+  }
+
+  /// A statistics file is found by its name: one of no module would be passed over.
+  absl::Status checkStatisticsNames() const {
+    for (const std::string &file : options_.statistics)
+      if (std::none_of(
+              model_.modules.begin(), model_.modules.end(),
+              [&](const ModelModule &module) { return fs::path(file).stem() == module.name; }))
+        return absl::InvalidArgumentError("--statistics " + file +
+                                          " is of no module that is compiled; it must be named " +
+                                          model_.modules.front().name + ".pb or as another module");
     return absl::OkStatus();
   }
 

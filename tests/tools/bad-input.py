@@ -1,0 +1,454 @@
+#!/usr/bin/env python3
+"""Bad input, as users have it: each case must give one clear error and leave nothing behind.
+
+bad-input.py BUILD_FOLDER TESTDATA
+"""
+
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+from tool_cases import (
+    Cases,
+    message,
+    number,
+    onnx_external_constant,
+    onnx_float_constant,
+    onnx_model,
+    onnx_node,
+    onnx_value,
+    read_safetensors,
+    write_safetensors,
+)
+
+MODULE = "text_encoder"  # the smallest module: a compilation takes a fifth of a second
+
+
+class BadInput(Cases):
+    def __init__(self, build, testdata):
+        super().__init__(build, testdata)
+        self.out = self.work / "out.sdnpu"
+        self.good = self.work / "good.sdnpu"
+        self.statistics = self.work / "statistics"
+        done = self.compile("-o", self.good, "--statistics-out", self.statistics, "--report", self.work / "report")
+        if done.returncode != 0:
+            sys.exit(f"the undamaged module does not compile: {done.stderr}")
+
+    def arguments(self, *more, model=None, samples=None):
+        flags = ["--samples", samples or self.samples] if samples != "" else []
+        return [model or self.model, *flags, "--modules", MODULE, "--quiet", *more]
+
+    def compile(self, *more, **options):
+        return self.run("sdopt-compile", *self.arguments(*more), **options)
+
+    def fails(self, name, *more, model=None, samples=None, needles=(), output=None, **options):
+        output = output or self.out
+        self.refused(
+            name,
+            "sdopt-compile",
+            *self.arguments("-o", output, *more, model=model, samples=samples),
+            needles=needles,
+            output=output,
+            **options,
+        )
+
+    def file(self, name, content):
+        path = self.work / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    # Models.
+
+    def onnx_fails(self, name, content, *needles, flags=()):
+        """`content` as a file of its own. (Statistics that are not looked at stand in for samples.)"""
+        path = self.file("broken.onnx", content)
+        self.refused(
+            f"model: {name}",
+            "sdopt-compile",
+            *(path, "-o", self.out, "--statistics", "broken.pb", "--quiet", *flags),
+            needles=needles,
+            output=self.out,
+        )
+
+    def damaged_models(self):
+        whole = (self.model / MODULE / "model.onnx").read_bytes()
+        for size in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+            self.onnx_fails(f"truncated to {size} bytes", whole[:size], "broken.onnx")
+        self.onnx_fails("a text file", "This is not a model.\n" * 50, "broken.onnx")
+        self.onnx_fails("random bytes", random.Random(1).randbytes(5000), "broken.onnx")
+        self.no_crash_when_flipped(whole)
+        self.fails("model: no such folder", model=self.work / "nowhere", needles=["nowhere"])
+        empty = self.work / "empty-model"
+        empty.mkdir()
+        self.fails("model: an empty folder", model=empty, needles=["empty-model", "model.onnx"])
+        self.refused("model: none given", "sdopt-compile", "-o", self.out, needles=["model"])
+
+    def no_crash_when_flipped(self, whole):
+        """Most bytes are weights, where a wrong bit is another valid model: what counts is no crash."""
+        generator = random.Random(7)
+        refused = 0
+        problems = []
+        structure = [i for i in range(len(whole) - 30) if whole[i : i + 1] == b"/" and whole[i + 1 : i + 5] == b"text"]
+        for trial in range(24):
+            damaged = bytearray(whole)
+            place = generator.choice(structure) + generator.randrange(-24, 24)
+            damaged[place] ^= 1 << generator.randrange(8)
+            path = self.file("flipped.onnx", bytes(damaged))
+            done = self.run("sdopt-compile", path, "--stages", self.work / "stages", "--stop-after", "normalize", "--quiet")
+            refused += done.returncode == 1
+            if done.returncode not in (0, 1) or (done.returncode == 1 and "error: " not in done.stderr):
+                problems.append(f"byte {place}: exit code {done.returncode}: {done.stderr[-200:]}")
+        shutil.rmtree(self.work / "stages", ignore_errors=True)
+        self.report("model: 24 flipped bits in its structure", problems, f"{refused} refused")
+
+    def external_data(self):
+        folder = self.work / "external" / "unet"
+        shutil.copytree(self.model / "unet", folder)
+        data = folder / "model.onnx_data"
+        for name, size in (("short by one byte", data.stat().st_size - 1), ("empty", 0)):
+            os.truncate(data, size)
+            self.unet_fails(name, folder, "model.onnx_data")
+        data.unlink()
+        self.unet_fails("missing", folder, "model.onnx_data")
+        data.mkdir()
+        self.unet_fails("a folder", folder, "model.onnx_data")
+        shutil.rmtree(folder.parent)
+        graph = [onnx_node("Add", ["x", "w"], ["y"], "add"), onnx_value(11, "x", [1, 4]), onnx_value(12, "y", [1, 4])]
+        for name, place, offset, length in (
+            ("outside the model's folder", "../secret", 0, 16),
+            ("with an absolute path", "/etc/passwd", 0, 16),
+            ("with an offset past 2^63", "data", 2**63 - 8, 16),
+            ("of another length than its shape", "data", 0, 12),
+        ):
+            self.file("data", bytes(64))
+            constant = onnx_external_constant("w", [4], place, offset, length)
+            self.onnx_fails(f"external data {name}", onnx_model(*graph, constant), "'w'")
+
+    def unet_fails(self, name, folder, *needles):
+        self.refused(
+            f"model: external data {name}",
+            "sdopt-compile",
+            *(folder.parent, "--samples", self.samples, "--dimension", "sequence_length=77"),
+            *("-o", self.out, "--quiet"),
+            needles=needles,
+            output=self.out,
+        )
+
+    def wrong_graphs(self):
+        x, y = onnx_value(11, "x", [1, 4]), onnx_value(12, "y", [1, 4])
+        add = onnx_node("Add", ["x", "x"], ["y"], "add")
+        cycle = [onnx_node("Add", ["x", "b"], ["a"], "first"), onnx_node("Add", ["x", "a"], ["b"], "second")]
+        cases = [
+            ("a cycle", [*cycle, onnx_node("Add", ["x", "b"], ["y"], "last"), x, y], ["first", "second"]),
+            ("a node that reads itself", [onnx_node("Add", ["x", "y"], ["y"], "loop"), x, y], ["loop"]),
+            ("an unknown operator", [onnx_node("Einsum", ["x"], ["y"], "odd"), x, y], ["Einsum", "odd"]),
+            ("an input that nothing makes", [onnx_node("Add", ["x", "z"], ["y"], "add"), x, y], ["'z'", "add"]),
+            ("an output that nothing makes", [x, y], ["'y'"]),
+            ("two nodes of one output", [add, onnx_node("Mul", ["x", "x"], ["y"], "mul"), x, y], ["'y'", "mul"]),
+            ("shapes that do not fit", [onnx_node("Add", ["x", "w"], ["y"], "add"), onnx_float_constant("w", [3], [1, 2, 3]), x, y], ["add"]),
+            ("a constant with too few bytes", [onnx_node("Add", ["x", "w"], ["y"], "add"), onnx_float_constant("w", [4], [1]), x, y], ["'w'"]),
+            ("a constant of 2^60 elements", [onnx_node("Add", ["x", "w"], ["y"], "add"), onnx_float_constant("w", [1 << 30, 1 << 30], [1]), x, y], ["'w'"]),
+            ("a negative dimension", [add, onnx_value(11, "x", [1, -4]), y], ["'x'"]),
+            ("a symbolic dimension", [add, onnx_value(11, "x", [1, "tokens"]), y], ["'x'", "tokens"]),
+            ("no graph outputs", [add, x], ["output"]),
+        ]
+        for name, graph, needles in cases:
+            self.onnx_fails(name, onnx_model(*graph), "broken.onnx", *needles)
+        self.onnx_fails("no graph", number(1, 8), "broken.onnx")
+        for opset in (1, 99):
+            self.onnx_fails(f"opset {opset}", onnx_model(add, x, y, opset=opset), "broken.onnx", f"{opset}")
+
+    def weights_not_finite(self):
+        """Field 8 of a tensor is its name and field 9 its bytes, in this file one after the other."""
+        whole = (self.model / MODULE / "model.onnx").read_bytes()
+        name = b"text_model.encoder.layers.1.mlp.fc1.bias"
+        place = whole.index(b"B" + bytes([len(name)]) + name + b"J") + len(name) + 5
+        for kind, value in (("not a number", "nan"), ("infinite", "inf")):
+            folder = self.work / "weights"
+            self.file(f"weights/{MODULE}/model.onnx", whole[:place] + struct.pack("<f", float(value)) + whole[place + 4 :])
+            flags = ["--dimension", "sequence_length=77"]
+            self.fails(f"model: a bias that is {kind}", *flags, model=folder, needles=["finite", "layers.1"])
+
+    def broken_configurations(self):
+        folder = self.work / "configured"
+        shutil.copytree(self.model / MODULE, folder / MODULE)
+        for name, text in (("no JSON", "{"), ("a list", "[1]"), ("of wild sizes", '{"max_position_embeddings": -5}')):
+            (folder / MODULE / "config.json").write_text(text)
+            needles = ["config.json"] if "{" != text[:1] or text == "{" else []
+            if needles:
+                self.fails(f"model: configuration that is {name}", model=folder, needles=needles)
+        shutil.rmtree(folder)
+
+    # Packages.
+
+    def damaged_packages(self):
+        whole = self.good.read_bytes()
+        samples = self.samples / f"{MODULE}_test.safetensors"
+        generator = random.Random(3)
+        places = [0, 4, 8, 16, 24, 40, 63, 100, 4096, 5000, len(whole) - 1, len(whole) - 40, len(whole) - 64, len(whole) - 300]
+        places += [generator.randrange(len(whole)) for _ in range(50)]
+        problems = {"sdopt-objdump": [], "sdopt-run": []}
+        path = self.work / "flipped.sdnpu"
+        for place in places:
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << generator.randrange(8)
+            path.write_bytes(damaged)
+            for tool, flags in (("sdopt-objdump", ["--check"]), ("sdopt-run", ["--module", MODULE, "--inputs", samples])):
+                if tool == "sdopt-run" and place >= len(whole) - 64:
+                    continue  # the digest of the whole file is checked by `sdopt-objdump --check` only
+                done = self.run(tool, path, *flags)
+                if done.returncode != 1 or done.stderr.count("error: ") != 1 or "flipped.sdnpu" not in done.stderr:
+                    problems[tool].append(f"byte {place}: exit code {done.returncode}: {done.stderr[-200:]}")
+        for tool, found in problems.items():
+            self.report(f"package: {len(places)} flipped bits, {tool}", found)
+        for size in (0, 1, 63, 64, 4096, len(whole) // 2, len(whole) - 1):
+            path.write_bytes(whole[:size])
+            self.refused(f"package: truncated to {size} bytes", "sdopt-objdump", path, needles=["flipped.sdnpu"])
+        path.write_bytes(whole + b"\0")
+        self.refused("package: a byte too long", "sdopt-objdump", path, needles=["flipped.sdnpu"])
+        self.refused("package: missing", "sdopt-objdump", self.work / "none.sdnpu", needles=["none.sdnpu"])
+        self.refused("package: a folder", "sdopt-objdump", self.work, needles=[self.work])
+        self.refused("package: an ONNX file", "sdopt-run", self.model / MODULE / "model.onnx", "--module", MODULE, "--inputs", samples, needles=["model.onnx"])
+
+    def wrong_uses_of_packages(self):
+        out = self.work / "out.safetensors"
+        inputs = self.samples / f"{MODULE}_test.safetensors"
+        unet = self.samples / "unet_test.safetensors"
+        run = lambda name, *flags, needles: self.refused(f"run: {name}", "sdopt-run", *flags, needles=needles, output=out)
+        run("unknown module", self.good, "--module", "unet", "--inputs", inputs, "-o", out, needles=["'unet'", MODULE])
+        run("inputs of another module", self.good, "--module", MODULE, "--inputs", unet, "-o", out, needles=["input_ids", "unet_test"])
+        run("no inputs", self.good, "--module", MODULE, needles=["--inputs"])
+        run("missing inputs", self.good, "--module", MODULE, "--inputs", self.work / "none.npz", needles=["none.npz"])
+        run("output in a missing folder", self.good, "--module", MODULE, "--inputs", inputs, "-o", self.work / "no" / "out", needles=[self.work / "no" / "out"])
+        run("output is a folder", self.good, "--module", MODULE, "--inputs", inputs, "-o", self.statistics, needles=[self.statistics])
+        run("unknown flag", self.good, "--modul", MODULE, needles=["--modul"])
+        run("a zoom without the pipeline", "zoom", self.good, "--prompt", "red rings", "-o", self.work / "zoom", needles=["good.sdnpu", "unet"])
+        dump = lambda name, *flags, needles: self.refused(f"objdump: {name}", "sdopt-objdump", self.good, *flags, needles=needles, output=out)
+        dump("unknown module", "--disassemble=unet", needles=["'unet'", MODULE])
+        dump("output in a missing folder", "-o", self.work / "no" / "dump", needles=[self.work / "no" / "dump"])
+
+    # Recipes, targets, flags.
+
+    def recipes(self):
+        head = "version: 1\nname: mine\nglobal: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax}\n"
+        cases = [
+            ("unknown key", head + "gobal: {}\n", ["gobal", "4"]),
+            ("a setting that is unknown", head.replace("weight_bits", "wait_bits"), ["wait_bits"]),
+            ("a value that is not offered", head.replace("weight_bits: 8", "weight_bits: 5"), ["weight_bits", "5"]),
+            ("a rule that matches nothing", head + 'names:\n  - {match: "*no_such_layer*", activation_bits: 8}\n', ["no_such_layer"]),
+            ("an unknown layer type", head + "types:\n  conv9d: {activation_bits: 8}\n", ["conv9d"]),
+            ("an unknown module", head + "modules:\n  unnet: {activation_bits: 8}\n", ["unnet"]),
+            ("no YAML", "global: {", []),
+            ("an empty file", "", []),
+            ("binary", bytes(range(256)), []),
+        ]
+        for name, content, needles in cases:
+            self.fails(f"recipe: {name}", "--recipe", self.file("mine.yaml", content), needles=["mine.yaml", *needles])
+        self.fails("recipe: unknown name", "--recipe", "w9a9", needles=["w9a9", "w8a16"])
+        self.fails("recipe: missing file", "--recipe", self.work / "none.yaml", needles=["none.yaml"])
+        self.fails("recipe: a folder", "--recipe", self.statistics, needles=[self.statistics])
+
+    def targets(self):
+        preset = (Path(__file__).resolve().parents[2] / "compiler/target/presets/edge-tiny.yaml").read_text()
+        cases = [
+            ("SRAM too small for any tile", preset.replace("{kibibytes: 512", "{kibibytes: 1"), ["1024", "SRAM"]),
+            ("no SRAM", preset.replace("{kibibytes: 512", "{kibibytes: 0"), ["tiny.yaml", "capacity"]),
+            ("unknown key", preset.replace("lanes:", "lames:"), ["tiny.yaml", "lames"]),
+            ("a missing key", preset.replace("kind: LPDDR4-3200 x16", ""), ["tiny.yaml", "kind"]),
+            ("a unit of another kind", preset.replace("gigahertz", "joules"), ["tiny.yaml", "joules"]),
+            ("a DRAM too small for the module", preset.replace("{gibibytes: 1", "{kibibytes: 64"), ["65536"]),
+            ("no YAML", preset + "\n  : {", ["tiny.yaml"]),
+        ]
+        for name, content, needles in cases:
+            assert content != preset
+            self.fails(f"target: {name}", "--target", self.file("tiny.yaml", content), needles=needles)
+        self.fails("target: unknown name", "--target", "desktop", needles=["desktop", "mobile"])
+        self.fails("target: missing file", "--target", self.work / "none.yaml", needles=["none.yaml"])
+
+    def flags(self):
+        fails = lambda name, *flags, needles: self.fails(f"flags: {name}", *flags, needles=needles)
+        fails("unknown flag", "--quantise", needles=["--quantise"])
+        fails("unknown stage", "--stop-after", "tile", "--stages", self.work, needles=["'tile'", "schedule"])
+        fails("unknown module", "--modules", "unnet", needles=["'unnet'"])
+        fails("--stop-after with an output", "--stop-after", "lower", "--stages", self.work, needles=["--stop-after", "-o"])
+        fails("--start-from without snapshots", "--start-from", "lower", "--stages", self.work / "none", needles=["lower.mlir"])
+        fails("--start-from without --stages", "--start-from", "lower", needles=["--stages"])
+        fails("statistics both ways", "--statistics", "a.pb", "--statistics-out", "b", needles=["--statistics-out"])
+        fails("a number that is none", "--threads", "many", needles=["--threads", "many"])
+        fails("threads out of range", "--threads", "-1", needles=["--threads"])
+        fails("a batch of none", "--batch", "0", needles=["--batch"])
+        fails("steps out of range", "--steps", "0", needles=["--steps"])
+        fails("no samples to verify with", "--verify-samples", "0", "--verify", needles=["--verify-samples"])
+        fails("verify mode", "--verify=maybe", needles=["maybe"])
+        fails("input shape", "--input-shape", "text_encoder.input_ids=2xx", needles=["--input-shape"])
+        fails("shape of an unknown input", "--input-shape", f"{MODULE}.tokens=2x77", needles=["tokens"])
+        fails("shape of an unknown module", "--input-shape", "unnet.x=2x77", needles=["unnet"])
+        fails("dimension", "--dimension", "height=tall", needles=["--dimension"])
+        self.refused("flags: no output", "sdopt-compile", *self.arguments(), needles=["-o"])
+        self.refused("flags: no samples", "sdopt-compile", *self.arguments("-o", self.out, samples=""), needles=["--samples"], output=self.out)
+        for text, *needles in (
+            ("psnr>=", "column"),
+            ("unet.psnr=40", "column"),
+            ("unet.sharpness>=40", "sharpness"),
+            ("package<=9parsecs", "parsecs"),
+            ("psnr>=40MB", "MB"),
+            ("psnr>=40dB,,package<=9MB", "column"),
+            ("unet.psnr>=40dB", "unet", MODULE),
+        ):
+            fails(f"gate '{text}'", "--gate", text, needles=needles)
+        fails("a missing baseline", "--baseline", self.work / "none.json", needles=["none.json"])
+        fails("a baseline of something else", "--baseline", self.file("base.json", '{"hello": 1}'), needles=["base.json"])
+
+    # Samples and statistics.
+
+    def bad_samples(self):
+        folder = self.work / "samples"
+        folder.mkdir()
+        good = {kind: read_safetensors(self.samples / f"{MODULE}_{kind}.safetensors") for kind in ("calibration", "test")}
+
+        def fails(name, tensors, *needles, kind="calibration"):
+            for each in good:
+                write_safetensors(folder / f"{MODULE}_{each}.safetensors", tensors if each == kind else good[each])
+            self.fails(f"samples: {name}", samples=folder, needles=[f"{MODULE}_{kind}", *needles])
+
+        self.fails("samples: none", samples=folder, needles=[folder, f"{MODULE}_calibration"])
+        self.fails("samples: no such folder", samples=self.work / "nowhere", needles=["nowhere"])
+        ids, states = good["test"]["input_ids"], good["test"]["last_hidden_state"]
+        for kind in good:
+            fails(f"no input in {kind}", {"last_hidden_state": good[kind]["last_hidden_state"]}, "input_ids", kind=kind)
+            short = ("I64", [5, 76], ids[2][: 5 * 76 * 8])
+            fails(f"shape of {kind}", {"input_ids": short, "last_hidden_state": states}, "input_ids", "76", kind=kind)
+            floats = ("F32", [5, 77], ids[2][: 5 * 77 * 4])
+            fails(f"type of {kind}", {"input_ids": floats, "last_hidden_state": states}, "input_ids", kind=kind)
+            fails(f"no records in {kind}", {"input_ids": ("I64", [0, 77], b""), "last_hidden_state": ("F32", [0, 77, 64], b"")}, kind=kind)
+        for content in (b"", b"x" * 7, struct.pack("<Q", 2**60) + b"{}", (self.samples / f"{MODULE}_test.safetensors").read_bytes()[:-1]):
+            (folder / f"{MODULE}_calibration.safetensors").write_bytes(content)
+            self.fails(f"samples: damaged file of {len(content)} bytes", samples=folder, needles=[f"{MODULE}_calibration.safetensors"])
+        self.not_finite(folder)
+        shutil.rmtree(folder)
+
+    def not_finite(self, folder):
+        for kind in ("calibration", "test"):
+            shutil.copy(self.samples / "vae_encoder_calibration.safetensors", folder)
+            shutil.copy(self.samples / "vae_encoder_test.safetensors", folder)
+            path = folder / f"vae_encoder_{kind}.safetensors"
+            tensors = read_safetensors(path)
+            for name, value in (("not a number", float("nan")), ("infinite", float("inf"))):
+                dtype, shape, content = tensors["sample"]
+                wrong = dict(tensors, sample=(dtype, shape, content[:400] + struct.pack("<f", value) + content[404:]))
+                write_safetensors(path, wrong)
+                self.refused(
+                    f"samples: {name} in {kind}",
+                    "sdopt-compile",
+                    *(self.model, "--samples", folder, "--modules", "vae_encoder", "-o", self.out, "--quiet"),
+                    needles=[f"vae_encoder_{kind}", "sample"],
+                    output=self.out,
+                )
+
+    def bad_statistics(self):
+        mine = self.work / "wrong" / f"{MODULE}.pb"
+        mine.parent.mkdir()
+        self.run("sdopt-compile", self.model, "--modules", "vae_encoder", "--samples", self.samples, "--statistics-out", mine.parent, "--stages", mine.parent, "--stop-after", "calibrate", "--quiet")
+        shutil.copy(mine.parent / "vae_encoder.pb", mine)
+        self.fails("statistics: of another module", "--statistics", mine, needles=[f"{MODULE}.pb"])
+        whole = (self.statistics / f"{MODULE}.pb").read_bytes()
+        for name, content in (("truncated", whole[: len(whole) // 2]), ("empty", b""), ("random", random.Random(5).randbytes(999))):
+            mine.write_bytes(content)
+            self.fails(f"statistics: {name}", "--statistics", mine, needles=[f"{MODULE}.pb"])
+        mine.unlink()
+        self.fails("statistics: missing", "--statistics", mine, needles=[f"{MODULE}.pb"])
+        self.fails("statistics: of no module", "--statistics", self.statistics / "unet.pb", samples="", needles=["unet.pb"])
+
+    # Outputs.
+
+    def outputs(self):
+        missing = self.work / "no" / "such" / "folder" / "out.sdnpu"
+        self.fails("output: in a missing folder", output=missing, needles=[missing])
+        folder = self.work / "folder.sdnpu"
+        folder.mkdir()
+        self.refused("output: is a folder", "sdopt-compile", *self.arguments("-o", folder), needles=[folder, "folder"])
+        self.refused("output: a device", "sdopt-compile", *self.arguments("-o", "/dev/full"), needles=["/dev/full"])
+        file = self.file("plain", "x")
+        for flag, value in (
+            ("--report", file),
+            ("--depfile", self.work / "no" / "out.d"),
+            ("--statistics-out", file),
+            ("--stages", file),
+            ("--depfile", folder),
+        ):
+            self.fails(f"output: {flag} {Path(value).name}", flag, value, needles=[value])
+        before = self.good.read_bytes()
+        self.refused("output: an error keeps the old package", "sdopt-compile", *self.arguments("-o", self.good, "--depfile", folder), needles=[folder])
+        self.report("output: the old package is as it was", [] if self.good.read_bytes() == before else ["changed"])
+        for tool, arguments in (
+            ("sdopt-compile", ["--print-inputs", self.model]),
+            ("sdopt-objdump", [self.good]),
+            ("sdopt-run", [self.good, "--module", MODULE, "--inputs", self.samples / f"{MODULE}_test.safetensors"]),
+        ):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([self.bin / tool, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+            wrong = done.returncode != 1 or f"{tool}: error: cannot write to standard output" not in done.stderr
+            self.report(f"output: {tool} to a full device", [f"{done.returncode}: {done.stderr}"] if wrong else [])
+        self.full_disk()
+        self.read_only()
+
+    def full_disk(self):
+        """A limit on the size of files stands for the disk: the write fails at the same places."""
+        for blocks in (0, 4, 64, 200):  # of 1024 bytes
+            self.fails(
+                f"output: no room after {blocks} KiB",
+                needles=["out.sdnpu"],
+                prefix=["bash", "-c", f'ulimit -f {blocks} && exec "$@"', "-"],
+            )
+        self.fails(
+            "output: no room for the report",
+            *("--report", self.work / "full-report"),
+            needles=["out.sdnpu"],
+            prefix=["bash", "-c", 'ulimit -f 8 && exec "$@"', "-"],
+        )
+        full = self.work / "full"
+        full.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", full], capture_output=True).returncode == 0:
+            try:
+                self.fails("output: a full disk", output=full / "out.sdnpu", needles=[full / "out.sdnpu", "no space left"])
+            finally:
+                subprocess.run(["umount", full], check=False)
+        else:
+            print("       (no right to mount a small disk: the limit on file sizes stands for it)")
+
+    def read_only(self):
+        folder = self.work / "read-only"
+        folder.mkdir()
+        folder.chmod(0o555)
+        options = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        self.work.chmod(0o755)
+        readable = subprocess.run([self.bin / "sdopt-compile", "--version"], capture_output=True, **options).returncode == 0
+        if readable:
+            self.fails("output: in a read-only folder", output=folder / "out.sdnpu", needles=[folder / "out.sdnpu", "permission denied"], **options)
+        folder.chmod(0o755)
+
+
+def main():
+    cases = BadInput(*sys.argv[1:3])
+    cases.damaged_models()
+    cases.external_data()
+    cases.wrong_graphs()
+    cases.weights_not_finite()
+    cases.broken_configurations()
+    cases.damaged_packages()
+    cases.wrong_uses_of_packages()
+    cases.recipes()
+    cases.targets()
+    cases.flags()
+    cases.bad_samples()
+    cases.bad_statistics()
+    cases.outputs()
+    return cases.finish()
+
+
+sys.exit(main())
