@@ -1,0 +1,297 @@
+//===- PlantedFaultsTest.cpp - verification finds what is wrong ---------------===//
+//
+// Plants one fault at a time in a compiled module and reads what verification says: the step, the
+// value, the operation and the first element that differs.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/calibration/Samples.h"
+#include "compiler/import/Import.h"
+#include "compiler/pipeline/Emit.h"
+#include "compiler/pipeline/Registration.h"
+#include "compiler/pipeline/StageFolder.h"
+#include "compiler/pipeline/Verify.h"
+#include "dialects/npu/Npu.h"
+#include "passes/schedule/NpuNetwork.h"
+#include "tests/pipeline/Compiling.h"
+#include "tests/pipeline/FaultyKernels.h"
+#include "tests/weights/TemporaryFolder.h"
+
+#include "gmock/gmock.h"
+
+using namespace mlir;
+using namespace sdopt;
+using namespace sdopt::test;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+namespace {
+
+constexpr const char *kModule = "vae_encoder";
+
+/// One compiled module in all its forms: integer sd, npu, package in memory, and one recorded
+/// input.
+class PlantedFaults : public testing::Test {
+protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    CompileOptions options = optionsFor(folder_->path("out"), {kModule});
+    options.output.clear();
+    options.reportFolder.clear();
+    options.stageFolder = folder_->path("stages");
+    options.stopAfter = Stage::Schedule;
+    compiled(options);
+  }
+  static void TearDownTestSuite() { delete folder_; }
+
+  void SetUp() override {
+    DialectRegistry registry;
+    registerSdoptDialects(registry);
+    context_ = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
+    context_->loadAllAvailableDialects();
+    evaluation_.kernels = &fastKernels();
+    evaluation_.weights = &weights_;
+    sd::resources(context_.get()).evaluation = evaluation_;
+    absl::StatusOr<Target> target = loadTarget("mobile");
+    ASSERT_TRUE(target.ok());
+    target_ = *target;
+    loadForms();
+    readInput();
+  }
+
+  func::FuncOp quantized() { return *quantized_->getOps<func::FuncOp>().begin(); }
+  func::FuncOp npu() { return *npu_->getOps<func::FuncOp>().begin(); }
+  const Network &network() { return loaded_->module.info.network; }
+
+  /// Runs the package on the recorded input and compares it with the integer sd function.
+  absl::Status verifySamples(const IntegerKernels *kernels = nullptr) {
+    absl::StatusOr<NamedCodes> expected = evaluateNamed(quantized(), evaluation_, input_);
+    std::map<std::string, Tensor> named;
+    for (auto [i, tensor] : llvm::enumerate(input_))
+      named[sd::valueName(quantized().getArgument(i))] = tensor;
+    absl::StatusOr<NamedCodes> actual = simulateNamed(loaded_->module, target_, named, kernels);
+    for (const absl::Status &status : {expected.status(), actual.status()})
+      if (!status.ok())
+        return status;
+    expected_ = *std::move(expected);
+    actual_ = *std::move(actual);
+    return compareNamed(expected_, actual_, valueOrder(quantized()), "emit", counts_);
+  }
+  absl::Status verifyLowered() {
+    absl::StatusOr<NamedCodes> expected = evaluateNamed(quantized(), evaluation_, input_);
+    absl::StatusOr<NamedCodes> actual = evaluateNamed(npu(), evaluation_, input_);
+    for (const absl::Status &status : {expected.status(), actual.status()})
+      if (!status.ok())
+        return status;
+    expected_ = *std::move(expected);
+    actual_ = *std::move(actual);
+    return compareNamed(expected_, actual_, valueOrder(quantized()), "lower", counts_);
+  }
+  absl::Status verifyOps() {
+    return verifyOpsInIsolation(quantized(), npu(), evaluation_, evaluation_, counts_);
+  }
+  absl::Status verifyLayers() {
+    return verifyLayersInIsolation(npu(), loaded_->module, target_, evaluation_, counts_);
+  }
+
+  /// The exact message about `value`, whose first different code is found by a plain loop.
+  std::string message(const std::string &step, const std::string &value, const std::string &op) {
+    const Tensor &before = expected_.at(value).codes, &after = actual_.at(value).codes;
+    std::span<const int16_t> a = before.values<int16_t>(), b = after.values<int16_t>();
+    size_t first = 0;
+    while (first < a.size() && a[first] == b[first])
+      ++first;
+    if (first == a.size())
+      return "no difference";
+    const Shape &shape = after.shape();
+    std::string position;
+    for (size_t axis = 0, stride = a.size(); axis < shape.size(); ++axis) {
+      stride /= shape[axis];
+      position += (axis ? ", " : "") + std::to_string(first / stride % shape[axis]);
+    }
+    return "verify: '" + step + "' changed value '" + value + "' (op '" + op + "'): element [" +
+           position + "] is " + std::to_string(b[first]) + " but was " + std::to_string(a[first]) +
+           " before";
+  }
+
+  /// Index of the layer of kind `kind` that comes `nth`.
+  size_t layerOf(const std::string &kind, int nth) {
+    for (size_t i = 0; i < network().layers.size(); ++i)
+      if (kindName(network().layers[i]) == kind && nth-- == 0)
+        return i;
+    ADD_FAILURE() << "no layer of kind " << kind;
+    return 0;
+  }
+  std::byte *constant(ConstantId id) {
+    return loaded_->bytes.data() + loaded_->module.info.constantOffsets[id];
+  }
+  /// The first command of a layer that has arguments of type T.
+  template <typename T> T &commandOf(size_t layer) {
+    for (Command &command : loaded_->module.info.program.commands)
+      if (command.layer == static_cast<int32_t>(layer) && std::holds_alternative<T>(command.args))
+        return std::get<T>(command.args);
+    throw std::logic_error("no such command");
+  }
+
+  static TemporaryFolder *folder_;
+  std::unique_ptr<MLIRContext> context_;
+  WeightStore weights_;
+  EvaluationContext evaluation_;
+  Target target_;
+  OwningOpRef<ModuleOp> quantized_, npu_;
+  std::unique_ptr<LoadedModule> loaded_;
+  std::vector<Tensor> input_;
+  NamedCodes expected_, actual_;
+  VerifyCounts counts_;
+
+private:
+  void loadForms() {
+    ImportOptions options;
+    options.name = kModule;
+    options.inputShapes["sample"] = {1, 3, 64, 64};
+    absl::StatusOr<ImportedModel> imported =
+        importOnnx(modelFolder() + "/" + kModule + "/model.onnx", options, *context_, weights_);
+    ASSERT_TRUE(imported.ok()) << imported.status();
+    StageFolder stages(folder_->path("stages"), kModule);
+    StageState state;
+    state.digests = imported->digests;
+    absl::StatusOr<OwningOpRef<ModuleOp>> quantized =
+        stages.load(Stage::Quantize, *context_, weights_, state);
+    absl::StatusOr<OwningOpRef<ModuleOp>> scheduled =
+        stages.load(Stage::Schedule, *context_, weights_, state);
+    ASSERT_TRUE(quantized.ok() && scheduled.ok()) << quantized.status() << scheduled.status();
+    quantized_ = *std::move(quantized);
+    npu_ = *std::move(scheduled);
+    absl::StatusOr<EmittableModule> emittable = prepareModule(npu(), target_);
+    ASSERT_TRUE(emittable.ok()) << emittable.status();
+    absl::StatusOr<std::unique_ptr<LoadedModule>> loaded =
+        loadModule(*std::move(emittable), evaluation_);
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    loaded_ = *std::move(loaded);
+  }
+
+  void readInput() {
+    absl::StatusOr<SampleFile> file =
+        SampleFile::open(samplesFolder() + "/" + kModule + "_test.safetensors");
+    ASSERT_TRUE(file.ok()) << file.status();
+    absl::StatusOr<SampleReader> reader = SampleReader::open(quantized(), {*file}, 1);
+    ASSERT_TRUE(reader.ok()) << reader.status();
+    absl::StatusOr<Sample> sample = reader->read(0);
+    ASSERT_TRUE(sample.ok()) << sample.status();
+    input_ = sample->inputs;
+  }
+};
+
+TemporaryFolder *PlantedFaults::folder_ = nullptr;
+
+TEST_F(PlantedFaults, NothingIsReportedWithoutOne) {
+  EXPECT_TRUE(verifyLowered().ok());
+  EXPECT_TRUE(verifyOps().ok());
+  EXPECT_TRUE(verifySamples().ok());
+  EXPECT_TRUE(verifySamples(&naiveKernels()).ok());
+  EXPECT_TRUE(verifyLayers().ok());
+}
+
+TEST_F(PlantedFaults, ResultsOfTheModuleAreCompared) {
+  ASSERT_TRUE(verifySamples().ok());
+  for (const Layer &layer : network().layers)
+    if (network().tensors[layer.output].role == TensorRole::Output) {
+      EXPECT_TRUE(expected_.contains(layer.name)) << layer.name;
+      EXPECT_TRUE(actual_.contains(layer.name)) << layer.name;
+    }
+}
+
+TEST_F(PlantedFaults, BitOfAWeight) {
+  size_t layer = layerOf("conv", 3);
+  const auto &matrix = std::get<MatrixLayer>(network().layers[layer].spec);
+  *constant(matrix.weights) ^= std::byte{0x20};
+  absl::Status status = verifySamples();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  std::string name = network().layers[layer].name;
+  EXPECT_EQ(textOf(status), message("emit", name, "conv"));
+  absl::Status alone = verifyLayers();
+  EXPECT_THAT(textOf(alone), StartsWith("verify: 'emit' on '"));
+  EXPECT_THAT(textOf(alone), HasSubstr(" codes' changed value '" + name + "' (op 'npu.conv2d')"));
+}
+
+TEST_F(PlantedFaults, EveryBitOfAWeightIsSeenByItsLayerAlone) {
+  size_t layer = layerOf("conv", 1);
+  const auto &matrix = std::get<MatrixLayer>(network().layers[layer].spec);
+  for (int bit = 0; bit < 8; ++bit) {
+    *constant(matrix.weights) ^= std::byte(1 << bit);
+    EXPECT_FALSE(verifyLayers().ok()) << bit;
+    *constant(matrix.weights) ^= std::byte(1 << bit);
+  }
+  EXPECT_TRUE(verifyLayers().ok());
+}
+
+TEST_F(PlantedFaults, BoundOfATile) {
+  size_t layer = layerOf("conv", 2);
+  ConvCommand &conv = commandOf<ConvCommand>(layer);
+  conv.tile.outputHeight -= 1;
+  absl::Status status = verifySamples();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(textOf(status), message("emit", network().layers[layer].name, "conv"));
+}
+
+TEST_F(PlantedFaults, AddressOfATile) {
+  size_t layer = layerOf("combine", 0);
+  DmaLoad &load = commandOf<DmaLoad>(layer);
+  ASSERT_EQ(load.region, sdopt::Region::Arena);
+  load.dram -= 64;
+  absl::Status status = verifySamples();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(textOf(status), message("emit", network().layers[layer].name, "combine"));
+}
+
+TEST_F(PlantedFaults, RequantizationConstantOfAChannel) {
+  size_t layer = layerOf("conv", 4);
+  const auto &matrix = std::get<MatrixLayer>(network().layers[layer].spec);
+  constexpr int64_t kChannel = 5;
+  auto *params = reinterpret_cast<ChannelParams *>(constant(matrix.params)) + kChannel;
+  params->multiplier += params->multiplier >> 8;
+  absl::Status status = verifySamples();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  std::string expected = message("emit", network().layers[layer].name, "conv");
+  EXPECT_EQ(textOf(status), expected);
+  EXPECT_NE(expected.find(", " + std::to_string(kChannel) + "] is "), std::string::npos);
+  EXPECT_EQ(verifyLayers().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(PlantedFaults, RequantizationConstantOfASum) {
+  npu::CombineOp combine = *npu().getOps<npu::CombineOp>().begin();
+  std::string name = sd::valueName(combine.getResult());
+  combine.setLhsMultiplier(combine.getLhsMultiplier() + (combine.getLhsMultiplier() >> 8));
+  absl::Status status = verifyLowered();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(textOf(status), message("lower", name, "npu.combine"));
+  absl::Status alone = verifyOps();
+  EXPECT_THAT(textOf(alone), StartsWith("verify: 'lower' on '"));
+  EXPECT_THAT(textOf(alone),
+              HasSubstr(" codes' changed value '" + name + "' (op 'npu.combine'): element ["));
+}
+
+TEST_F(PlantedFaults, FastKernelInTheSimulator) {
+  WrongLastElement kernels;
+  absl::Status status = verifySamples(&kernels);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(textOf(status), message("emit", network().layers[layerOf("table", 0)].name, "table"));
+}
+
+TEST_F(PlantedFaults, FastKernelInTheEvaluator) {
+  WrongLowestCode kernels;
+  EvaluationContext spec = evaluation_, fast = evaluation_;
+  spec.kernels = &naiveKernels();
+  fast.kernels = &kernels;
+  // Recorded inputs keep clear of the ends of the codes' range: only extreme codes find this one.
+  absl::StatusOr<NamedCodes> expected = evaluateNamed(quantized(), spec, input_);
+  absl::StatusOr<NamedCodes> actual = evaluateNamed(npu(), fast, input_);
+  ASSERT_TRUE(expected.ok() && actual.ok());
+  EXPECT_TRUE(compareNamed(*expected, *actual, valueOrder(quantized()), "lower", counts_).ok());
+  absl::Status status = verifyOpsInIsolation(quantized(), npu(), spec, fast, counts_);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(textOf(status), StartsWith("verify: 'lower' on 'all minimum codes' changed value '"));
+  EXPECT_THAT(textOf(status), HasSubstr("(op 'npu.combine'): element [0, 0, 0, 0] is "));
+}
+
+} // namespace
