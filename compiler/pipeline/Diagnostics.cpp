@@ -82,7 +82,8 @@ ErrorCollector::ErrorCollector(MLIRContext *context)
           if (where.starts_with("value '"))
             where.replace(0, 5, "module");
         }
-        std::string message = (where.empty() ? "" : where + ": ") + text;
+        bool placed = where.empty() || text.starts_with(where);
+        std::string message = placed ? text : where + ": " + text;
         for (Diagnostic &note : diagnostic.getNotes()) {
           std::string noteWhere = describe(note.getLocation());
           message += "\n  note: " + (noteWhere.empty() ? "" : noteWhere + ": ") + note.str();

@@ -101,6 +101,13 @@ absl::Status bindInputShapes(ModelFolder &model, const CompileOptions &options) 
   return absl::OkStatus();
 }
 
+std::string namesOf(const ModelFolder &model) {
+  std::string names;
+  for (const ModelModule &module : model.modules)
+    names += (names.empty() ? "" : ", ") + module.name;
+  return names;
+}
+
 absl::StatusOr<ModelFolder> singleFile(const fs::path &path, const CompileOptions &options) {
   ModelFolder model;
   model.name = path.filename().string();
@@ -165,7 +172,7 @@ absl::StatusOr<ModelFolder> openModelFolder(const CompileOptions &options) {
       if (std::none_of(model.modules.begin(), model.modules.end(),
                        [&](const ModelModule &module) { return module.name == wanted; }))
         return absl::InvalidArgumentError("--modules names '" + wanted + "', which is not in '" +
-                                          options.model + "'");
+                                          options.model + "'; there are " + namesOf(model));
     std::erase_if(model.modules, [&](const ModelModule &module) {
       return std::find(options.modules.begin(), options.modules.end(), module.name) ==
              options.modules.end();

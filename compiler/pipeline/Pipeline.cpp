@@ -73,7 +73,41 @@ private:
       return model.status();
     model_ = *std::move(model);
     listInputs();
-    return checkStatisticsNames();
+    for (const absl::Status &status : {checkStatisticsNames(), checkGateNames(), checkPlaces()})
+      if (!status.ok())
+        return status;
+    return absl::OkStatus();
+  }
+
+  /// A gate on a module that is not there can only fail after everything was compiled.
+  absl::Status checkGateNames() const {
+    std::string names;
+    for (const ModelModule &module : model_.modules)
+      names += (names.empty() ? "" : ", ") + module.name;
+    for (const Gate &gate : gates_)
+      if (!gate.owner.empty() && gate.owner != "pipeline" &&
+          std::none_of(model_.modules.begin(), model_.modules.end(),
+                       [&](const ModelModule &module) { return module.name == gate.owner; }))
+        return absl::NotFoundError("gate '" + gate.text + "': no module '" + gate.owner +
+                                   "'; there are: " + names);
+    return absl::OkStatus();
+  }
+
+  /// Outputs that come last fail first if they have no place.
+  absl::Status checkPlaces() const {
+    std::error_code error;
+    if (!options_.reportFolder.empty() && fs::exists(options_.reportFolder, error) &&
+        !fs::is_directory(options_.reportFolder, error))
+      return absl::InvalidArgumentError("cannot write the report into '" + options_.reportFolder +
+                                        "': it is no folder");
+    if (options_.depfile.empty())
+      return absl::OkStatus();
+    if (fs::is_directory(options_.depfile, error))
+      return absl::InvalidArgumentError("cannot write '" + options_.depfile +
+                                        "': it is there already and is a folder");
+    if (!fs::is_directory(fs::absolute(options_.depfile).parent_path(), error))
+      return absl::NotFoundError("cannot write '" + options_.depfile + "': no such folder");
+    return absl::OkStatus();
   }
 
   /// A statistics file is found by its name: one of no module would be passed over.

@@ -99,7 +99,8 @@ class BadInput(Cases):
             place = generator.choice(structure) + generator.randrange(-24, 24)
             damaged[place] ^= 1 << generator.randrange(8)
             path = self.file("flipped.onnx", bytes(damaged))
-            done = self.run("sdopt-compile", path, "--stages", self.work / "stages", "--stop-after", "normalize", "--quiet")
+            flags = ["--batch", "2", "--dimension", "sequence_length=77", "--stop-after", "normalize", "--quiet"]
+            done = self.run("sdopt-compile", path, "--stages", self.work / "stages", *flags)
             refused += done.returncode == 1
             if done.returncode not in (0, 1) or (done.returncode == 1 and "error: " not in done.stderr):
                 problems.append(f"byte {place}: exit code {done.returncode}: {done.stderr[-200:]}")
@@ -228,6 +229,11 @@ class BadInput(Cases):
         run("output is a folder", self.good, "--module", MODULE, "--inputs", inputs, "-o", self.statistics, needles=[self.statistics])
         run("unknown flag", self.good, "--modul", MODULE, needles=["--modul"])
         run("a zoom without the pipeline", "zoom", self.good, "--prompt", "red rings", "-o", self.work / "zoom", needles=["good.sdnpu", "unet"])
+        wrong = read_safetensors(inputs)
+        kind, shape, content = wrong["last_hidden_state"]
+        wrong["last_hidden_state"] = (kind, shape, struct.pack("<f", float("nan")) + content[4:])
+        write_safetensors(self.work / "wrong.safetensors", wrong)
+        run("a recorded output that is not a number", self.good, "--module", MODULE, "--inputs", self.work / "wrong.safetensors", "-o", out, needles=["last_hidden_state", "wrong.safetensors"])
         dump = lambda name, *flags, needles: self.refused(f"objdump: {name}", "sdopt-objdump", self.good, *flags, needles=needles, output=out)
         dump("unknown module", "--disassemble=unet", needles=["'unet'", MODULE])
         dump("output in a missing folder", "-o", self.work / "no" / "dump", needles=[self.work / "no" / "dump"])
@@ -274,7 +280,7 @@ class BadInput(Cases):
         fails = lambda name, *flags, needles: self.fails(f"flags: {name}", *flags, needles=needles)
         fails("unknown flag", "--quantise", needles=["--quantise"])
         fails("unknown stage", "--stop-after", "tile", "--stages", self.work, needles=["'tile'", "schedule"])
-        fails("unknown module", "--modules", "unnet", needles=["'unnet'"])
+        fails("unknown module", "--modules", "unnet", needles=["'unnet'", "vae_decoder"])
         fails("--stop-after with an output", "--stop-after", "lower", "--stages", self.work, needles=["--stop-after", "-o"])
         fails("--start-from without snapshots", "--start-from", "lower", "--stages", self.work / "none", needles=["lower.mlir"])
         fails("--start-from without --stages", "--start-from", "lower", needles=["--stages"])

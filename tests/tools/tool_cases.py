@@ -23,7 +23,7 @@ class Cases:
         self.count = 0
 
     def run(self, tool, *arguments, prefix=(), **options):
-        command = [*prefix, str(self.bin / tool), *map(str, arguments)]
+        command = [*prefix, str(self.bin / tool), *(value if isinstance(value, bytes) else str(value) for value in arguments)]
         options.setdefault("timeout", 80)
         if "input" not in options:
             options["stdin"] = subprocess.DEVNULL

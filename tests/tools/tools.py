@@ -165,6 +165,27 @@ class Tools(Cases):
             },
         )
 
+    def bad_zooms(self):
+        folder, prompt = self.work / "bad-zoom", ("--prompt", "red rings")
+        broken = self.work / "broken.png"
+        broken.write_bytes((self.work / "zoom1" / "frame_0000.png").read_bytes()[:500])
+        for name, flags, needles in (
+            ("no prompt", [], ["--prompt"]),
+            ("no frames", [*prompt, "--frames", "0"], ["--frames", "0"]),
+            ("too many frames", [*prompt, "--frames", "100000"], ["--frames", "100000"]),
+            ("no steps", [*prompt, "--steps", "0"], ["steps", "0"]),
+            ("more steps than the scheduler has", [*prompt, "--steps", "100000"], ["steps", "100000"]),
+            ("a guidance that is not a number", [*prompt, "--guidance", "nan"], ["--guidance"]),
+            ("a border of everything", [*prompt, "--border", "0.5"], ["--border"]),
+            ("a direction that is none", [*prompt, "--direction", "up"], ["--direction", "up"]),
+            ("a prompt that is not UTF-8", ["--prompt", b"\xff\xfe red"], ["UTF-8"]),
+            ("a missing picture", [*prompt, "--start", self.work / "none.png"], ["none.png"]),
+            ("a truncated picture", [*prompt, "--start", broken], ["broken.png"]),
+            ("a picture that is none", [*prompt, "--start", self.work / "pipeline.d"], ["pipeline.d"]),
+        ):
+            self.refused(f"zoom: {name}", "sdopt-run", "zoom", self.package, *flags, "-o", folder, needles=needles, output=folder)
+        self.refused("zoom: its folder is a file", "sdopt-run", "zoom", self.package, *prompt, "-o", broken, needles=[broken])
+
     def mlir_tools(self):
         self.works(
             "compile: snapshots of all stages",
@@ -233,6 +254,7 @@ def main():
     cases.objdump()
     cases.run_module()
     cases.zoom()
+    cases.bad_zooms()
     cases.mlir_tools()
     cases.language_server()
     cases.interrupt()

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <iostream>
 #include <limits>
+#include <optional>
 
 namespace sdopt {
 
@@ -35,13 +36,27 @@ Tensor widened(const Tensor &value) {
   return isFloat ? value.converted(ElementType::F32) : value;
 }
 
-absl::StatusOr<TensorMap> readTensors(const TensorFile &file) {
+/// A NaN or an infinity has no code, and no PSNR.
+std::optional<size_t> firstNotFinite(const Tensor &tensor) {
+  if (tensor.type() != ElementType::F32)
+    return std::nullopt;
+  auto values = tensor.values<float>();
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]))
+      return i;
+  return std::nullopt;
+}
+
+absl::StatusOr<TensorMap> readTensors(const TensorFile &file, const std::string &path) {
   TensorMap tensors;
   for (const std::string &name : file.names()) {
     absl::StatusOr<Tensor> value = file.get(name);
     if (!value.ok())
       return value.status();
     tensors[name] = widened(*value);
+    if (std::optional<size_t> element = firstNotFinite(tensors[name]))
+      return absl::InvalidArgumentError(
+          absl::StrCat("'", path, "': tensor '", name, "' is not finite at element ", *element));
   }
   return tensors;
 }
@@ -112,7 +127,7 @@ absl::Status runModuleCommand(const RunModuleOptions &options) {
   auto file = TensorFile::open(options.inputs);
   if (!file.ok())
     return file.status();
-  absl::StatusOr<TensorMap> recorded = readTensors(**file);
+  absl::StatusOr<TensorMap> recorded = readTensors(**file, options.inputs);
   if (!recorded.ok())
     return recorded.status();
 
