@@ -62,8 +62,9 @@ class Cases:
                 problems.append(f"the error does not name {str(needle)!r}: {done.stderr[-600:]!r}")
         if left := self.left_behind(output):
             problems.append(f"left behind: {left}")
-            if output is not None and Path(output).is_file():
-                Path(output).unlink()
+            if output is not None:
+                shutil.rmtree(output, ignore_errors=True)
+                Path(output).unlink(missing_ok=True)
         self.report(name, problems, errors[0][:150] if errors else "")
 
     def finish(self):

@@ -301,8 +301,18 @@ Picture betweenFrames(const Picture &narrow, const Picture &wide, int64_t border
 absl::StatusOr<ZoomResult> zoom(Models &models, const Tokenizer &tokenizer, const Ddim &ddim,
                                 const ZoomOptions &options,
                                 const std::function<void(const ZoomProgress &)> &progress) {
-  if (absl::Status status = validate(options, models.shapes()); !status.ok())
-    return status;
+  // Before anything is written.
+  auto of = [](const char *option, const absl::Status &status) {
+    return status.ok() ? status
+                       : absl::Status(status.code(), absl::StrCat(option, ": ", status.message()));
+  };
+  for (const absl::Status &status :
+       {validate(options, models.shapes()),
+        of("--steps", ddim.timesteps(options.inpainting.steps).status()),
+        of("--prompt", tokenizer.encode(options.prompt).status()),
+        of("--negative", tokenizer.encode(options.negativePrompt).status())})
+    if (!status.ok())
+      return status;
   return ZoomRun(models, tokenizer, ddim, options, progress).run();
 }
 
