@@ -3,7 +3,7 @@
 #include "compiler/report/Report.h"
 
 #include "absl/strings/str_cat.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/AtomicFile.h"
 
 #include <google/protobuf/util/json_util.h>
 
@@ -44,10 +44,18 @@ absl::Status writeReport(const Report &report, const std::string &folder) {
   std::filesystem::create_directories(folder, error);
   if (error)
     return absl::InvalidArgumentError("cannot make folder '" + folder + "': " + error.message());
-  if (absl::Status status = writeFileAtomically(folder + "/report.json", toJson(report));
-      !status.ok())
-    return status;
-  return writeFileAtomically(folder + "/report.html", toHtml(report));
+  // Both or none: they are written in full before the first appears.
+  auto json = AtomicFile::create(folder + "/report.json");
+  auto html = AtomicFile::create(folder + "/report.html");
+  for (const absl::Status &status : {json.status(), html.status()})
+    if (!status.ok())
+      return status;
+  absl::Status status = (*json)->write(toJson(report));
+  if (status.ok())
+    status = (*html)->write(toHtml(report));
+  if (status.ok())
+    status = (*json)->commit();
+  return status.ok() ? (*html)->commit() : status;
 }
 
 const ModuleReport *worstModule(const Report &report) {

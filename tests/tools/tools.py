@@ -228,7 +228,13 @@ class Tools(Cases):
             folder = self.work / "interrupted"
             folder.mkdir(exist_ok=True)
             arguments = [self.bin / "sdopt-compile", self.model, "--samples", self.samples, "-o", folder / "p.sdnpu", "--quiet"]
-            process = subprocess.Popen(list(map(str, arguments)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            # A shell that runs this in the background has made its children ignore SIGINT.
+            process = subprocess.Popen(
+                list(map(str, arguments)),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+            )
             limit = time.monotonic() + 20
             while not os.listdir(folder) and time.monotonic() < limit and process.poll() is None:
                 time.sleep(0.01)
