@@ -330,7 +330,8 @@ absl::StatusOr<ImportedModel> GraphImporter::run() {
   return ImportedModel{.module = std::move(module_),
                        .parameters = totals->parameters,
                        .fp32Bytes = 4 * totals->parameters,
-                       .digests = *files};
+                       .digests = *files,
+                       .dimensionNames = dimensionNames(file_)};
 }
 
 } // namespace

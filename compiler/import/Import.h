@@ -11,6 +11,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace sdopt {
@@ -26,6 +27,8 @@ struct ImportOptions {
   /// Values for symbolic dimensions by their ONNX name ("height" -> 16). Names that the model does
   /// not have are ignored: one set may serve all modules of a pipeline.
   std::map<std::string, int64_t> dimensions = {};
+  /// Values for symbolic dimensions by their ONNX name that nothing above binds.
+  std::map<std::string, int64_t> defaultDimensions = {};
 };
 
 struct ImportedModel {
@@ -37,6 +40,8 @@ struct ImportedModel {
   /// Files read (model and external data) by their path relative to the model's folder -> BLAKE3
   /// hex.
   std::map<std::string, std::string> digests;
+  /// Names of the symbolic dimensions of its inputs.
+  std::set<std::string> dimensionNames;
 };
 
 /// Reads a .onnx file. Weights stay in the mapped files: the store gets one entry

@@ -132,6 +132,9 @@ private:
       return found->second.value;
     if (i == 0 && options_.batch)
       return *options_.batch;
+    if (auto found = options_.defaultDimensions.find(dim.dim_param());
+        !dim.dim_param().empty() && found != options_.defaultDimensions.end())
+      return found->second;
     bool named = !dim.dim_param().empty();
     absl::StrAppend(&unbound_, "\n  input '", input, "' dimension ", i,
                     named ? absl::StrCat(" '", dim.dim_param(), "'") : " (no name)", "; give ",
@@ -153,6 +156,15 @@ private:
 absl::StatusOr<std::vector<std::pair<const onnx::ValueInfoProto *, Shape>>>
 bindInputShapes(const OnnxFile &file, const ImportOptions &options) {
   return ShapeBinder(file, options).bind();
+}
+
+std::set<std::string> dimensionNames(const OnnxFile &file) {
+  std::set<std::string> names;
+  for (const onnx::ValueInfoProto &input : file.model.graph().input())
+    for (const Dimension &dim : input.type().tensor_type().shape().dim())
+      if (!dim.dim_param().empty())
+        names.insert(dim.dim_param());
+  return names;
 }
 
 } // namespace sdopt

@@ -55,7 +55,7 @@ int64_t autoencoderFactor(const json &config) {
 void bindDimension(ModelModule &module, std::initializer_list<const char *> names, int64_t value) {
   if (value > 0)
     for (const char *dimension : names)
-      module.import.dimensions.emplace(dimension, value);
+      module.import.defaultDimensions.emplace(dimension, value);
 }
 
 /// Sizes that the configurations give for symbolic dimensions.

@@ -203,6 +203,7 @@ absl::Status ModuleCompiler::importModel(bool keepModule) {
   if (!imported.ok())
     return imported.status();
   state_.digests = imported->digests;
+  dimensionNames_ = imported->dimensionNames;
   if (!keepModule)
     return absl::OkStatus();
   module_ = std::move(imported->module);

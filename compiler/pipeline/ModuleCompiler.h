@@ -14,6 +14,7 @@
 #include "mlir/IR/MLIRContext.h"
 
 #include <memory>
+#include <set>
 #include <vector>
 
 namespace mlir {
@@ -41,6 +42,8 @@ public:
   /// What is known of the module: one Module and its remarks.
   const StageState &state() const { return state_; }
   const std::string &statisticsDigest() const { return statisticsDigest_; }
+  /// Symbolic dimensions of the ONNX model.
+  const std::set<std::string> &dimensionNames() const { return dimensionNames_; }
 
 private:
   absl::Status runStage(Stage stage);
@@ -69,6 +72,7 @@ private:
   Recipe &recipe_;
 
   WeightStore weights_;
+  std::set<std::string> dimensionNames_;
   std::unique_ptr<mlir::MLIRContext> context_;
   mlir::OwningOpRef<mlir::ModuleOp> module_;
   mlir::OwningOpRef<mlir::ModuleOp>

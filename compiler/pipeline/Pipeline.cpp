@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 
 namespace fs = std::filesystem;
 
@@ -175,12 +176,29 @@ private:
       ModuleCompiler compiler(module, options_, messages_, target_, recipe_);
       if (absl::Status status = compiler.runStages(); !status.ok())
         return status;
+      dimensionNames_.insert(compiler.dimensionNames().begin(), compiler.dimensionNames().end());
       collect(compiler);
     }
+    if (absl::Status status = checkDimensionNames(); !status.ok())
+      return status;
     if (absl::Status status = recipe_.checkAllMatched();
         !status.ok() && *options_.stopAfter >= Stage::Quantize && !options_.startFrom)
       return status;
     return writeDepfile(options_.stageFolder);
+  }
+
+  /// One set of --dimension serves all modules; what serves none is a slip.
+  absl::Status checkDimensionNames() const {
+    std::string known;
+    for (const std::string &name : dimensionNames_)
+      known += (known.empty() ? "'" : ", '") + name + "'";
+    for (const auto &[name, value] : options_.dimensions)
+      if (!dimensionNames_.count(name))
+        return absl::InvalidArgumentError(
+            "--dimension " + name + "=" + std::to_string(value) + ": no module that is compiled " +
+            "has a symbolic dimension '" + name + "'; " +
+            (known.empty() ? "all their shapes are fixed" : "there are " + known));
+    return absl::OkStatus();
   }
 
   void collect(const ModuleCompiler &compiler) {
@@ -207,12 +225,15 @@ private:
       ModuleCompiler &compiler = *compilers.back();
       if (absl::Status status = compiler.runStages(); !status.ok())
         return status;
+      dimensionNames_.insert(compiler.dimensionNames().begin(), compiler.dimensionNames().end());
       if (absl::Status status = compiler.emit(**writer); !status.ok())
         return status;
       for (const auto &[file, digest] : compiler.state().digests)
         provenance.inputDigests[module.name + "/" + file] = digest;
       provenance.statisticsDigest += compiler.statisticsDigest();
     }
+    if (absl::Status status = checkDimensionNames(); !status.ok())
+      return status;
     if (!(options_.startFrom && *options_.startFrom >= Stage::Quantize))
       if (absl::Status status = recipe_.checkAllMatched(); !status.ok())
         return status;
@@ -278,6 +299,7 @@ private:
   std::vector<Gate> gates_;
   Report baseline_;
   ModelFolder model_;
+  std::set<std::string> dimensionNames_; ///< symbolic, of the modules compiled so far
   CompileResult result_;
 };
 

@@ -435,6 +435,16 @@ TEST(ImportErrors, UnboundDimensionsAreAllListed) {
   EXPECT_TRUE(bound.status.ok()) << bound.status;
 }
 
+TEST(ImportErrors, GivenShapesOverrideDefaults) {
+  SymbolicModel model;
+  std::map<std::string, int64_t> defaults = {{"batch", 7}, {"height", 7}};
+  Result given =
+      import(model.path(), {.inputShapes = {{"x", {3, 4, 5, 6}}}, .defaultDimensions = defaults});
+  EXPECT_TRUE(given.status.ok()) << given.status;
+  EXPECT_INVALID(import(model.path(), {.batch = 2, .defaultDimensions = defaults}),
+                 AllOf(HasSubstr("input 'x' dimension 3"), Not(HasSubstr("'height'"))));
+}
+
 TEST(ImportErrors, ContradictingShapes) {
   SymbolicModel model;
   EXPECT_INVALID(import(model.path(), {.inputShapes = {{"x", {3, 5, 5, 6}}}}),

@@ -103,6 +103,31 @@ TEST_F(SingleFile, AnotherBatch) {
     }
 }
 
+TEST_F(SingleFile, UnknownDimensionIsNamed) {
+  CompileOptions options = fileOptions();
+  options.inputShapes["input_ids"] = {2, 77};
+  options.dimensions["sequenz_length"] = 77;
+  absl::StatusOr<CompileResult> result = compile(options, {});
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(textOf(result.status()), HasSubstr("'sequenz_length'"));
+  EXPECT_THAT(textOf(result.status()), HasSubstr("'batch_size', 'sequence_length'"));
+  EXPECT_FALSE(std::filesystem::exists(options.output));
+}
+
+/// Sizes from the configurations are defaults: a shape that is given wins.
+TEST_F(SingleFile, ShapeOverridesTheConfiguration) {
+  CompileOptions options = fileOptions();
+  options.model = modelFolder();
+  options.modules = {"text_encoder"};
+  options.inputShapes["text_encoder.input_ids"] = {1, 20};
+  options.stopAfter = Stage::Normalize;
+  options.stageFolder = folder_.path("stages");
+  options.output.clear();
+  options.reportFolder.clear();
+  absl::StatusOr<CompileResult> result = compile(options, {});
+  EXPECT_TRUE(result.ok()) << result.status();
+}
+
 TEST_F(SingleFile, UnboundDimensionIsNamed) {
   CompileOptions options = fileOptions();
   options.batch = 2;
