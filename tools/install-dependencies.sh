@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build_packages=(
-  g++ cmake ninja-build ccache pkg-config
+  g++ cmake ninja-build ccache pkg-config python3
   libmlir-22-dev mlir-22-tools llvm-22-dev llvm-22-tools
   libprotobuf-dev protobuf-compiler libonnx-dev libabsl-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev
   libdnnl-dev libpng-dev libwebp-dev zlib1g-dev libgtest-dev libgmock-dev
