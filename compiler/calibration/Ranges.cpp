@@ -12,6 +12,10 @@ namespace {
 
 constexpr int kStep = 5, kSmallest = 30;
 
+/// Codes of 16 bits leave room for values that the samples did not reach: a clipped value costs far
+/// more than half the resolution.
+constexpr double kHeadroom = 2;
+
 float scaleOf(double width, double codes) {
   float scale = static_cast<float>(width / codes);
   return scale < std::numeric_limits<float>::min() ? 1.0f : scale;
@@ -68,6 +72,8 @@ CodeRange chooseRange(const ValueStatistics &statistics, RangeEstimator estimato
   }
   if (estimator == RangeEstimator::MSE)
     range = leastError(statistics.histogram, range, codes, symmetric);
+  if (symmetric)
+    range = {kHeadroom * range.low, kHeadroom * range.high};
   CodeRange result{.scale = scaleOf(range.high - range.low, codes)};
   if (!symmetric) {
     double smallest = -std::ldexp(1.0, bits - 1), largest = -smallest - 1;

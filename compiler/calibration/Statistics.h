@@ -72,12 +72,12 @@ struct CodeRange {
   int32_t zeroPoint = 0;
 };
 
-/// Code for a value: 16 bits symmetric (scale = max|x| / 32767), 8 bits with zero point (scale =
-/// (hi - lo) / 255, the range includes zero, zero point = floor(-128 - lo / scale + 1/2) within
-/// [-128, 127]). MinMax: lo and hi are the extremes. MSE: of the extremes times 100, 95, ... 30 %
-/// each, the pair with the least expected squared error on the histogram: scale^2 / 12 for elements
-/// inside, the squared distance of the bin's middle to the range for those outside; of equal ones
-/// the widest. An all-zero value has scale 1.
+/// Code for a value: 16 bits symmetric (scale = 2 * max|x| / 32767: room for values beyond the
+/// samples), 8 bits with zero point (scale = (hi - lo) / 255, the range includes zero, zero point =
+/// floor(-128 - lo / scale + 1/2) within [-128, 127]). MinMax: lo and hi are the extremes. MSE: of
+/// the extremes times 100, 95, ... 30 % each, the pair with the least expected squared error on the
+/// histogram: scale^2 / 12 for elements inside, the squared distance of the bin's middle to the
+/// range for those outside; of equal ones the widest. An all-zero value has scale 1.
 CodeRange chooseRange(const ValueStatistics &statistics, RangeEstimator estimator, int bits);
 CodeRange chooseRange(const ValueStatistics &statistics, RangeEstimator estimator, int bits,
                       bool symmetric);

@@ -142,6 +142,12 @@ void moveChannel(const ChannelLayout &layout, int64_t channel, const T *from, in
   }
 }
 
+/// Weights whose rounding errors are made to cancel.
+int64_t groupSize(const Shape &shape, int64_t axis, int64_t channelSize) {
+  int64_t taps = shape.size() == 4 && axis == 0 ? shape[2] * shape[3] : 1;
+  return taps > 1 ? taps : channelSize;
+}
+
 int64_t findNonFinite(std::span<const float> weights) {
   for (size_t i = 0; i < weights.size(); ++i)
     if (!std::isfinite(weights[i]))
@@ -168,6 +174,27 @@ void quantizeChannel(std::span<const float> weights, float scale, std::span<int8
   }
 }
 
+void balanceCodes(std::span<const float> weights, float scale, std::span<int8_t> codes) {
+  double divisor = scale, sum = 0;
+  std::vector<double> errors(weights.size());
+  for (size_t i = 0; i < weights.size(); ++i)
+    sum += errors[i] = static_cast<double>(weights[i]) / divisor - codes[i];
+  int direction = sum > 0 ? 1 : -1;
+  for (sum = std::fabs(sum) + 0.5; sum >= 1; sum -= 1) {
+    double largest = 0;
+    size_t chosen = weights.size();
+    for (size_t i = 0; i < weights.size(); ++i)
+      if (direction * errors[i] > largest && std::abs(codes[i]) < 127) {
+        largest = direction * errors[i];
+        chosen = i;
+      }
+    if (chosen == weights.size())
+      return;
+    codes[chosen] = static_cast<int8_t>(codes[chosen] + direction);
+    errors[chosen] = 0; // moved once at most
+  }
+}
+
 QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range) {
   std::span<const float> values = weights.values<float>();
   ChannelLayout layout = channelLayout(weights.shape(), axis);
@@ -178,6 +205,7 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
     return result;
   int8_t *codes = result.codes.mutableValues<int8_t>().data();
   int64_t channelSize = layout.outer * layout.inner, step = layout.channels * layout.inner;
+  int64_t group = groupSize(weights.shape(), axis, channelSize);
   std::vector<float> gathered(layout.outer > 1 ? channelSize : 0);
   std::vector<int8_t> channelCodes(channelSize);
   for (int64_t c = 0; c < layout.channels; ++c) {
@@ -191,6 +219,9 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
     float scale = weightScale(channel, range);
     result.scales.mutableValues<float>()[c] = scale;
     quantizeChannel(channel, scale, channelCodes);
+    for (int64_t first = 0; first < channelSize; first += group)
+      balanceCodes(channel.subspan(first, group), scale,
+                   std::span(channelCodes).subspan(first, group));
     moveChannel<int8_t>(layout, c, channelCodes.data(), layout.inner, codes, step, false);
   }
   return result;

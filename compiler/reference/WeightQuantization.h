@@ -28,6 +28,14 @@ float weightScale(std::span<const float> weights, RangeEstimator range);
 /// that no code differs from that of real numbers.
 void quantizeChannel(std::span<const float> weights, float scale, std::span<int8_t> codes);
 
+/// Makes the rounding errors of a group cancel: while the sum of w / scale - code is at least 1/2
+/// in magnitude, the code with the largest error of that sign, strictly within -127 and 127, goes
+/// to its other neighbour; of equal ones the first, each once at most. A convolution's input hardly
+/// changes within a kernel and other inputs have a mean, so what is common to the errors weighs
+/// most. After C. Guo et al., "SQuant: On-the-Fly Data-Free Quantization via Diagonal Hessian
+/// Approximation", ICLR 2022, section 3.
+void balanceCodes(std::span<const float> weights, float scale, std::span<int8_t> codes);
+
 struct QuantizedWeights {
   Tensor codes;  ///< I8, the shape of the weights
   Tensor scales; ///< F32 [channels]
@@ -35,7 +43,8 @@ struct QuantizedWeights {
   int64_t firstNonFinite = -1;
 };
 
-/// Quantizes F32 weights channel by channel along `axis`.
+/// Quantizes F32 weights channel by channel along `axis`. Groups for balanceCodes are the kernels
+/// [kh][kw] of [co][ci][kh][kw] along axis 0 with kh * kw > 1, else whole channels.
 QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range);
 
 } // namespace sdopt

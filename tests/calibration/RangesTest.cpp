@@ -20,9 +20,9 @@ ValueStatistics statisticsOf(const std::vector<float> &values) {
   return statistics;
 }
 
-TEST(ChooseRange, SixteenBitsAreSymmetric) {
+TEST(ChooseRange, SixteenBitsAreSymmetricWithHeadroom) {
   CodeRange range = chooseRange(statisticsOf({-3.0f, 2.0f}), RangeEstimator::MinMax, 16);
-  EXPECT_EQ(range.scale, static_cast<double>(static_cast<float>(3.0 / 32767)));
+  EXPECT_EQ(range.scale, static_cast<double>(static_cast<float>(6.0 / 32767)));
   EXPECT_EQ(range.zeroPoint, 0);
 }
 

@@ -93,6 +93,55 @@ TEST(QuantizeChannel, RoundsHalfUpAndClamps) {
   EXPECT_EQ(codes, (std::vector<int8_t>{1, 0, 2, -1, 127, -127, 0}));
 }
 
+TEST(BalanceCodes, MovesTheLargestErrors) {
+  // Errors 3/8 1/4 -1/8 1/4 3/8 add up to 9/8: one code moves, the first of the two largest.
+  std::vector<float> weights = {1.375f, 2.25f, 0.875f, -0.75f, 3.375f};
+  std::vector<int8_t> codes = {1, 2, 1, -1, 3};
+  balanceCodes(weights, 1.0f, codes);
+  EXPECT_EQ(codes, (std::vector<int8_t>{2, 2, 1, -1, 3}));
+  std::vector<float> negative = {-1.375f, -2.4375f, -0.25f};
+  codes = {-1, -2, 0};
+  balanceCodes(negative, 1.0f, codes);
+  EXPECT_EQ(codes, (std::vector<int8_t>{-1, -3, 0}));
+}
+
+TEST(BalanceCodes, NeverLeavesTheRange) {
+  std::vector<float> weights = {200.0f, -150.0f, 126.9f, 0.25f};
+  std::vector<int8_t> codes = {127, -127, 127, 0};
+  balanceCodes(weights, 1.0f, codes);
+  EXPECT_EQ(codes, (std::vector<int8_t>{127, -127, 127, 1}));
+}
+
+TEST(BalanceCodes, SumsAreNearestAndErrorsBelowOne) {
+  for (uint32_t seed = 0; seed < 50; ++seed) {
+    std::vector<float> weights = gaussian(1 + seed * 13 % 97, seed);
+    float scale = weightScale(weights, RangeEstimator::MinMax);
+    std::vector<int8_t> codes(weights.size());
+    quantizeChannel(weights, scale, codes);
+    balanceCodes(weights, scale, codes);
+    double sum = 0;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      double error = static_cast<double>(weights[i]) / scale - codes[i];
+      EXPECT_LT(std::fabs(error), 1.0) << seed;
+      sum += error;
+    }
+    EXPECT_LE(std::fabs(sum), 0.5 + 1e-9) << seed;
+  }
+}
+
+TEST(QuantizeWeights, BalancesEachKernel) {
+  std::vector<float> values = gaussian(4 * 3 * 9, 5);
+  Tensor weights = Tensor::of<float>({4, 3, 3, 3}, std::span<const float>(values));
+  QuantizedWeights result = quantizeWeights(weights, 0, RangeEstimator::MinMax);
+  for (int64_t kernel = 0; kernel < 12; ++kernel) {
+    double sum = 0;
+    for (int64_t i = kernel * 9; i < kernel * 9 + 9; ++i)
+      sum += static_cast<double>(values[i]) / result.scales.values<float>()[kernel / 3] -
+             result.codes.values<int8_t>()[i];
+    EXPECT_LE(std::fabs(sum), 0.5 + 1e-9) << kernel;
+  }
+}
+
 TEST(QuantizeWeights, AnyAxisEqualsTransposedFirstAxis) {
   Tensor weights = Tensor::of<float>({3, 5, 2}, std::span<const float>(gaussian(30, 9)));
   QuantizedWeights middle = quantizeWeights(weights, 1, RangeEstimator::MSE);
@@ -106,6 +155,7 @@ TEST(QuantizeWeights, AnyAxisEqualsTransposedFirstAxis) {
       }
     float scale = weightScale(channel, RangeEstimator::MSE);
     quantizeChannel(channel, scale, codes);
+    balanceCodes(channel, scale, codes);
     EXPECT_EQ(middle.scales.values<float>()[c], scale);
     EXPECT_EQ(found, codes);
   }
