@@ -270,7 +270,7 @@ private:
     report.set_package_bytes((*package)->fileBytes());
     for (const std::string &assumption : target_.assumptions)
       report.add_assumptions(assumption);
-    setRates(report, options_.steps, options_.batch.value_or(2));
+    setRates(report, options_.steps, guidanceRows(**package));
     absl::StatusOr<std::vector<GateResult>> gates = evaluateGates(report, gates_);
     if (!gates.ok())
       return gates.status();
@@ -281,6 +281,15 @@ private:
       if (absl::Status status = writeReport(report, options_.reportFolder); !status.ok())
         return status;
     return writeDepfile(options_.output);
+  }
+
+  /// Rows that one run of the UNet takes: the model's own number, whoever bound it.
+  static int64_t guidanceRows(const Package &package) {
+    if (const PackageModule *unet = package.find("unet"))
+      for (const TensorInfo &tensor : unet->info.network.tensors)
+        if (tensor.role == TensorRole::Input && tensor.logicalShape.size() == 4)
+          return tensor.logicalShape[0];
+    return 0;
   }
 
   absl::Status writeDepfile(const std::string &output) {
