@@ -295,3 +295,21 @@ TEST_F(Zoom, UnwritableFolderIsAnError) {
   ASSERT_FALSE(result.ok());
   EXPECT_THAT(std::string(result.status().message()), HasSubstr("cannot make this folder"));
 }
+
+TEST(BetweenFrames, FadesTowardsTheFeatheredKeyFrame) {
+  Picture narrow(32, 32), wide(32, 32);
+  std::fill(narrow.rgb.begin(), narrow.rgb.end(), uint8_t(200));
+  Picture canvas = shrunkIntoCentre(narrow, 4, 4);
+  Picture key = withKnownCentre(wide, canvas, 4, 4, 3);
+  Picture hard = betweenFrames(narrow, key, 4, 4, 9, 10),
+          soft = betweenFrames(narrow, key, 4, 4, 9, 10, 3);
+  // The edge of the narrow frame is near pixel 4 of both.
+  auto jump = [](const Picture &picture) {
+    int most = 0;
+    for (int x = 1; x < 16; ++x)
+      most = std::max(most, std::abs(picture.at(x, 16)[0] - picture.at(x - 1, 16)[0]));
+    return most;
+  };
+  EXPECT_LT(jump(soft), jump(hard));
+  EXPECT_EQ(soft.at(16, 16)[0], 200);
+}

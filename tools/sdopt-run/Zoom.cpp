@@ -43,11 +43,11 @@ uint8_t mixed(uint8_t below, uint8_t above, int64_t weight256) {
   return static_cast<uint8_t>((below * (256 - weight256) + above * weight256 + 128) >> 8);
 }
 
-/// Weight (of 256) of the layer above at pixel i of n, when it covers the middle `covered` pixels:
-/// the part of the pixel that is covered.
-int64_t coverage(int64_t i, int64_t n, double covered) {
-  double fromMiddle = std::fabs(i + 0.5 - n * 0.5);
-  return static_cast<int64_t>(std::clamp(covered * 0.5 - fromMiddle + 0.5, 0.0, 1.0) * 256.0 + 0.5);
+/// Weight (of 256) of the layer above at pixel i of n, when it covers the middle `covered` pixels
+/// and fades over the outermost `feather` of them.
+int64_t coverage(int64_t i, int64_t n, double covered, double feather) {
+  double depth = covered * 0.5 - std::fabs(i + 0.5 - n * 0.5) + 0.5;
+  return static_cast<int64_t>(std::clamp(depth / (feather + 1), 0.0, 1.0) * 256.0 + 0.5);
 }
 
 /// Weight (of 256) of the known centre at pixel i of n.
@@ -152,8 +152,8 @@ private:
   absl::Status writeUpTo(int64_t key, const Picture &previous, const Picture &picture) {
     int64_t last = key * options_.interpolation;
     for (int64_t step = 1; key > 0 && step < options_.interpolation; ++step) {
-      Picture between =
-          betweenFrames(previous, picture, borderX_, borderY_, step, options_.interpolation);
+      Picture between = betweenFrames(previous, picture, borderX_, borderY_, step,
+                                      options_.interpolation, options_.feather);
       if (absl::Status status = writePng(path(last - options_.interpolation + step), between);
           !status.ok())
         return status;
@@ -280,18 +280,20 @@ Picture withKnownCentre(const Picture &painted, const Picture &canvas, int64_t b
 }
 
 Picture betweenFrames(const Picture &narrow, const Picture &wide, int64_t borderX, int64_t borderY,
-                      int64_t step, int64_t steps) {
+                      int64_t step, int64_t steps, int64_t feather) {
   double innerX = static_cast<double>(wide.width - 2 * borderX) / static_cast<double>(wide.width);
   double innerY = static_cast<double>(wide.height - 2 * borderY) / static_cast<double>(wide.height);
   double remaining = static_cast<double>(steps - step) / static_cast<double>(steps);
   // The part of the wide frame that is in view: its inner part at step 0, all of it at the last.
   double viewX = power(innerX, remaining), viewY = power(innerY, remaining);
+  // The narrow frame ends hard, outside of the view, at step 0, and as in the wide one at the last.
+  double fade = static_cast<double>(feather) * (1 - remaining);
   Picture frame = viewed(wide, viewX, viewY);
   Picture detail = viewed(narrow, viewX / innerX, viewY / innerY);
   for (int64_t y = 0; y < frame.height; ++y)
     for (int64_t x = 0; x < frame.width; ++x) {
-      int64_t weight = coverage(x, frame.width, frame.width * innerX / viewX) *
-                       coverage(y, frame.height, frame.height * innerY / viewY) / 256;
+      int64_t weight = coverage(x, frame.width, frame.width * innerX / viewX, fade / viewX) *
+                       coverage(y, frame.height, frame.height * innerY / viewY, fade / viewY) / 256;
       for (int c = 0; c < 3; ++c)
         frame.at(x, y)[c] = mixed(frame.at(x, y)[c], detail.at(x, y)[c], weight);
     }

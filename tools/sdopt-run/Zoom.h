@@ -72,9 +72,9 @@ Picture withKnownCentre(const Picture &painted, const Picture &canvas, int64_t b
                         int64_t borderY, int64_t feather);
 
 /// The frame at `step` of `steps` (0 < step < steps) on the way from key frame `narrow` to `wide`,
-/// which shows `narrow` inside its border.
+/// which shows `narrow` inside its border with an edge that fades over `feather` pixels.
 Picture betweenFrames(const Picture &narrow, const Picture &wide, int64_t borderX, int64_t borderY,
-                      int64_t step, int64_t steps);
+                      int64_t step, int64_t steps, int64_t feather = 0);
 
 /// Makes the pictures, then the animation from them. Frames of an earlier, longer run that would
 /// remain in the folder are removed.
