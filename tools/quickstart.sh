@@ -19,8 +19,8 @@ step "compile four modules, W8A16, with every lossless step checked to the bit"
 build/bin/sdopt-compile testdata/patterns-sd2/opset17-fp32 -o "$out/pipeline.sdnpu" \
   --samples testdata/patterns-sd2/samples --recipe w8a16 --target mobile --verify --steps 20 --report "$out"
 step "simulate an infinite zoom from the package"
-build/bin/sdopt-run zoom "$out/pipeline.sdnpu" --prompt "small red rings on blue" --frames 3 --interpolate 5 \
-  --steps 12 --guidance 5 --seed 7 -o "$out/zoom"
+build/bin/sdopt-run zoom "$out/pipeline.sdnpu" --prompt "large purple rings on white" \
+  --start testdata/patterns-sd2/start.png --frames 3 --interpolate 5 --feather 3 --steps 20 --guidance 5 --seed 7 -o "$out/zoom"
 
 step "done"
 echo "package:   $out/pipeline.sdnpu"
