@@ -120,8 +120,9 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
   std::vector<Accumulator> accumulators(observed.size());
   std::vector<Sums> totals(observed.size());
   std::vector<std::unique_ptr<Evaluator>> evaluators(std::max(options.threads, 1));
+  auto constants = std::make_shared<ConstantCache>();
   for (std::unique_ptr<Evaluator> &evaluator : evaluators)
-    evaluator = std::make_unique<Evaluator>(function, context);
+    evaluator = std::make_unique<Evaluator>(function, context, constants);
 
   using CallSums = std::vector<Sums>;
   auto work = [&](int worker, int64_t i) -> absl::StatusOr<CallSums> {

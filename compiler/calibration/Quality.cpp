@@ -128,9 +128,11 @@ absl::Status failed(int64_t call) {
 class Comparison {
 public:
   Comparison(func::FuncOp reference, func::FuncOp quantized, const EvaluationContext &context,
-             const ComparedValues &values, bool perLayer, bool recorded)
-      : quantizedFunction_(quantized), reference_(reference, context),
-        quantized_(quantized, context), values_(values), perLayer_(perLayer), recorded_(recorded) {}
+             const std::shared_ptr<ConstantCache> &constants, const ComparedValues &values,
+             bool perLayer, bool recorded)
+      : quantizedFunction_(quantized), reference_(reference, context, constants),
+        quantized_(quantized, context, constants), values_(values), perLayer_(perLayer),
+        recorded_(recorded) {}
 
   absl::StatusOr<CallErrors> run(const SampleReader &reader, int64_t call) {
     absl::StatusOr<Sample> sample = reader.read(call);
@@ -232,8 +234,9 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
   bool recorded = reader->hasOutputs();
   ComparedValues values(reference, quantized);
   std::vector<std::unique_ptr<Comparison>> comparisons(std::max(options.threads, 1));
+  auto constants = std::make_shared<ConstantCache>();
   for (std::unique_ptr<Comparison> &comparison : comparisons)
-    comparison = std::make_unique<Comparison>(reference, quantized, context, values,
+    comparison = std::make_unique<Comparison>(reference, quantized, context, constants, values,
                                               options.perLayer, recorded);
 
   std::vector<std::string> names = resultNames(quantized);

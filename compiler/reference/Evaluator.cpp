@@ -251,8 +251,20 @@ FailureOr<Tensor> evaluateConstant(Value value, const EvaluationContext &context
   return resultOf(value, *results);
 }
 
-Evaluator::Evaluator(func::FuncOp function, const EvaluationContext &context)
-    : function_(function), context_(context) {
+std::optional<Tensor> ConstantCache::find(Value value) const {
+  std::lock_guard lock(mutex_);
+  auto found = values_.find(value);
+  return found == values_.end() ? std::nullopt : std::optional<Tensor>(found->second);
+}
+
+Tensor ConstantCache::keep(Value value, const Tensor &tensor) {
+  std::lock_guard lock(mutex_);
+  return values_.try_emplace(value, tensor).first->second;
+}
+
+Evaluator::Evaluator(func::FuncOp function, const EvaluationContext &context,
+                     std::shared_ptr<ConstantCache> constants)
+    : function_(function), context_(context), constants_(std::move(constants)) {
   for (Operation &op : function.getBody().getOps()) {
     bool constant = op.getNumResults() > 0 && llvm::all_of(op.getOperands(), [&](Value operand) {
                       return isConstant_.lookup(operand.getDefiningOp());
@@ -282,15 +294,15 @@ LogicalResult Evaluator::checkInputs(ArrayRef<Tensor> inputs) {
 }
 
 FailureOr<Tensor> Evaluator::constant(Value value) {
-  if (auto found = constants_.find(value); found != constants_.end())
-    return found->second;
+  if (std::optional<Tensor> known = constants_->find(value))
+    return *known;
   FailureOr<SmallVector<Tensor>> results = evaluateExpression(value, context_);
   if (failed(results))
     return failure();
   Operation *op = value.getDefiningOp();
   if (!isa<sd::WeightOp>(op))
     for (auto [result, tensor] : llvm::zip(op->getResults(), *results))
-      constants_[result] = tensor;
+      tensor = constants_->keep(result, tensor);
   return resultOf(value, *results);
 }
 

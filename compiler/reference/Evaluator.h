@@ -15,6 +15,9 @@
 #include "llvm/ADT/DenseMap.h"
 
 #include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
 
 namespace sdopt {
 
@@ -27,9 +30,24 @@ bool isConstantExpression(mlir::Operation *op);
 /// Evaluates one function again and again. Values of constant expressions other than plain
 /// `sd.weight` are kept between runs (they are codes or small); activations are dropped after their
 /// last use. One Evaluator serves one thread at a time; several may share an EvaluationContext.
+/// Values of constant expressions. Evaluators of several threads share one, so that weights are in
+/// memory once.
+class ConstantCache {
+public:
+  /// Null if it is not known.
+  std::optional<Tensor> find(mlir::Value value) const;
+  /// Keeps the first tensor that is given for a value, and returns it.
+  Tensor keep(mlir::Value value, const Tensor &tensor);
+
+private:
+  mutable std::mutex mutex_;
+  llvm::DenseMap<mlir::Value, Tensor> values_;
+};
+
 class Evaluator {
 public:
-  Evaluator(mlir::func::FuncOp function, const EvaluationContext &context);
+  Evaluator(mlir::func::FuncOp function, const EvaluationContext &context,
+            std::shared_ptr<ConstantCache> constants = std::make_shared<ConstantCache>());
 
   /// Called for each activation (function arguments too, constants not) as soon as it is known.
   using Observer = std::function<void(mlir::Value value, const Tensor &tensor)>;
@@ -51,7 +69,7 @@ private:
   EvaluationContext context_;
   llvm::DenseMap<mlir::Operation *, bool> isConstant_;
   llvm::DenseMap<mlir::Value, unsigned> useCounts_; ///< of activations
-  llvm::DenseMap<mlir::Value, Tensor> constants_;
+  std::shared_ptr<ConstantCache> constants_;
 };
 
 /// Evaluates a constant expression once, keeping nothing.
