@@ -9,6 +9,7 @@
 
 #include "llvm/ADT/StringMap.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -77,11 +78,14 @@ public:
           indexOf(found->second) >= 0 || !haveSameCount(found->second, value))
         return;
       index_[found->second] = index_[value] = static_cast<int64_t>(names_.size());
+      bytes_ += cast<RankedTensorType>(value.getType()).getNumElements() * sizeof(float);
       names_.push_back(name);
     });
   }
 
   size_t size() const { return names_.size(); }
+  /// Of all values of one evaluation, which a worker keeps while it compares.
+  int64_t bytes() const { return bytes_; }
   const std::string &name(size_t index) const { return names_[index]; }
   int64_t indexOf(Value value) const {
     auto found = index_.find(value);
@@ -104,6 +108,7 @@ private:
 
   std::vector<std::string> names_;
   llvm::DenseMap<Value, int64_t> index_;
+  int64_t bytes_ = 0;
 };
 
 /// Of one evaluation.
@@ -233,7 +238,13 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
     return absl::InvalidArgumentError("the two functions differ in their inputs or results");
   bool recorded = reader->hasOutputs();
   ComparedValues values(reference, quantized);
-  std::vector<std::unique_ptr<Comparison>> comparisons(std::max(options.threads, 1));
+  // Bytes that all workers together may keep; a large model is measured by fewer of them.
+  constexpr int64_t kMostKept = 64 << 20;
+  int threads = std::max(options.threads, 1);
+  if (options.perLayer)
+    threads = static_cast<int>(
+        std::clamp<int64_t>(kMostKept / std::max<int64_t>(values.bytes(), 1), 1, threads));
+  std::vector<std::unique_ptr<Comparison>> comparisons(threads);
   auto constants = std::make_shared<ConstantCache>();
   for (std::unique_ptr<Comparison> &comparison : comparisons)
     comparison = std::make_unique<Comparison>(reference, quantized, context, constants, values,
@@ -251,7 +262,7 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
     if (options.progress)
       options.progress(i + 1, reader->size());
   };
-  if (absl::Status status = runInOrder<CallErrors>(reader->size(), options.threads, work, finish);
+  if (absl::Status status = runInOrder<CallErrors>(reader->size(), threads, work, finish);
       !status.ok())
     return status;
 
