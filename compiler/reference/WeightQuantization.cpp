@@ -180,7 +180,7 @@ void balanceCodes(std::span<const float> weights, float scale, std::span<int8_t>
   for (size_t i = 0; i < weights.size(); ++i)
     sum += errors[i] = static_cast<double>(weights[i]) / divisor - codes[i];
   int direction = sum > 0 ? 1 : -1;
-  for (sum = std::fabs(sum) + 0.5; sum >= 1; sum -= 1) {
+  for (auto steps = static_cast<int64_t>(std::fabs(sum) + 0.5); steps > 0; --steps) {
     double largest = 0;
     size_t chosen = weights.size();
     for (size_t i = 0; i < weights.size(); ++i)
