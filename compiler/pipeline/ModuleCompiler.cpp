@@ -343,26 +343,37 @@ absl::StatusOr<std::vector<std::vector<Tensor>>> ModuleCompiler::verifyInputs() 
   return inputs;
 }
 
+absl::Status ModuleCompiler::trustQuantized() {
+  if (trusted_)
+    return absl::OkStatus();
+  absl::StatusOr<std::vector<std::vector<Tensor>>> inputs = verifyInputs();
+  if (!inputs.ok())
+    return inputs.status();
+  trusted_.emplace(function(*quantized_), reference_);
+  for (const std::vector<Tensor> &input : *inputs) {
+    absl::StatusOr<RunDigests> digests = digestsOf(functionRun(*trusted_, input));
+    if (!digests.ok())
+      return digests.status();
+    trustedRuns_.push_back({input, *std::move(digests)});
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ModuleCompiler::verifyLowered() {
   if (options_.verify == VerifyMode::Off)
     return absl::OkStatus();
   progress("verify lower");
-  absl::StatusOr<std::vector<std::vector<Tensor>>> inputs = verifyInputs();
-  if (!inputs.ok())
-    return inputs.status();
-  func::FuncOp before = function(*quantized_), after = function(*module_);
-  for (const std::vector<Tensor> &input : *inputs) {
-    absl::StatusOr<NamedCodes> expected = evaluateNamed(before, reference_, input);
-    absl::StatusOr<NamedCodes> actual = evaluateNamed(after, evaluation_, input);
-    for (const absl::Status &status : {expected.status(), actual.status()})
-      if (!status.ok())
-        return status;
-    if (absl::Status status =
-            compareNamed(*expected, *actual, valueOrder(before), "lower", counts_);
-        !status.ok())
+  if (absl::Status status = trustQuantized(); !status.ok())
+    return status;
+  Evaluator lowered(function(*module_), evaluation_);
+  for (const TrustedRun &run : trustedRuns_) {
+    absl::Status status = compareRuns(run.digests, functionRun(*trusted_, run.inputs),
+                                      functionRun(lowered, run.inputs),
+                                      resultNames(trusted_->function()), "lower", counts_);
+    if (!status.ok())
       return status;
   }
-  return verifyOpsInIsolation(before, after, reference_, evaluation_, counts_);
+  return verifyOpsInIsolation(*trusted_, lowered, counts_);
 }
 
 absl::Status ModuleCompiler::emit(PackageWriter &writer) {
@@ -394,25 +405,22 @@ absl::Status ModuleCompiler::checkPackage(const PackageModule &module) {
 
 absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
   progress("verify package");
-  absl::StatusOr<std::vector<std::vector<Tensor>>> inputs = verifyInputs();
-  if (!inputs.ok())
-    return inputs.status();
-  func::FuncOp reference = function(*quantized_);
-  for (const std::vector<Tensor> &input : *inputs) {
+  if (absl::Status status = trustQuantized(); !status.ok())
+    return status;
+  func::FuncOp reference = trusted_->function();
+  for (const TrustedRun &run : trustedRuns_) {
     std::map<std::string, Tensor> named;
-    for (auto [i, tensor] : llvm::enumerate(input))
+    for (auto [i, tensor] : llvm::enumerate(run.inputs))
       named[sd::valueName(reference.getArgument(i))] = tensor;
-    absl::StatusOr<NamedCodes> expected = evaluateNamed(reference, reference_, input);
-    absl::StatusOr<NamedCodes> actual = simulateNamed(module, target_, named);
-    for (const absl::Status &status : {expected.status(), actual.status()})
-      if (!status.ok())
-        return status;
-    absl::Status status = compareNamed(*expected, *actual, valueOrder(reference), "emit", counts_);
+    absl::Status status =
+        compareRuns(run.digests, functionRun(*trusted_, run.inputs),
+                    simulatorRun(module, target_, named), resultNames(reference), "emit", counts_);
     if (!status.ok())
       return status;
   }
-  absl::Status status =
-      verifyLayersInIsolation(function(*module_), module, target_, reference_, counts_);
+  trusted_.reset(); // its weights
+  Evaluator scheduled(function(*module_), reference_);
+  absl::Status status = verifyLayersInIsolation(scheduled, module, target_, counts_);
   if (status.ok() && messages_.line)
     messages_.line(model_.name + ": verified " + std::to_string(counts_.values) + " values (" +
                    std::to_string(counts_.elements) + " codes), " + std::to_string(counts_.layers) +

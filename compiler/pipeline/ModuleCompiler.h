@@ -14,6 +14,7 @@
 #include "mlir/IR/MLIRContext.h"
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -57,6 +58,8 @@ private:
   absl::Status schedule();
   absl::Status runPasses(const char *what, const std::function<void(mlir::OpPassManager &)> &add);
   absl::StatusOr<std::vector<std::vector<Tensor>>> verifyInputs() const;
+  /// Runs the integer model that everything later is compared with, once.
+  absl::Status trustQuantized();
   absl::Status verifyLowered();
   absl::Status verifyPackage(const PackageModule &module);
   absl::Status simulateOnce(const PackageModule &module);
@@ -86,6 +89,13 @@ private:
   std::vector<Remark> remarks_;
   StageState state_;
   EmittableModule emittable_;
+
+  struct TrustedRun {
+    std::vector<Tensor> inputs;
+    RunDigests digests;
+  };
+  std::optional<Evaluator> trusted_; ///< on `quantized_`
+  std::vector<TrustedRun> trustedRuns_;
   VerifyCounts counts_;
 };
 

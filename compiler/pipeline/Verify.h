@@ -10,61 +10,72 @@
 #ifndef SDOPT_COMPILER_PIPELINE_VERIFY_H
 #define SDOPT_COMPILER_PIPELINE_VERIFY_H
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/simulator/Simulator.h"
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 namespace sdopt {
 
-/// One form of a module that must compute the same codes.
 struct VerifyCounts {
-  int64_t values = 0;   ///< named values compared
-  int64_t elements = 0; ///< codes compared
-  int64_t layers = 0;   ///< layers run in isolation on extreme codes
+  int64_t values = 0;     ///< named values compared
+  int64_t elements = 0;   ///< codes compared
+  int64_t layers = 0;     ///< layers run in isolation on extreme codes
+  int64_t uncompared = 0; ///< values of the earlier form that the later one does not have
 };
 
-/// A value of one run and what made it ("npu.conv2d", or the layer's kind).
-struct NamedCode {
-  Tensor codes;
-  std::string op;
+/// Sees a value of a run, in order of execution: its name, what made it ("npu.conv2d", or the
+/// layer's kind) and its codes.
+using CodeObserver =
+    std::function<void(const std::string &name, const std::string &op, const Tensor &codes)>;
+
+/// One form of a module on fixed inputs: shows the codes of all values to `observe`. Can be run
+/// again.
+using CodeRun = std::function<absl::Status(const CodeObserver &observe)>;
+
+/// A quantized or npu function on real inputs (parallel to its arguments). Both must outlive the
+/// run.
+CodeRun functionRun(Evaluator &evaluator, const std::vector<Tensor> &inputs);
+
+/// The simulator on a package; `inputs` by argument name, kept.
+CodeRun simulatorRun(const PackageModule &module, const Target &target,
+                     std::map<std::string, Tensor> inputs, const IntegerKernels *kernels = nullptr);
+
+/// What a run gave, without its codes.
+struct RunDigests {
+  struct Value {
+    std::string name;
+    int64_t elements = 0;
+    std::string digest; ///< of element type and codes
+  };
+  std::vector<Value> values; ///< in order of execution, each name once
 };
-using NamedCodes = std::map<std::string, NamedCode>;
 
-/// Runs a quantized or npu function on real inputs (parallel to its arguments) and keeps the codes
-/// of all values.
-absl::StatusOr<NamedCodes> evaluateNamed(mlir::func::FuncOp function,
-                                         const EvaluationContext &context,
-                                         const std::vector<Tensor> &inputs);
+absl::StatusOr<RunDigests> digestsOf(const CodeRun &run);
 
-/// The same of the simulator; `inputs` by argument name.
-absl::StatusOr<NamedCodes> simulateNamed(const PackageModule &module, const Target &target,
-                                         const std::map<std::string, Tensor> &inputs,
-                                         const IntegerKernels *kernels = nullptr);
+/// Runs `actual` and compares it with what `reference` gave. DATA_LOSS "verify: 'lower' changed
+/// value 'x' (op 'npu.conv2d'): element [0, 3, 2, 1] is 17 but was 16 before" for the first value
+/// in the reference's order that differs (`reference` is run again for its codes), or for one of
+/// `results` that is missing. `step` names what lies between the two.
+absl::Status compareRuns(const RunDigests &digests, const CodeRun &reference, const CodeRun &actual,
+                         const std::vector<std::string> &results, const std::string &step,
+                         VerifyCounts &counts);
 
-/// DATA_LOSS "after 'lower': value 'x' (op 'npu.conv2d'): element [0, 3, 2, 1] is 17 but was 16
-/// before" for the first difference in order of `reference`'s names. `step` names the later one.
-absl::Status compareNamed(const NamedCodes &reference, const NamedCodes &actual,
-                          const std::vector<std::string> &order, const std::string &step,
-                          VerifyCounts &counts);
-
-/// Names of the activations of a function, in order of execution.
-std::vector<std::string> valueOrder(mlir::func::FuncOp function);
+/// Names of the values with codes that a function returns, as codes or through a conversion.
+std::vector<std::string> resultNames(mlir::func::FuncOp function);
 
 /// Feeds every integer operation of `before` (quantized sd) and its npu twin extreme codes;
 /// compares.
-absl::Status verifyOpsInIsolation(mlir::func::FuncOp before, mlir::func::FuncOp after,
-                                  const EvaluationContext &referenceContext,
-                                  const EvaluationContext &context, VerifyCounts &counts);
+absl::Status verifyOpsInIsolation(Evaluator &before, Evaluator &after, VerifyCounts &counts);
 
 /// Feeds every layer of the package, alone with its own tiling, extreme codes; compares the
 /// simulator with the evaluator on the npu operation of the same name.
-absl::Status verifyLayersInIsolation(mlir::func::FuncOp npuFunction, const PackageModule &module,
-                                     const Target &target, const EvaluationContext &context,
-                                     VerifyCounts &counts);
+absl::Status verifyLayersInIsolation(Evaluator &npuFunction, const PackageModule &module,
+                                     const Target &target, VerifyCounts &counts);
 
 } // namespace sdopt
 

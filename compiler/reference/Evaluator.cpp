@@ -259,7 +259,13 @@ std::optional<Tensor> ConstantCache::find(Value value) const {
 
 Tensor ConstantCache::keep(Value value, const Tensor &tensor) {
   std::lock_guard lock(mutex_);
-  return values_.try_emplace(value, tensor).first->second;
+  if (auto found = values_.find(value); found != values_.end())
+    return found->second;
+  if (tensor.byteSize() <= left_) {
+    left_ -= tensor.byteSize();
+    values_[value] = tensor;
+  }
+  return tensor;
 }
 
 Evaluator::Evaluator(func::FuncOp function, const EvaluationContext &context,

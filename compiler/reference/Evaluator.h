@@ -27,23 +27,26 @@ void registerEvaluationModels(mlir::DialectRegistry &registry);
 /// True if `op` depends on no function argument: weights, constants and expressions over them.
 bool isConstantExpression(mlir::Operation *op);
 
-/// Evaluates one function again and again. Values of constant expressions other than plain
-/// `sd.weight` are kept between runs (they are codes or small); activations are dropped after their
-/// last use. One Evaluator serves one thread at a time; several may share an EvaluationContext.
 /// Values of constant expressions. Evaluators of several threads share one, so that weights are in
 /// memory once.
 class ConstantCache {
 public:
+  /// Keeps what comes first, up to `limit` bytes; the rest is computed whenever it is needed.
+  explicit ConstantCache(int64_t limit = int64_t(256) << 20) : left_(limit) {}
   /// Null if it is not known.
   std::optional<Tensor> find(mlir::Value value) const;
-  /// Keeps the first tensor that is given for a value, and returns it.
+  /// Keeps the first tensor that is given for a value if there is room, and returns it.
   Tensor keep(mlir::Value value, const Tensor &tensor);
 
 private:
   mutable std::mutex mutex_;
   llvm::DenseMap<mlir::Value, Tensor> values_;
+  int64_t left_;
 };
 
+/// Evaluates one function again and again. Values of constant expressions other than plain
+/// `sd.weight` are kept between runs (they are codes or small); activations are dropped after their
+/// last use. One Evaluator serves one thread at a time; several may share an EvaluationContext.
 class Evaluator {
 public:
   Evaluator(mlir::func::FuncOp function, const EvaluationContext &context,
@@ -59,6 +62,9 @@ public:
 
   /// The value of a constant expression.
   mlir::FailureOr<Tensor> constant(mlir::Value value);
+
+  mlir::func::FuncOp function() const { return function_; }
+  const EvaluationContext &context() const { return context_; }
 
 private:
   mlir::LogicalResult checkInputs(llvm::ArrayRef<Tensor> inputs);

@@ -273,9 +273,10 @@ private:
 
   LogicalResult lowerOp(sd::ConcatOp op) {
     int64_t rank = cast<RankedTensorType>(op.getType()).getRank();
-    if (op.getAxis() != rank - 1 && op.getAxis() != -1)
+    auto axis = static_cast<int64_t>(op.getAxis());
+    if (axis != rank - 1 && axis != -1)
       return op.emitOpError("concatenates along dimension ")
-             << op.getAxis() << " but the NPU needs the last";
+             << axis << " but the NPU needs the last";
     SmallVector<Value> parts;
     SmallVector<int32_t> multipliers, shifts;
     for (Value part : op.getParts()) {

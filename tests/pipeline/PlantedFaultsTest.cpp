@@ -63,40 +63,53 @@ protected:
   func::FuncOp npu() { return *npu_->getOps<func::FuncOp>().begin(); }
   const Network &network() { return loaded_->module.info.network; }
 
+  using NamedCodes = std::map<std::string, Tensor>;
+
+  /// Keeps what a run shows.
+  static CodeRun keeping(CodeRun run, NamedCodes &codes) {
+    return [run = std::move(run), &codes](const CodeObserver &observe) {
+      codes.clear();
+      return run([&](const std::string &name, const std::string &op, const Tensor &tensor) {
+        codes.emplace(name, tensor);
+        observe(name, op, tensor);
+      });
+    };
+  }
+  absl::Status compare(Evaluator &trusted, const CodeRun &actual, const std::string &step) {
+    CodeRun reference = keeping(functionRun(trusted, input_), expected_);
+    absl::StatusOr<RunDigests> digests = digestsOf(reference);
+    if (!digests.ok())
+      return digests.status();
+    return compareRuns(*digests, reference, keeping(actual, actual_), resultNames(quantized()),
+                       step, counts_);
+  }
+
   /// Runs the package on the recorded input and compares it with the integer sd function.
   absl::Status verifySamples(const IntegerKernels *kernels = nullptr) {
-    absl::StatusOr<NamedCodes> expected = evaluateNamed(quantized(), evaluation_, input_);
     std::map<std::string, Tensor> named;
     for (auto [i, tensor] : llvm::enumerate(input_))
       named[sd::valueName(quantized().getArgument(i))] = tensor;
-    absl::StatusOr<NamedCodes> actual = simulateNamed(loaded_->module, target_, named, kernels);
-    for (const absl::Status &status : {expected.status(), actual.status()})
-      if (!status.ok())
-        return status;
-    expected_ = *std::move(expected);
-    actual_ = *std::move(actual);
-    return compareNamed(expected_, actual_, valueOrder(quantized()), "emit", counts_);
+    Evaluator trusted(quantized(), evaluation_);
+    return compare(trusted, simulatorRun(loaded_->module, target_, named, kernels), "emit");
   }
-  absl::Status verifyLowered() {
-    absl::StatusOr<NamedCodes> expected = evaluateNamed(quantized(), evaluation_, input_);
-    absl::StatusOr<NamedCodes> actual = evaluateNamed(npu(), evaluation_, input_);
-    for (const absl::Status &status : {expected.status(), actual.status()})
-      if (!status.ok())
-        return status;
-    expected_ = *std::move(expected);
-    actual_ = *std::move(actual);
-    return compareNamed(expected_, actual_, valueOrder(quantized()), "lower", counts_);
+  absl::Status verifyLowered() { return verifyLowered(evaluation_, evaluation_); }
+  absl::Status verifyLowered(const EvaluationContext &before, const EvaluationContext &after) {
+    Evaluator trusted(quantized(), before), lowered(npu(), after);
+    return compare(trusted, functionRun(lowered, input_), "lower");
   }
-  absl::Status verifyOps() {
-    return verifyOpsInIsolation(quantized(), npu(), evaluation_, evaluation_, counts_);
+  absl::Status verifyOps() { return verifyOps(evaluation_, evaluation_); }
+  absl::Status verifyOps(const EvaluationContext &before, const EvaluationContext &after) {
+    Evaluator trusted(quantized(), before), lowered(npu(), after);
+    return verifyOpsInIsolation(trusted, lowered, counts_);
   }
   absl::Status verifyLayers() {
-    return verifyLayersInIsolation(npu(), loaded_->module, target_, evaluation_, counts_);
+    Evaluator scheduled(npu(), evaluation_);
+    return verifyLayersInIsolation(scheduled, loaded_->module, target_, counts_);
   }
 
   /// The exact message about `value`, whose first different code is found by a plain loop.
   std::string message(const std::string &step, const std::string &value, const std::string &op) {
-    const Tensor &before = expected_.at(value).codes, &after = actual_.at(value).codes;
+    const Tensor &before = expected_.at(value), &after = actual_.at(value);
     std::span<const int16_t> a = before.values<int16_t>(), b = after.values<int16_t>();
     size_t first = 0;
     while (first < a.size() && a[first] == b[first])
@@ -201,6 +214,30 @@ TEST_F(PlantedFaults, ResultsOfTheModuleAreCompared) {
     }
 }
 
+TEST_F(PlantedFaults, ResultThatIsLost) {
+  size_t last = network().layers.size() - 1;
+  while (network().tensors[network().layers[last].output].role != TensorRole::Output)
+    --last;
+  std::string name = network().layers[last].name;
+  loaded_->module.info.network.layers[last].name = "other";
+  absl::Status status = verifySamples();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(textOf(status), "verify: 'emit' lost value '" + name + "', a result of the module");
+}
+
+TEST_F(PlantedFaults, FirstOfSeveralIsReported) {
+  size_t early = layerOf("conv", 1);
+  for (size_t layer : {layerOf("conv", 3), early})
+    *constant(std::get<MatrixLayer>(network().layers[layer].spec).weights) ^= std::byte{0x20};
+  absl::Status status = verifySamples();
+  EXPECT_EQ(textOf(status), message("emit", network().layers[early].name, "conv"));
+}
+
+TEST_F(PlantedFaults, FewValuesAreNotCompared) {
+  ASSERT_TRUE(verifySamples().ok());
+  EXPECT_LE(counts_.uncompared, counts_.values / 10);
+}
+
 TEST_F(PlantedFaults, BitOfAWeight) {
   size_t layer = layerOf("conv", 3);
   const auto &matrix = std::get<MatrixLayer>(network().layers[layer].spec);
@@ -284,11 +321,8 @@ TEST_F(PlantedFaults, FastKernelInTheEvaluator) {
   spec.kernels = &naiveKernels();
   fast.kernels = &kernels;
   // Recorded inputs keep clear of the ends of the codes' range: only extreme codes find this one.
-  absl::StatusOr<NamedCodes> expected = evaluateNamed(quantized(), spec, input_);
-  absl::StatusOr<NamedCodes> actual = evaluateNamed(npu(), fast, input_);
-  ASSERT_TRUE(expected.ok() && actual.ok());
-  EXPECT_TRUE(compareNamed(*expected, *actual, valueOrder(quantized()), "lower", counts_).ok());
-  absl::Status status = verifyOpsInIsolation(quantized(), npu(), spec, fast, counts_);
+  EXPECT_TRUE(verifyLowered(spec, fast).ok());
+  absl::Status status = verifyOps(spec, fast);
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_THAT(textOf(status), StartsWith("verify: 'lower' on 'all minimum codes' changed value '"));
   EXPECT_THAT(textOf(status), HasSubstr("(op 'npu.combine'): element [0, 0, 0, 0] is "));

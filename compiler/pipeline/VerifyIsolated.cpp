@@ -1,0 +1,174 @@
+//===- VerifyIsolated.cpp - every operation alone, on extreme codes -----------===//
+
+#include "compiler/pipeline/CompareCodes.h"
+#include "compiler/pipeline/ExtremeCodes.h"
+#include "compiler/pipeline/Verify.h"
+#include "dialects/npu/Npu.h"
+
+using namespace mlir;
+
+namespace sdopt {
+
+namespace {
+
+/// Ids and timesteps of extreme inputs stay below this.
+constexpr int64_t kIndexLimit = 1000;
+
+/// Operations that compute codes from codes, by the name of their value. Later operations with the
+/// same name (views) lose.
+std::map<std::string, Operation *> namedOps(func::FuncOp function) {
+  std::map<std::string, Operation *> ops;
+  for (Operation &op : function.getBody().front()) {
+    if (op.getNumResults() != 1 || isConstantExpression(&op) ||
+        isa<npu::ViewOp, sd::QuantizeOp, sd::CastOp>(op) || !isQuantized(op.getResult(0).getType()))
+      continue;
+    ops.emplace(sd::valueName(op.getResult(0)), &op);
+  }
+  return ops;
+}
+
+/// Real constants and extreme codes for the operands of one operation.
+FailureOr<SmallVector<Tensor>> operandsOf(Operation *op, CodePattern pattern,
+                                          Evaluator &evaluator) {
+  SmallVector<Tensor> operands;
+  uint64_t seed = 1;
+  for (Value operand : op->getOperands()) {
+    Operation *source = operand.getDefiningOp();
+    if (source && isConstantExpression(source)) {
+      FailureOr<Tensor> constant = evaluator.constant(operand);
+      if (failed(constant))
+        return failure();
+      operands.push_back(*constant);
+      continue;
+    }
+    Shape shape(cast<RankedTensorType>(operand.getType()).getShape());
+    operands.push_back(
+        extremeCodes(evaluatedType(operand.getType()), shape, pattern, seed++, kIndexLimit));
+  }
+  return operands;
+}
+
+FailureOr<Tensor> evaluateAlone(Operation *op, CodePattern pattern, Evaluator &evaluator) {
+  FailureOr<SmallVector<Tensor>> operands = operandsOf(op, pattern, evaluator);
+  SmallVector<Tensor> results;
+  if (failed(operands) ||
+      failed(cast<sd::EvaluationInterface>(op).evaluate(*operands, results, evaluator.context())))
+    return failure();
+  return results[0];
+}
+
+/// "lower' on all minimum codes", inside the quotes of a step's name.
+std::string isolated(const char *step, CodePattern pattern) {
+  return std::string(step) + "' on '" + name(pattern) + " codes";
+}
+
+/// One layer as a module of its own: its inputs, its output, its constants where they lie.
+ModuleInfo singleLayer(const ModuleInfo &module, size_t index) {
+  const Layer &layer = module.network.layers[index];
+  ModuleInfo single;
+  single.network.name = module.network.name;
+  single.network.constants = module.network.constants;
+  single.constantOffsets = module.constantOffsets;
+  Layer alone = layer;
+  for (size_t i = 0; i < layer.inputs.size(); ++i) {
+    TensorInfo info = module.network.tensors[layer.inputs[i]];
+    info.role = TensorRole::Input;
+    info.aliasOf = kNone;
+    info.name = "input" + std::to_string(i);
+    info.logicalShape = Shape(info.dims.begin(), info.dims.end());
+    single.network.tensors.push_back(info);
+    alone.inputs[i] = static_cast<TensorId>(i);
+  }
+  TensorInfo output = module.network.tensors[layer.output];
+  output.role = TensorRole::Output;
+  output.name = "output";
+  output.logicalShape = Shape(output.dims.begin(), output.dims.end());
+  alone.output = static_cast<TensorId>(single.network.tensors.size());
+  single.network.tensors.push_back(output);
+  single.network.layers = {alone};
+  single.plan.layers = {module.plan.layers[index]};
+  for (const TensorInfo &tensor : single.network.tensors) {
+    single.plan.offsets.push_back(single.plan.arenaBytes);
+    single.plan.arenaBytes += (tensor.bytes() + 63) / 64 * 64;
+  }
+  return single;
+}
+
+/// Runs one layer on extreme codes in the simulator.
+absl::StatusOr<Tensor> simulateAlone(const PackageModule &single, const Target &target,
+                                     CodePattern pattern, const IntegerKernels *kernels) {
+  std::map<std::string, Tensor> inputs;
+  uint64_t seed = 1;
+  for (const TensorInfo &tensor : single.info.network.tensors)
+    if (tensor.role == TensorRole::Input)
+      inputs[tensor.name] = extremeCodes(tensor.type, Shape(tensor.dims.begin(), tensor.dims.end()),
+                                         pattern, seed++, kIndexLimit);
+  Simulator simulator(single, target);
+  SimulatorOptions options;
+  options.kernels = kernels;
+  options.timing = false;
+  absl::StatusOr<std::map<std::string, Tensor>> outputs = simulator.run(inputs, options);
+  if (!outputs.ok())
+    return outputs.status();
+  return outputs->at("output");
+}
+
+} // namespace
+
+absl::Status verifyOpsInIsolation(Evaluator &before, Evaluator &after, VerifyCounts &counts) {
+  std::map<std::string, Operation *> references = namedOps(before.function());
+  for (auto &[name, op] : namedOps(after.function())) {
+    auto reference = references.find(name);
+    if (reference == references.end())
+      continue;
+    counts.layers += 1;
+    for (CodePattern pattern : kCodePatterns) {
+      FailureOr<Tensor> expected = evaluateAlone(reference->second, pattern, before);
+      FailureOr<Tensor> actual = evaluateAlone(op, pattern, after);
+      if (failed(expected) || failed(actual))
+        return absl::InternalError("verify: op '" + name + "' can't be evaluated alone");
+      absl::Status status = compareCodes(name, op->getName().getStringRef().str(), *expected,
+                                         *actual, isolated("lower", pattern), counts);
+      if (!status.ok())
+        return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status verifyLayersInIsolation(Evaluator &npuFunction, const PackageModule &module,
+                                     const Target &target, VerifyCounts &counts) {
+  std::map<std::string, Operation *> ops = namedOps(npuFunction.function());
+  const Network &network = module.info.network;
+  for (size_t i = 0; i < network.layers.size(); ++i) {
+    auto op = ops.find(network.layers[i].name);
+    // A concatenation is several layers: it is checked on samples.
+    if (op == ops.end() || isa<npu::ConcatOp>(op->second))
+      continue;
+    PackageModule single;
+    single.info = singleLayer(module.info, i);
+    single.constants = module.constants;
+    absl::StatusOr<Program> program =
+        expand(single.info.network, single.info.plan, target, single.info.constantOffsets,
+               module.info.program.constantsBytes);
+    if (!program.ok())
+      return program.status();
+    single.info.program = *std::move(program);
+    counts.layers += 1;
+    for (CodePattern pattern : kCodePatterns) {
+      FailureOr<Tensor> expected = evaluateAlone(op->second, pattern, npuFunction);
+      absl::StatusOr<Tensor> actual = simulateAlone(single, target, pattern, nullptr);
+      if (failed(expected))
+        return absl::InternalError("verify: op '" + op->first + "' can't be evaluated alone");
+      if (!actual.ok())
+        return actual.status();
+      absl::Status status = compareCodes(op->first, op->second->getName().getStringRef().str(),
+                                         *expected, *actual, isolated("emit", pattern), counts);
+      if (!status.ok())
+        return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+} // namespace sdopt
