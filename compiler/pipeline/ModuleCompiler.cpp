@@ -430,15 +430,6 @@ absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
 
 namespace {
 
-/// Inputs of zero codes, for timing without samples: cycles and traffic do not depend on values.
-std::map<std::string, Tensor> zeroInputs(const Network &network) {
-  std::map<std::string, Tensor> inputs;
-  for (const TensorInfo &tensor : network.tensors)
-    if (tensor.role == TensorRole::Input)
-      inputs[tensor.name] = Tensor(tensor.type, Shape(tensor.dims.begin(), tensor.dims.end()));
-  return inputs;
-}
-
 std::string tilingText(const Tiling &tiling) {
   return std::string(name(tiling.order)) + " " + std::to_string(tiling.height) + "x" +
          std::to_string(tiling.width) + "x" + std::to_string(tiling.outputChannels) + "x" +
@@ -451,8 +442,9 @@ absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
   progress("simulate");
   RunStatistics run;
   Simulator simulator(module, target_);
+  // Cycles and traffic do not depend on values.
   absl::StatusOr<std::map<std::string, Tensor>> outputs =
-      simulator.run(zeroInputs(module.info.network), {}, &run);
+      simulator.run({}, {.values = false}, &run);
   if (!outputs.ok())
     return outputs.status();
   ModuleReport &report = *state_.partial.mutable_modules(0);

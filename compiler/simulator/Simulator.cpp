@@ -157,11 +157,12 @@ struct Simulator::State {
   /// Once: may this module run on this target at all?
   absl::Status prepare();
   absl::Status checkCapacity() const;
+  absl::Status allocate();
   absl::Status load(const std::map<std::string, Tensor> &inputs);
   absl::Status runCommands(const SimulatorOptions &options, Accounting &accounting);
   Tensor read(TensorId id) const;
   std::map<std::string, Tensor> outputs() const;
-  GatherIds gatherIds(const Command &command) const;
+  GatherIds gatherIds(const Command &command, bool values) const;
 
   const PackageModule &module;
   Target target;
@@ -204,13 +205,8 @@ absl::Status Simulator::State::prepare() {
     status = checkCommands(program(), static_cast<int64_t>(network().layers.size()));
   if (status.ok())
     status = checkCapacity();
-  if (status.ok() && (!sram.allocate(program().sramBytes) || !arena.allocate(program().arenaBytes)))
-    status = absl::ResourceExhaustedError(
-        absl::StrCat("module '", network().name, "': cannot allocate ", program().sramBytes,
-                     " bytes of sram and ", program().arenaBytes, " of dram"));
   if (!status.ok())
     return status;
-  std::ranges::fill(arena.bytes(), std::byte{0});
   commandsOfLayer.resize(network().layers.size());
   for (const Command &command : program().commands) {
     ++commandsOfLayer[command.layer];
@@ -218,6 +214,17 @@ absl::Status Simulator::State::prepare() {
       sramPeak = std::max(sramPeak, operand.offset + operand.bytes);
   }
   return status;
+}
+
+absl::Status Simulator::State::allocate() {
+  if (!sram.bytes().empty() || !arena.bytes().empty())
+    return absl::OkStatus();
+  if (!sram.allocate(program().sramBytes) || !arena.allocate(program().arenaBytes))
+    return absl::ResourceExhaustedError(
+        absl::StrCat("module '", network().name, "': cannot allocate ", program().sramBytes,
+                     " bytes of sram and ", program().arenaBytes, " of dram"));
+  std::ranges::fill(arena.bytes(), std::byte{0});
+  return absl::OkStatus();
 }
 
 absl::Status Simulator::State::load(const std::map<std::string, Tensor> &inputs) {
@@ -268,11 +275,12 @@ std::map<std::string, Tensor> Simulator::State::outputs() const {
   return result;
 }
 
-GatherIds Simulator::State::gatherIds(const Command &command) const {
+GatherIds Simulator::State::gatherIds(const Command &command, bool values) const {
   GatherIds ids;
   if (const auto *gather = std::get_if<DmaGather>(&command.args)) {
     ids.resize(static_cast<size_t>(gather->rows));
-    std::memcpy(ids.data(), sram.bytes().data() + gather->ids, ids.size() * sizeof(int32_t));
+    if (values)
+      std::memcpy(ids.data(), sram.bytes().data() + gather->ids, ids.size() * sizeof(int32_t));
   }
   return ids;
 }
@@ -282,7 +290,8 @@ absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
   const IntegerKernels &kernels = options.kernels ? *options.kernels : fastKernels();
   const MemoryImages memory = {sram.bytes(), arena.bytes(), module.constants};
   // Stale bytes of a run before must not make up for what this one forgot to load.
-  std::ranges::fill(sram.bytes(), std::byte{0xA5});
+  if (options.values)
+    std::ranges::fill(sram.bytes(), std::byte{0xA5});
   timing.reset();
   int64_t busFree = 0;
   std::vector<int64_t> left = commandsOfLayer;
@@ -301,12 +310,14 @@ absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
     const Command &command = program().commands[index];
     int64_t end = now + 1;
     if (options.timing) {
-      const CommandCost cost = timing.cost(command, gatherIds(command));
+      const CommandCost cost = timing.cost(command, gatherIds(command, options.values));
       end = endOf(command, cost, now);
       accounting.add(command, cost, now, end);
     }
     if (options.trace)
       options.trace->push_back({index, now, end});
+    if (!options.values)
+      return end;
     absl::Status done = execute(command.args, memory, kernels);
     if (!done.ok())
       return absl::Status(done.code(),
@@ -316,7 +327,7 @@ absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
   };
   handlers.finish = [&](int32_t index, int64_t) {
     const int32_t layer = program().commands[index].layer;
-    if (--left[layer] == 0 && options.observer)
+    if (--left[layer] == 0 && options.observer && options.values)
       options.observer(layer, read(network().layers[layer].output));
   };
   return runQueues(program(), handlers);
@@ -332,8 +343,13 @@ Simulator::run(const std::map<std::string, Tensor> &inputs, const SimulatorOptio
                RunStatistics *statistics) {
   if (absl::Status status = state_->prepare(); !status.ok())
     return status;
-  if (absl::Status status = state_->load(inputs); !status.ok())
-    return status;
+  if (options.values) {
+    absl::Status status = state_->allocate();
+    if (status.ok())
+      status = state_->load(inputs);
+    if (!status.ok())
+      return status;
+  }
   Accounting accounting(state_->target, state_->network().layers.size());
   if (options.trace)
     options.trace->clear();
@@ -346,7 +362,7 @@ Simulator::run(const std::map<std::string, Tensor> &inputs, const SimulatorOptio
     *statistics = *std::move(total);
     statistics->sramPeakBytes = state_->sramPeak;
   }
-  return state_->outputs();
+  return options.values ? state_->outputs() : std::map<std::string, Tensor>();
 }
 
 } // namespace sdopt

@@ -53,8 +53,11 @@ struct TraceEvent {
 struct SimulatorOptions {
   const IntegerKernels *kernels = nullptr; ///< null: fastKernels()
   bool timing = true;
+  /// False: commands are timed but not executed, and no result is given: cycles, traffic and energy
+  /// without the arithmetic. Token ids count as 0.
+  bool values = true;
   /// Called after a layer's last command with its output codes, packed [n,h,w,c] (for --verify).
-  std::function<void(int32_t layer, const Tensor &codes)> observer;
+  std::function<void(int32_t layer, const Tensor &codes)> observer = nullptr;
   std::vector<TraceEvent> *trace = nullptr;
 };
 
@@ -65,7 +68,7 @@ public:
   ~Simulator();
 
   /// Codes in, codes out, by tensor name; shape is the tensor's [n,h,w,c] dims, element type its
-  /// storage type.
+  /// storage type. Without values, inputs are not looked at.
   absl::StatusOr<std::map<std::string, Tensor>> run(const std::map<std::string, Tensor> &inputs,
                                                     const SimulatorOptions &options = {},
                                                     RunStatistics *statistics = nullptr);

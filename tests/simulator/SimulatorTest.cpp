@@ -107,6 +107,21 @@ TEST(Simulator, Statistics) {
   EXPECT_EQ(json["traceEvents"][4]["args"]["value"], "a \"quoted\" name\n");
 }
 
+TEST(Simulator, TimesWithoutValues) {
+  const Sample sample;
+  Simulator simulator(sample.module, testTarget());
+  RunStatistics timed, executed;
+  auto nothing = simulator.run({}, {.values = false}, &timed);
+  ASSERT_TRUE(nothing.ok()) << nothing.status();
+  EXPECT_TRUE(nothing->empty());
+  ASSERT_TRUE(simulator.run({{"sample", sample.input(1)}}, {}, &executed).ok());
+  EXPECT_EQ(timed.cycles, executed.cycles);
+  EXPECT_EQ(timed.dramReadBytes, executed.dramReadBytes);
+  EXPECT_EQ(timed.dramActivations, executed.dramActivations);
+  EXPECT_EQ(timed.sramPeakBytes, executed.sramPeakBytes);
+  EXPECT_EQ(timed.energy, executed.energy);
+}
+
 TEST(Simulator, RunsAreIndependent) {
   const Sample sample;
   Simulator simulator(sample.module, testTarget());
