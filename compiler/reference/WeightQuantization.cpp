@@ -2,11 +2,22 @@
 
 #include "compiler/reference/WeightQuantization.h"
 
+#include "compiler/kernels/KernelThreads.h"
+
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
+
+// One body, several instruction sets. Division, rounding and comparison are exact in all of them,
+// and no sum is reordered: the same bits everywhere.
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+#define SDOPT_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define SDOPT_CLONES
+#endif
 
 namespace sdopt {
 
@@ -16,11 +27,19 @@ constexpr int kLanes = 16;
 constexpr int kBlock = 256;
 constexpr int kSmallestPercent = 30;
 
-float largestMagnitude(std::span<const float> weights) {
-  float largest = 0;
-  for (float weight : weights)
-    largest = std::max(largest, std::fabs(weight));
+// Magnitudes of floats are ordered as their bits without the sign; what is not finite lies above.
+constexpr uint32_t kMagnitudeBits = 0x7fffffff;
+constexpr uint32_t kInfinity = 0x7f800000;
+
+SDOPT_CLONES uint32_t largestBits(const float *weights, size_t count) {
+  uint32_t largest = 0;
+  for (size_t i = 0; i < count; ++i)
+    largest = std::max(largest, std::bit_cast<uint32_t>(weights[i]) & kMagnitudeBits);
   return largest;
+}
+
+float largestMagnitude(std::span<const float> weights) {
+  return std::bit_cast<float>(largestBits(weights.data(), weights.size()));
 }
 
 float candidateScale(float largest, int percent) {
@@ -29,7 +48,8 @@ float candidateScale(float largest, int percent) {
 
 /// Adds the squared errors of kLanes weights, in units of the squared scale. A loop of constant
 /// length over memory that does not overlap becomes vector instructions.
-void addErrors(const float *__restrict weights, float reciprocal, float *__restrict sums) {
+inline __attribute__((always_inline)) void addErrors(const float *__restrict weights,
+                                                     float reciprocal, float *__restrict sums) {
   for (int i = 0; i < kLanes; ++i) {
     float v = weights[i] * reciprocal;
     float clamped = v < -127.0f ? -127.0f : v;
@@ -40,7 +60,7 @@ void addErrors(const float *__restrict weights, float reciprocal, float *__restr
 }
 
 /// The same for `count` <= kBlock weights.
-double blockError(const float *weights, size_t count, float reciprocal) {
+SDOPT_CLONES double blockError(const float *weights, size_t count, float reciprocal) {
   std::array<float, kLanes> sums{}, tail{};
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes)
@@ -132,16 +152,6 @@ ChannelLayout channelLayout(const Shape &shape, int64_t axis) {
   return layout;
 }
 
-template <typename T>
-void moveChannel(const ChannelLayout &layout, int64_t channel, const T *from, int64_t fromStep,
-                 T *to, int64_t toStep, bool gather) {
-  for (int64_t o = 0; o < layout.outer; ++o) {
-    const T *source = from + o * fromStep + (gather ? channel * layout.inner : 0);
-    T *target = to + o * toStep + (gather ? 0 : channel * layout.inner);
-    std::copy(source, source + layout.inner, target);
-  }
-}
-
 /// Weights whose rounding errors are made to cancel.
 int64_t groupSize(const Shape &shape, int64_t axis, int64_t channelSize) {
   int64_t taps = shape.size() == 4 && axis == 0 ? shape[2] * shape[3] : 1;
@@ -149,10 +159,89 @@ int64_t groupSize(const Shape &shape, int64_t axis, int64_t channelSize) {
 }
 
 int64_t findNonFinite(std::span<const float> weights) {
-  for (size_t i = 0; i < weights.size(); ++i)
-    if (!std::isfinite(weights[i]))
-      return static_cast<int64_t>(i);
-  return -1;
+  if (largestBits(weights.data(), weights.size()) < kInfinity)
+    return -1;
+  auto found =
+      std::find_if(weights.begin(), weights.end(), [](float w) { return !std::isfinite(w); });
+  return found - weights.begin();
+}
+
+/// Codes, and what they leave: weight / scale - code.
+SDOPT_CLONES void roundWeights(const float *__restrict weights, size_t count, double scale,
+                               int8_t *__restrict codes, double *__restrict errors) {
+  for (size_t i = 0; i < count; ++i) {
+    double value = static_cast<double>(weights[i]) / scale;
+    double clamped = value < -127.0 ? -127.0 : value;
+    clamped = clamped > 127.0 ? 127.0 : clamped;
+    int32_t code = static_cast<int32_t>(clamped + 128.5) - 128;
+    codes[i] = static_cast<int8_t>(code);
+    errors[i] = value - code;
+  }
+}
+
+/// balanceCodes() on errors that are known. `order` is scratch memory.
+void balance(std::span<const double> errors, std::span<int8_t> codes, std::vector<size_t> &order) {
+  double sum = 0;
+  for (double error : errors)
+    sum += error;
+  int direction = sum > 0 ? 1 : -1;
+  auto steps = static_cast<size_t>(std::fabs(sum) + 0.5);
+  if (steps == 0)
+    return;
+  auto collect = [&](double above) {
+    order.clear();
+    for (size_t i = 0; i < errors.size(); ++i)
+      if (direction * errors[i] > above && std::abs(codes[i]) < 127)
+        order.push_back(i);
+  };
+  // Errors are spread evenly within half a code, so that few of them can be among the largest.
+  double share = static_cast<double>(steps) / static_cast<double>(errors.size());
+  collect(std::max(0.0, 0.5 - 2 * share));
+  if (order.size() < steps)
+    collect(0);
+  steps = std::min(steps, order.size());
+  std::nth_element(order.begin(), order.begin() + static_cast<int64_t>(steps), order.end(),
+                   [&](size_t a, size_t b) {
+                     double first = direction * errors[a], second = direction * errors[b];
+                     return first != second ? first > second : a < b;
+                   });
+  for (size_t i = 0; i < steps; ++i)
+    codes[order[i]] = static_cast<int8_t>(codes[order[i]] + direction);
+}
+
+/// Scratch memory of one thread.
+struct Scratch {
+  std::vector<float> weights;
+  std::vector<int8_t> codes;
+  std::vector<double> errors;
+  std::vector<size_t> order;
+};
+
+/// Channels that are moved together, so that what lies side by side is read and written at once.
+constexpr int64_t kChannelBlock = 32;
+
+/// Copies between [outer][channels][inner] and [block][outer][inner], for `count` channels.
+template <typename T>
+void moveChannels(const ChannelLayout &layout, int64_t count, T *all, T *block, bool gather) {
+  for (int64_t o = 0; o < layout.outer; ++o)
+    for (int64_t c = 0; c < count; ++c) {
+      T *strided = all + (o * layout.channels + c) * layout.inner;
+      T *dense = block + (c * layout.outer + o) * layout.inner;
+      gather ? std::copy_n(strided, layout.inner, dense)
+             : std::copy_n(dense, layout.inner, strided);
+    }
+}
+
+/// One channel whose elements are dense.
+float quantizeDense(std::span<const float> weights, int64_t group, RangeEstimator range,
+                    std::span<int8_t> codes, Scratch &scratch) {
+  float scale = weightScale(weights, range);
+  scratch.errors.resize(weights.size());
+  roundWeights(weights.data(), weights.size(), scale, codes.data(), scratch.errors.data());
+  for (size_t first = 0; first < weights.size(); first += group)
+    balance(std::span(scratch.errors).subspan(first, group), codes.subspan(first, group),
+            scratch.order);
+  return scale;
 }
 
 } // namespace
@@ -167,32 +256,16 @@ float weightScale(std::span<const float> weights, RangeEstimator range) {
 }
 
 void quantizeChannel(std::span<const float> weights, float scale, std::span<int8_t> codes) {
-  double divisor = scale;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    double value = std::clamp(static_cast<double>(weights[i]) / divisor, -127.0, 127.0);
-    codes[i] = static_cast<int8_t>(static_cast<int32_t>(value + 128.5) - 128);
-  }
+  std::vector<double> errors(weights.size());
+  roundWeights(weights.data(), weights.size(), scale, codes.data(), errors.data());
 }
 
 void balanceCodes(std::span<const float> weights, float scale, std::span<int8_t> codes) {
-  double divisor = scale, sum = 0;
   std::vector<double> errors(weights.size());
+  std::vector<size_t> order;
   for (size_t i = 0; i < weights.size(); ++i)
-    sum += errors[i] = static_cast<double>(weights[i]) / divisor - codes[i];
-  int direction = sum > 0 ? 1 : -1;
-  for (auto steps = static_cast<int64_t>(std::fabs(sum) + 0.5); steps > 0; --steps) {
-    double largest = 0;
-    size_t chosen = weights.size();
-    for (size_t i = 0; i < weights.size(); ++i)
-      if (direction * errors[i] > largest && std::abs(codes[i]) < 127) {
-        largest = direction * errors[i];
-        chosen = i;
-      }
-    if (chosen == weights.size())
-      return;
-    codes[chosen] = static_cast<int8_t>(codes[chosen] + direction);
-    errors[chosen] = 0; // moved once at most
-  }
+    errors[i] = static_cast<double>(weights[i]) / scale - codes[i];
+  balance(errors, codes, order);
 }
 
 QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range) {
@@ -204,25 +277,36 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
   if (result.firstNonFinite >= 0)
     return result;
   int8_t *codes = result.codes.mutableValues<int8_t>().data();
-  int64_t channelSize = layout.outer * layout.inner, step = layout.channels * layout.inner;
+  float *scales = result.scales.mutableValues<float>().data();
+  int64_t channelSize = layout.outer * layout.inner;
   int64_t group = groupSize(weights.shape(), axis, channelSize);
-  std::vector<float> gathered(layout.outer > 1 ? channelSize : 0);
-  std::vector<int8_t> channelCodes(channelSize);
-  for (int64_t c = 0; c < layout.channels; ++c) {
-    std::span<const float> channel;
-    if (layout.outer > 1) {
-      moveChannel(layout, c, values.data(), step, gathered.data(), layout.inner, true);
-      channel = gathered;
-    } else {
-      channel = values.subspan(c * channelSize, channelSize);
+  bool dense = layout.outer == 1;
+  int64_t blocks = (layout.channels + kChannelBlock - 1) / kChannelBlock;
+  int threads = kernelThreads();
+#pragma omp parallel num_threads(threads) if (threads > 1 && weights.size() > (1 << 16))
+  {
+    Scratch scratch;
+    if (!dense) {
+      scratch.weights.resize(kChannelBlock * channelSize);
+      scratch.codes.resize(kChannelBlock * channelSize);
     }
-    float scale = weightScale(channel, range);
-    result.scales.mutableValues<float>()[c] = scale;
-    quantizeChannel(channel, scale, channelCodes);
-    for (int64_t first = 0; first < channelSize; first += group)
-      balanceCodes(channel.subspan(first, group), scale,
-                   std::span(channelCodes).subspan(first, group));
-    moveChannel<int8_t>(layout, c, channelCodes.data(), layout.inner, codes, step, false);
+#pragma omp for schedule(dynamic)
+    for (int64_t block = 0; block < blocks; ++block) {
+      int64_t first = block * kChannelBlock;
+      int64_t count = std::min(kChannelBlock, layout.channels - first);
+      auto *from = const_cast<float *>(values.data()) + first * layout.inner;
+      int8_t *to = codes + first * layout.inner;
+      if (!dense)
+        moveChannels(layout, count, from, scratch.weights.data(), /*gather=*/true);
+      for (int64_t c = 0; c < count; ++c) {
+        const float *channel = (dense ? from : scratch.weights.data()) + c * channelSize;
+        int8_t *coded = (dense ? to : scratch.codes.data()) + c * channelSize;
+        scales[first + c] = quantizeDense({channel, static_cast<size_t>(channelSize)}, group, range,
+                                          {coded, static_cast<size_t>(channelSize)}, scratch);
+      }
+      if (!dense)
+        moveChannels(layout, count, to, scratch.codes.data(), /*gather=*/false);
+    }
   }
   return result;
 }

@@ -2,8 +2,11 @@
 
 #include "compiler/reference/WeightQuantization.h"
 
+#include "compiler/kernels/FloatKernels.h"
+
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -126,6 +129,57 @@ TEST(BalanceCodes, SumsAreNearestAndErrorsBelowOne) {
       sum += error;
     }
     EXPECT_LE(std::fabs(sum), 0.5 + 1e-9) << seed;
+  }
+}
+
+/// One step at a time.
+std::vector<int8_t> plainBalance(const std::vector<float> &weights, std::vector<int8_t> codes) {
+  std::vector<double> errors(weights.size());
+  double sum = 0;
+  for (size_t i = 0; i < weights.size(); ++i)
+    sum += errors[i] = static_cast<double>(weights[i]) - codes[i];
+  int direction = sum > 0 ? 1 : -1;
+  for (auto left = static_cast<int64_t>(std::fabs(sum) + 0.5); left > 0; --left) {
+    size_t chosen = weights.size();
+    for (size_t i = 0; i < weights.size(); ++i)
+      if (direction * errors[i] > (chosen < weights.size() ? direction * errors[chosen] : 0.0) &&
+          std::abs(codes[i]) < 127)
+        chosen = i;
+    if (chosen == weights.size())
+      break;
+    codes[chosen] = static_cast<int8_t>(codes[chosen] + direction);
+    errors[chosen] = 0;
+  }
+  return codes;
+}
+
+TEST(BalanceCodes, EqualsPlainSteps) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 400; ++round) {
+    // Errors of many kinds: spread, all small, all alike, on one side, at the ends of the range.
+    std::vector<float> weights(1 + random() % 300);
+    float spread = std::array{1.0f, 0.2f, 0.0f, 0.5f}[round % 4];
+    for (float &weight : weights)
+      weight = static_cast<float>(static_cast<int>(random() % 257) - 128) + (round % 3) * 0.125f +
+               spread * (static_cast<float>(random() % 1024) / 1024.0f - 0.5f);
+    std::vector<int8_t> codes(weights.size());
+    quantizeChannel(weights, 1.0f, codes);
+    std::vector<int8_t> expected = plainBalance(weights, codes);
+    balanceCodes(weights, 1.0f, codes);
+    ASSERT_EQ(codes, expected) << round;
+  }
+}
+
+TEST(QuantizeWeights, AnyNumberOfThreadsAndBlocks) {
+  std::vector<float> values = gaussian(331 * 101 * 4, 6);
+  for (int64_t axis : {0, 1, 2}) {
+    Tensor weights = Tensor::of<float>({331, 101, 4}, std::span<const float>(values));
+    QuantizedWeights one = quantizeWeights(weights, axis, RangeEstimator::MinMax);
+    setKernelThreads(3);
+    QuantizedWeights three = quantizeWeights(weights, axis, RangeEstimator::MinMax);
+    setKernelThreads(1);
+    EXPECT_TRUE(one.codes.sameBits(three.codes)) << axis;
+    EXPECT_TRUE(one.scales.sameBits(three.scales)) << axis;
   }
 }
 
