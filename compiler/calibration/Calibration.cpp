@@ -3,8 +3,9 @@
 #include "compiler/calibration/Calibration.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/calibration/Activations.h"
 #include "compiler/calibration/OrderedWork.h"
-#include "compiler/reference/Evaluator.h"
+#include "compiler/calibration/ThreadShares.h"
 
 #include <cmath>
 #include <mutex>
@@ -27,29 +28,21 @@ struct Accumulator {
   ValueStatistics value;
 };
 
-bool isFloatTensor(Value value) {
-  auto type = dyn_cast<RankedTensorType>(value.getType());
-  return type && isa<FloatType>(type.getElementType());
-}
-
 /// The float activations in program order, by value.
 class ObservedValues {
 public:
   absl::Status collect(func::FuncOp function) {
-    for (BlockArgument argument : function.getArguments())
-      if (absl::Status status = add(argument); !status.ok())
-        return status;
-    for (Operation &op : function.getBody().getOps()) {
-      if (op.getNumResults() == 0 || isConstantExpression(&op))
-        continue;
-      for (Value result : op.getResults())
-        if (absl::Status status = add(result); !status.ok())
-          return status;
-    }
-    return absl::OkStatus();
+    absl::Status status;
+    forEachActivation(function, [&](Value value) {
+      if (status.ok())
+        status = add(value);
+    });
+    return status;
   }
 
   size_t size() const { return names_.size(); }
+  /// Of one evaluation, all values together.
+  int64_t bytes() const { return bytes_; }
   const std::string &name(size_t index) const { return names_[index]; }
   /// -1 if it is not observed.
   int64_t indexOf(Value value) const {
@@ -70,12 +63,14 @@ private:
           absl::StrCat("two values are named '", name, "' but names must be unique"));
     index_[value] = static_cast<int64_t>(names_.size());
     names_.push_back(name);
+    bytes_ += cast<RankedTensorType>(value.getType()).getNumElements() * sizeof(float);
     return absl::OkStatus();
   }
 
   std::vector<std::string> names_;
   std::set<std::string> seen_;
   llvm::DenseMap<Value, int64_t> index_;
+  int64_t bytes_ = 0;
 };
 
 /// Adds one tensor; false if it holds a NaN or an infinity.
@@ -119,7 +114,8 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
     return status;
   std::vector<Accumulator> accumulators(observed.size());
   std::vector<Sums> totals(observed.size());
-  std::vector<std::unique_ptr<Evaluator>> evaluators(std::max(options.threads, 1));
+  ThreadShares shares(std::max(options.threads, 1), reader->size(), observed.bytes());
+  std::vector<std::unique_ptr<Evaluator>> evaluators(shares.samples());
   auto constants = std::make_shared<ConstantCache>();
   for (std::unique_ptr<Evaluator> &evaluator : evaluators)
     evaluator = std::make_unique<Evaluator>(function, context, constants);
@@ -154,7 +150,7 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
     if (options.progress)
       options.progress(i + 1, reader->size());
   };
-  if (absl::Status status = runInOrder<CallSums>(reader->size(), options.threads, work, finish);
+  if (absl::Status status = runInOrder<CallSums>(reader->size(), shares.samples(), work, finish);
       !status.ok())
     return status;
 

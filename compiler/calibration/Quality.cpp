@@ -3,9 +3,9 @@
 #include "compiler/calibration/Quality.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/calibration/Activations.h"
 #include "compiler/calibration/OrderedWork.h"
-#include "compiler/kernels/FloatKernels.h"
-#include "compiler/reference/Evaluator.h"
+#include "compiler/calibration/ThreadShares.h"
 
 #include "llvm/ADT/StringMap.h"
 
@@ -67,8 +67,7 @@ public:
   ComparedValues(func::FuncOp reference, func::FuncOp quantized) {
     llvm::StringMap<Value> floats;
     forEachActivation(reference, [&](Value value) {
-      auto type = dyn_cast<RankedTensorType>(value.getType());
-      if (type && isa<FloatType>(type.getElementType()))
+      if (isFloatTensor(value))
         floats.try_emplace(sd::valueName(value), value);
     });
     forEachActivation(quantized, [&](Value value) {
@@ -84,7 +83,7 @@ public:
   }
 
   size_t size() const { return names_.size(); }
-  /// Of all values of one evaluation, which a worker keeps while it compares.
+  /// Of one evaluation, all values together, as floats.
   int64_t bytes() const { return bytes_; }
   const std::string &name(size_t index) const { return names_[index]; }
   int64_t indexOf(Value value) const {
@@ -93,14 +92,6 @@ public:
   }
 
 private:
-  template <typename Visit> static void forEachActivation(func::FuncOp function, Visit visit) {
-    for (BlockArgument argument : function.getArguments())
-      visit(argument);
-    for (Operation &op : function.getBody().getOps())
-      if (op.getNumResults() > 0 && !isConstantExpression(&op))
-        for (Value result : op.getResults())
-          visit(result);
-  }
   static bool haveSameCount(Value a, Value b) {
     return cast<RankedTensorType>(a.getType()).getNumElements() ==
            cast<RankedTensorType>(b.getType()).getNumElements();
@@ -144,30 +135,35 @@ public:
     if (!sample.ok())
       return sample.status();
     CallErrors errors;
-    std::vector<Tensor> expected = sample->outputs;
-    std::vector<Tensor> kept(values_.size());
-    if (perLayer_ || !recorded_) {
-      auto results = reference_.run(sample->inputs, [&](Value value, const Tensor &tensor) {
-        if (int64_t index = values_.indexOf(value); perLayer_ && index >= 0)
-          kept[index] = realValues(value, tensor);
-      });
-      if (mlir::failed(results))
-        return failed(call);
-      if (!recorded_)
-        expected.assign(results->begin(), results->end());
-    }
     errors.layers.resize(values_.size());
-    auto results = quantized_.run(sample->inputs, [&](Value value, const Tensor &tensor) {
+    kept_.assign(values_.size(), Tensor());
+    Evaluator::Steps reference(reference_, [&](Value value, const Tensor &tensor) {
+      if (int64_t index = values_.indexOf(value); perLayer_ && index >= 0)
+        kept_[index] = realValues(value, tensor);
+    });
+    Evaluator::Steps quantized(quantized_, [&](Value value, const Tensor &tensor) {
       int64_t index = values_.indexOf(value);
       if (!perLayer_ || index < 0)
         return;
       Tensor actual = realValues(value, tensor);
-      errors.layers[index] = compare(kept[index].values<float>(), actual.values<float>());
-      kept[index] = Tensor();
+      errors.layers[index] = compare(kept_[index].values<float>(), actual.values<float>());
+      kept_[index] = Tensor();
     });
-    if (mlir::failed(results))
+    bool needsReference = perLayer_ || !recorded_;
+    if (needsReference && mlir::failed(reference.start(sample->inputs)))
       return failed(call);
-    return compareResults(std::move(errors), expected, *results, sample->rows);
+    if (mlir::failed(quantized.start(sample->inputs)))
+      return failed(call);
+    // The later function follows the earlier one as closely as it can: few values are kept.
+    while (reference.next() || quantized.next()) {
+      bool follows = quantized.next() && (!reference.next() || isReady(quantized.next()));
+      if (mlir::failed(follows ? quantized.step() : reference.step()))
+        return failed(call);
+    }
+    llvm::SmallVector<Tensor> floats = reference.takeResults();
+    std::vector<Tensor> expected =
+        recorded_ ? sample->outputs : std::vector<Tensor>(floats.begin(), floats.end());
+    return compareResults(std::move(errors), expected, quantized.takeResults(), sample->rows);
   }
 
 private:
@@ -187,8 +183,17 @@ private:
     return errors;
   }
 
+  /// Is what an operation's results are compared with there?
+  bool isReady(Operation *op) const {
+    return llvm::all_of(op->getResults(), [&](Value value) {
+      int64_t index = values_.indexOf(value);
+      return !perLayer_ || index < 0 || kept_[index].bytes();
+    });
+  }
+
   func::FuncOp quantizedFunction_;
   Evaluator reference_, quantized_;
+  std::vector<Tensor> kept_; ///< reference values that wait to be compared
   const ComparedValues &values_;
   bool perLayer_, recorded_;
 };
@@ -238,12 +243,8 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
     return absl::InvalidArgumentError("the two functions differ in their inputs or results");
   bool recorded = reader->hasOutputs();
   ComparedValues values(reference, quantized);
-  // Bytes that all workers together may keep; a large model is measured by fewer of them.
-  constexpr int64_t kMostKept = 64 << 20;
-  int threads = std::max(options.threads, 1);
-  if (options.perLayer)
-    threads = static_cast<int>(
-        std::clamp<int64_t>(kMostKept / std::max<int64_t>(values.bytes(), 1), 1, threads));
+  ThreadShares shares(std::max(options.threads, 1), reader->size(), values.bytes());
+  int threads = shares.samples();
   std::vector<std::unique_ptr<Comparison>> comparisons(threads);
   auto constants = std::make_shared<ConstantCache>();
   for (std::unique_ptr<Comparison> &comparison : comparisons)

@@ -4,6 +4,7 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Quality.h"
+#include "compiler/kernels/FloatKernels.h"
 #include "compiler/pipeline/Diagnostics.h"
 #include "compiler/pipeline/Registration.h"
 #include "compiler/pipeline/Verify.h"
@@ -73,6 +74,7 @@ int threadsOf(const CompileOptions &options) {
 ModuleCompiler::ModuleCompiler(const ModelModule &model, const CompileOptions &options,
                                const Messages &messages, const Target &target, Recipe &recipe)
     : model_(model), options_(options), messages_(messages), target_(target), recipe_(recipe) {
+  setKernelThreads(threadsOf(options));
   DialectRegistry registry;
   registerSdoptDialects(registry);
   context_ = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);

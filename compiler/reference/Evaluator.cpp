@@ -319,41 +319,65 @@ FailureOr<Tensor> Evaluator::operand(Value value, const llvm::DenseMap<Value, Te
 }
 
 FailureOr<SmallVector<Tensor>> Evaluator::run(ArrayRef<Tensor> inputs, const Observer &observer) {
-  if (failed(checkInputs(inputs)))
+  Steps steps(*this, observer);
+  if (failed(steps.start(inputs)))
     return failure();
-  llvm::DenseMap<Value, Tensor> live;
-  llvm::DenseMap<Value, unsigned> uses = useCounts_;
-  auto define = [&](Value value, const Tensor &tensor) {
-    if (observer)
-      observer(value, tensor);
-    if (uses.lookup(value) > 0)
-      live[value] = tensor;
-  };
-  for (auto [argument, input] : llvm::zip(function_.getArguments(), inputs))
-    define(argument, input);
-  for (Operation &op : function_.getBody().getOps()) {
-    if (isConstant_.lookup(&op))
-      continue;
-    SmallVector<Tensor> operands, results;
-    for (Value value : op.getOperands()) {
-      FailureOr<Tensor> tensor = operand(value, live);
-      if (failed(tensor))
-        return failure();
-      operands.push_back(*tensor);
-    }
-    if (isa<func::ReturnOp>(op))
-      return operands;
-    if (failed(evaluateOperation(&op, operands, results, context_)))
+  while (steps.next())
+    if (failed(steps.step()))
       return failure();
-    operands.clear();
-    for (Value value : op.getOperands())
-      if (auto use = uses.find(value); use != uses.end() && --use->second == 0)
-        live.erase(value);
-    for (auto [result, tensor] : llvm::zip(op.getResults(), results))
-      define(result, tensor);
+  return steps.takeResults();
+}
+
+void Evaluator::Steps::define(Value value, const Tensor &tensor) {
+  if (observer_)
+    observer_(value, tensor);
+  if (uses_.lookup(value) > 0)
+    live_[value] = tensor;
+}
+
+void Evaluator::Steps::advance(Operation *from) {
+  while (from && evaluator_.isConstant_.lookup(from))
+    from = from->getNextNode();
+  next_ = from;
+}
+
+LogicalResult Evaluator::Steps::start(ArrayRef<Tensor> inputs) {
+  if (failed(evaluator_.checkInputs(inputs)))
+    return failure();
+  Block &body = evaluator_.function_.getBody().front();
+  if (body.empty() || !isa<func::ReturnOp>(body.back()))
+    return evaluator_.function_.emitOpError("has no return");
+  uses_ = evaluator_.useCounts_;
+  for (auto [argument, input] : llvm::zip(body.getArguments(), inputs))
+    define(argument, input);
+  advance(&body.front());
+  return success();
+}
+
+LogicalResult Evaluator::Steps::step() {
+  Operation *op = next_;
+  SmallVector<Tensor> operands, results;
+  for (Value value : op->getOperands()) {
+    FailureOr<Tensor> tensor = evaluator_.operand(value, live_);
+    if (failed(tensor))
+      return failure();
+    operands.push_back(*tensor);
   }
-  function_.emitOpError("has no return");
-  return failure();
+  if (isa<func::ReturnOp>(op)) {
+    results_ = std::move(operands);
+    next_ = nullptr;
+    return success();
+  }
+  if (failed(evaluateOperation(op, operands, results, evaluator_.context_)))
+    return failure();
+  operands.clear();
+  for (Value value : op->getOperands())
+    if (auto use = uses_.find(value); use != uses_.end() && --use->second == 0)
+      live_.erase(value);
+  for (auto [result, tensor] : llvm::zip(op->getResults(), results))
+    define(result, tensor);
+  advance(op->getNextNode());
+  return success();
 }
 
 } // namespace sdopt

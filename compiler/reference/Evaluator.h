@@ -60,6 +60,30 @@ public:
   mlir::FailureOr<llvm::SmallVector<Tensor>> run(llvm::ArrayRef<Tensor> inputs,
                                                  const Observer &observer = {});
 
+  /// One run, operation by operation, so that two functions can be run side by side.
+  class Steps {
+  public:
+    Steps(Evaluator &evaluator, Observer observer)
+        : evaluator_(evaluator), observer_(std::move(observer)) {}
+    mlir::LogicalResult start(llvm::ArrayRef<Tensor> inputs);
+    /// The operation that step() evaluates, or null at the end.
+    mlir::Operation *next() const { return next_; }
+    mlir::LogicalResult step();
+    /// At the end.
+    llvm::SmallVector<Tensor> takeResults() { return std::move(results_); }
+
+  private:
+    void define(mlir::Value value, const Tensor &tensor);
+    void advance(mlir::Operation *from);
+
+    Evaluator &evaluator_;
+    Observer observer_;
+    llvm::DenseMap<mlir::Value, Tensor> live_;
+    llvm::DenseMap<mlir::Value, unsigned> uses_;
+    mlir::Operation *next_ = nullptr;
+    llvm::SmallVector<Tensor> results_;
+  };
+
   /// The value of a constant expression.
   mlir::FailureOr<Tensor> constant(mlir::Value value);
 

@@ -185,7 +185,7 @@ void balance(std::span<const double> errors, std::span<int8_t> codes, std::vecto
   for (double error : errors)
     sum += error;
   int direction = sum > 0 ? 1 : -1;
-  auto steps = static_cast<size_t>(std::fabs(sum) + 0.5);
+  auto steps = static_cast<size_t>(std::llround(std::fabs(sum)));
   if (steps == 0)
     return;
   auto collect = [&](double above) {

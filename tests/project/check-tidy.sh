@@ -18,4 +18,4 @@ echo "${#files[@]} files to check"
 printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -I{} bash -c '
   file=${1%%:*}; key=${1#*:}
   if clang-tidy-22 --quiet -p "$2" "$file" >"$key.log" 2>/dev/null; then rm -f "$key.log"; touch "$key"
-  else cat "$key.log"; rm -f "$key.log"; exit 255; fi' _ {} "$build"
+  else cat "$key.log"; rm -f "$key.log"; exit 1; fi' _ {} "$build"

@@ -139,7 +139,7 @@ std::vector<int8_t> plainBalance(const std::vector<float> &weights, std::vector<
   for (size_t i = 0; i < weights.size(); ++i)
     sum += errors[i] = static_cast<double>(weights[i]) - codes[i];
   int direction = sum > 0 ? 1 : -1;
-  for (auto left = static_cast<int64_t>(std::fabs(sum) + 0.5); left > 0; --left) {
+  for (auto left = std::llround(std::fabs(sum)); left > 0; --left) {
     size_t chosen = weights.size();
     for (size_t i = 0; i < weights.size(); ++i)
       if (direction * errors[i] > (chosen < weights.size() ? direction * errors[chosen] : 0.0) &&

@@ -1,0 +1,27 @@
+//===- Activations.h - the values of a function that samples change -*- C++ -*-===//
+
+#ifndef SDOPT_COMPILER_CALIBRATION_ACTIVATIONS_H
+#define SDOPT_COMPILER_CALIBRATION_ACTIVATIONS_H
+
+#include "compiler/reference/Evaluator.h"
+
+namespace sdopt {
+
+/// Calls visit(value) for arguments and results in program order, without constant expressions.
+template <typename Visit> void forEachActivation(mlir::func::FuncOp function, Visit visit) {
+  for (mlir::BlockArgument argument : function.getArguments())
+    visit(argument);
+  for (mlir::Operation &op : function.getBody().getOps())
+    if (op.getNumResults() > 0 && !isConstantExpression(&op))
+      for (mlir::Value result : op.getResults())
+        visit(result);
+}
+
+inline bool isFloatTensor(mlir::Value value) {
+  auto type = mlir::dyn_cast<mlir::RankedTensorType>(value.getType());
+  return type && mlir::isa<mlir::FloatType>(type.getElementType());
+}
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_CALIBRATION_ACTIVATIONS_H
