@@ -92,6 +92,7 @@ TEST(CommandLine, MistakesAreOneLine) {
   EXPECT_THAT(parseError({"zoom", "p.sdnpu", "--frames", "many"}), HasSubstr("many"));
   EXPECT_THAT(parseError({"zoom", "p.sdnpu", "--direction", "up"}), HasSubstr("up"));
   EXPECT_THAT(parseError({"p.sdnpu", "--nonsense"}), HasSubstr("--nonsense"));
+  EXPECT_THAT(parseError({"p.sdnpu", "--threads", "0"}), HasSubstr("--threads"));
   EXPECT_THAT(parseError({"p.sdnpu", "other.sdnpu", "--module", "unet"}), HasSubstr("see --help"));
 }
 

@@ -4,6 +4,9 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "compiler/kernels/FloatKernels.h"
+
+#include <thread>
 
 namespace sdopt {
 
@@ -89,6 +92,17 @@ void addFrameFlags(CLI::App &app, ZoomOptions &zoom) {
       ->capture_default_str();
 }
 
+void addThreads(CLI::App &app, int &threads) {
+  app.add_option("--threads", threads,
+                 "Worker threads (default: all cores); never changes a result")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+}
+
+void useThreads(int threads) {
+  setKernelThreads(threads > 0 ? threads : static_cast<int>(std::thread::hardware_concurrency()));
+}
+
 absl::Status missing(const std::string &what) {
   return absl::InvalidArgumentError(what + " is missing; see --help");
 }
@@ -121,10 +135,12 @@ absl::StatusOr<RunCommand> parseRunCommand(int argc, char **argv) {
   app.set_version_flag("--version", "sdopt " SDOPT_VERSION);
   app.footer(kFooter);
   addModuleFlags(app, module);
+  addThreads(app, module.threads);
   CLI::App *zoomCommand = app.add_subcommand("zoom", kZoomOverview);
   zoomCommand->footer(kZoomFooter);
   addPictureFlags(*zoomCommand, zoom);
   addFrameFlags(*zoomCommand, zoom.zoom);
+  addThreads(*zoomCommand, zoom.threads);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success &help) {
@@ -141,10 +157,14 @@ absl::StatusOr<RunCommand> parseRunCommand(int argc, char **argv) {
 }
 
 absl::Status run(const RunCommand &command) {
-  if (const auto *module = std::get_if<RunModuleOptions>(&command))
+  if (const auto *module = std::get_if<RunModuleOptions>(&command)) {
+    useThreads(module->threads);
     return runModuleCommand(*module);
-  if (const auto *zoom = std::get_if<RunZoomOptions>(&command))
+  }
+  if (const auto *zoom = std::get_if<RunZoomOptions>(&command)) {
+    useThreads(zoom->threads);
     return runZoomCommand(*zoom);
+  }
   return absl::OkStatus();
 }
 

@@ -16,6 +16,7 @@ struct RunModuleOptions {
   std::string inputs; ///< .safetensors or .npz
   std::string output; ///< .safetensors; empty: none
   std::string trace;  ///< Chrome trace of the first record; empty: none
+  int threads = 0;    ///< 0: as many as the machine has
 };
 
 /// Prints cycles, bytes and energy of one run, and the PSNR of each output that the input file has

@@ -13,6 +13,7 @@ struct RunZoomOptions {
   std::string package;
   std::string start; ///< PNG; empty: from nothing
   ZoomOptions zoom;
+  int threads = 0; ///< 0: as many as the machine has
 };
 
 /// What the modelled NPU spends on the pictures of a run.
