@@ -1,14 +1,12 @@
 //===- DotPanels.cpp - the inner loop of every exact matrix product ---------===//
 
 #include "compiler/kernels/DotPanels.h"
+#include "compiler/kernels/InstructionSets.h"
 #include "compiler/kernels/IntegerKernels.h"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace sdopt {
 
@@ -69,10 +67,6 @@ void exponentialsPortable(const ExponentRow &row, uint16_t *out) {
 }
 
 #if defined(__x86_64__)
-
-#define SDOPT_AVX2 __attribute__((target("avx2")))
-#define SDOPT_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
-#define SDOPT_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 
 // Two depths of one row in every lane.
 inline int32_t pairAt(const int16_t *a) {
@@ -265,14 +259,14 @@ const std::vector<DotKernels> &levels() {
     std::vector<DotKernels> found = {
         {"portable", dotPortable, rowDotPortable, widenPortable, exponentialsPortable}};
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2"))
+    if (hasAvx2())
       found.push_back({"avx2", dotAvx2, rowDotAvx2, widenAvx2, exponentialsPortable});
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
+    if (hasAvx512())
       found.push_back({"avx512bw", dotAvx512, rowDotAvx2, widenAvx2, exponentialsAvx512});
-      if (__builtin_cpu_supports("avx512vnni"))
-        found.push_back({"avx512vnni", dotVnni, rowDotAvx2, widenAvx2, exponentialsAvx512});
-    }
+    if (const ByteKernels *bytes = vnniByteKernels())
+      found.push_back({"avx512vnni", dotVnni, rowDotAvx2, widenAvx2, exponentialsAvx512, bytes});
+    if (const ByteKernels *bytes = amxByteKernels())
+      found.push_back({"amx", dotVnni, rowDotAvx2, widenAvx2, exponentialsAvx512, bytes});
 #endif
     return found;
   }();

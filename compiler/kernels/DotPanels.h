@@ -15,6 +15,8 @@
 #ifndef SDOPT_COMPILER_KERNELS_DOTPANELS_H
 #define SDOPT_COMPILER_KERNELS_DOTPANELS_H
 
+#include "compiler/kernels/ByteBlocks.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -59,6 +61,8 @@ struct DotKernels {
   void (*widen)(const int8_t *in, int64_t count, int32_t zeroPoint, int16_t *out);
   /// out[i] = E of distance i, 0..65535
   void (*exponentials)(const ExponentRow &row, uint16_t *out);
+  /// Products of bytes, or null.
+  const ByteKernels *bytes = nullptr;
 };
 
 /// The best level of this machine.

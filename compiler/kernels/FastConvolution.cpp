@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/kernels/FastConvolution.h"
+#include "compiler/kernels/ByteConvolution.h"
 #include "compiler/kernels/KernelThreads.h"
 
 #include <algorithm>
@@ -167,7 +168,12 @@ void fastConvAccumulate(const DotKernels &kernels, const ConvTile &tile, Codes x
   if (problem.depth() == 0 || problem.pixels() == 0 || tile.outputChannels == 0)
     return;
   constexpr int64_t kFewPixels = 4;
-  problem.pixels() <= kFewPixels ? convolveRows(problem) : convolveBlocks(problem);
+  if (problem.pixels() <= kFewPixels)
+    return convolveRows(problem);
+  bool narrow = format.type == ElementType::I8;
+  if (kernels.bytes && (narrow || kernels.bytes->wide) && fitsByteConvolution(tile, format))
+    return byteConvAccumulate(*kernels.bytes, tile, x, weights, acc);
+  convolveBlocks(problem);
 }
 
 } // namespace sdopt

@@ -9,11 +9,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/kernels/FastRequantize.h"
+#include "compiler/kernels/InstructionSets.h"
 
 #include <algorithm>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace sdopt {
 
@@ -40,8 +38,6 @@ void requantizeRows(const int64_t *acc, int64_t rows, int64_t channels, const Ch
 }
 
 #if defined(__x86_64__)
-
-#define SDOPT_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 
 // Parameters of eight channels, one in each 64-bit lane.
 struct EightChannels {
@@ -110,12 +106,6 @@ SDOPT_AVX512 void requantizeRows512(const int64_t *acc, int64_t rows, int64_t ch
   for (int64_t r = 0; r < rows; ++r)
     requantizeRun(acc + r * channels + whole, channels - whole, params + whole, format,
                   y + r * channels + whole);
-}
-
-bool hasAvx512() {
-  static const bool has = __builtin_cpu_supports("avx512bw") &&
-                          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  return has;
 }
 
 #endif

@@ -46,6 +46,16 @@ const ConvTile kShapes[] = {
     {2, 3, 6, 6, 7, 6, 5, 5, 1, 1, 1, 1, 4, 4},
     {4, 9, 130, 3, 9, 48, 3, 3, 1, 1, 1, 1, 0, 1},
     {3, 3, 300, 3, 3, 40, 3, 3, 1, 1, 1, 1, 1, 1},
+    // Whole chunks of bytes: more strips than one, one panel of lanes and three.
+    {1, 97, 64, 1, 97, 16},
+    {5, 8, 128, 5, 8, 48, 3, 3, 1, 1, 1, 1, 1, 1},
+    {6, 9, 65, 6, 9, 17, 3, 3, 1, 1, 1, 1, 1, 1},
+    {8, 8, 64, 4, 4, 20, 3, 3, 2, 2, 1, 1, 1, 1},
+    {10, 9, 64, 10, 9, 8, 3, 3, 1, 1, 3, 2, 3, 2},
+    // 1x1 over a part of the rows, and with strides.
+    {9, 7, 70, 6, 7, 11},
+    {9, 7, 70, 5, 4, 11, 1, 1, 2, 2},
+    {5, 5, 3, 4, 3, 2, 1, 1, 1, 1, 1, 1, 1, 2},
 };
 
 TEST(Convolution, everyLevelEqualsNaive) {
@@ -62,6 +72,46 @@ TEST(Convolution, everyLevelEqualsNaive) {
           fastConvAccumulate(level, tile, view(data.x, format), data.weights.data(), acc.data());
           ASSERT_EQ(acc, expected) << level.name << " " << describe(format, pattern) << " channels "
                                    << tile.inputChannels << "->" << tile.outputChannels;
+        }
+      }
+}
+
+TEST(Convolution, everyZeroPointIsExact) {
+  Random random(4);
+  ConvTile tile{3, 5, 7, 3, 5, 9, 3, 3, 1, 1, 1, 1, 1, 1};
+  for (int32_t zeroPoint = -128; zeroPoint <= 127; ++zeroPoint) {
+    CodeFormat format{ElementType::I8, zeroPoint};
+    Data data = makeData(random, zeroPoint % 2 ? Pattern::Random : Pattern::Minimum, format, tile);
+    std::vector<int64_t> expected = data.acc;
+    naiveKernels().convAccumulate(tile, view(data.x, format), data.weights.data(), expected.data());
+    for (const DotKernels &level : dotKernelLevels()) {
+      std::vector<int64_t> acc = data.acc;
+      fastConvAccumulate(level, tile, view(data.x, format), data.weights.data(), acc.data());
+      ASSERT_EQ(acc, expected) << level.name << " " << zeroPoint;
+    }
+  }
+}
+
+// Sums at the edge of int32, and a picture that is cut into bands.
+TEST(Convolution, largeLayersAreTheSameOnEveryLevel) {
+  Random random(5);
+  const ConvTile tiles[] = {{1, 5, 65472, 1, 5, 2},
+                            {1, 5, 66000, 1, 5, 2},
+                            {260, 200, 130, 260, 200, 3, 3, 3, 1, 1, 1, 1, 1, 1},
+                            {1, 90000, 64, 1, 90000, 2}};
+  for (const ConvTile &tile : tiles)
+    for (CodeFormat format : {kWide, CodeFormat{ElementType::I8, -128}})
+      for (Pattern pattern : {Pattern::Random, Pattern::Maximum}) {
+        Data data = makeData(random, pattern, format, tile);
+        std::vector<int64_t> expected = data.acc;
+        fastConvAccumulate(dotKernelLevels().back(), tile, view(data.x, format),
+                           data.weights.data(), expected.data());
+        for (const DotKernels &level : dotKernelLevels()) {
+          if (std::string(level.name) == "portable" && tile.kernelHeight > 1)
+            continue;
+          std::vector<int64_t> acc = data.acc;
+          fastConvAccumulate(level, tile, view(data.x, format), data.weights.data(), acc.data());
+          ASSERT_EQ(acc, expected) << level.name << " " << describe(format, pattern);
         }
       }
 }

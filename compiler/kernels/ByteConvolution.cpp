@@ -1,0 +1,194 @@
+//===- ByteConvolution.cpp - convolution by products of bytes ---------------===//
+//
+// Weights are packed once. Bands of the picture become bytes; the products of a band are cut into
+// items of some rows and as many output channels as keep their weights in the second-level cache.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/kernels/ByteConvolution.h"
+#include "compiler/kernels/BytePicture.h"
+#include "compiler/kernels/ByteVectors.h"
+#include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/Scratch.h"
+
+#include <algorithm>
+
+namespace sdopt {
+
+namespace {
+
+constexpr int64_t kBandBytes = 8 << 20;
+constexpr int64_t kItemWeightBytes = 512 << 10;
+constexpr int64_t kItemRows = 256;
+
+int64_t quotientUp(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
+
+// A 1x1 layer is the same for any cut of its pixels into rows.
+ConvTile simplified(ConvTile t) {
+  bool pointwise = t.kernelHeight == 1 && t.kernelWidth == 1 && t.strideH == 1 && t.strideW == 1 &&
+                   t.padTop == 0 && t.padLeft == 0 && t.inputWidth == t.outputWidth &&
+                   t.inputHeight >= t.outputHeight;
+  if (pointwise) {
+    t.inputHeight = t.outputHeight = t.outputHeight * t.outputWidth;
+    t.inputWidth = t.outputWidth = 1;
+  }
+  return t;
+}
+
+class ByteConvolution {
+public:
+  ByteConvolution(const ByteKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
+                  int64_t *acc)
+      : kernels(kernels), tile(tile), picture(tile, x), weights(weights), acc(acc),
+        offset(x.format.type == ElementType::I8 ? 128 + x.format.zeroPoint : 256 * 128),
+        panelCount(quotientUp(tile.outputChannels, kByteLanes)),
+        panelBytes(static_cast<int64_t>(picture.taps().size()) * picture.tapDepth() * kByteLanes) {}
+
+  void run() {
+    int64_t rowBytes = picture.planes() * picture.width() * picture.rowStride();
+    bandRows = std::clamp<int64_t>(kBandBytes / rowBytes, 1, tile.outputHeight);
+    planeBytes = picture.planeBytes(bandRows);
+    panels = reinterpret_cast<int8_t *>(panelScratch().reserve(panelCount * panelBytes));
+    planes = reinterpret_cast<uint8_t *>(pictureScratch().reserve(picture.planes() * planeBytes));
+    corrections.resize(panelCount * kByteLanes);
+    int threads = kernelThreads();
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+#pragma omp for
+      for (int64_t panel = 0; panel < panelCount; ++panel)
+        pack(panel);
+      for (int64_t first = 0; first < tile.outputHeight; first += bandRows)
+        multiplyBand(first, std::min(bandRows, tile.outputHeight - first), threads);
+    }
+  }
+
+private:
+  // Rows x lanes of the matrix product of a band.
+  struct Item {
+    int64_t firstRow, lastRow, firstLane, lastLane;
+  };
+
+  static Scratch &panelScratch() {
+    thread_local Scratch scratch;
+    return scratch;
+  }
+  static Scratch &pictureScratch() {
+    thread_local Scratch scratch;
+    return scratch;
+  }
+
+  void pack(int64_t panel) {
+    BytePanelSource source;
+    int64_t lane = panel * kByteLanes;
+    source.taps = picture.weightTaps();
+    source.channels = picture.weightChannels();
+    source.rows = weights + lane * source.taps * source.channels;
+    source.lanes = std::min(kByteLanes, tile.outputChannels - lane);
+    int32_t sums[kByteLanes];
+    packBytePanel(source, panels + panel * panelBytes, sums);
+    for (int64_t i = 0; i < kByteLanes; ++i)
+      corrections[lane + i] = -offset * sums[i];
+  }
+
+  // Called by all threads.
+  void multiplyBand(int64_t firstOutputRow, int64_t outputRows, int threads) {
+    int64_t pieces = picture.pieces(outputRows);
+#pragma omp for
+    for (int64_t piece = 0; piece < pieces; ++piece)
+      picture.fill(firstOutputRow, piece, planes, planes + (picture.planes() - 1) * planeBytes);
+    int64_t rows = outputRows * picture.width();
+    int64_t strip = stripRows();
+    int64_t itemRows = std::min(kItemRows, quotientUp(quotientUp(rows, threads), strip) * strip);
+    int64_t itemLanes = std::max<int64_t>(1, kItemWeightBytes / (panelBytes * 2)) * kBlockLanes;
+    int64_t rowItems = quotientUp(rows, itemRows);
+    int64_t laneItems = quotientUp(tile.outputChannels, itemLanes);
+#pragma omp for schedule(dynamic)
+    for (int64_t i = 0; i < rowItems * laneItems; ++i) {
+      int64_t row = i % rowItems * itemRows, lane = i / rowItems * itemLanes;
+      multiply({row, std::min(rows, row + itemRows), lane,
+                std::min(tile.outputChannels, lane + itemLanes)},
+               firstOutputRow);
+    }
+  }
+
+  // Both planes of 16 rows, or 32 rows.
+  int64_t stripRows() const { return picture.planes() == 2 ? kByteGroup : 2 * kByteGroup; }
+
+  void multiply(const Item &item, int64_t firstOutputRow) const {
+    alignas(64) int32_t sums[2 * kByteGroup * kBlockLanes];
+    kernels.begin();
+    for (int64_t row = item.firstRow; row < item.lastRow; row += stripRows()) {
+      ByteTargets targets = targetsOf(row, item.lastRow, firstOutputRow);
+      ByteBlock block;
+      block.rows[0] = planes + row * picture.rowStride();
+      if (picture.planes() == 2)
+        block.rows[1] = block.rows[0] + planeBytes;
+      else if (targets.count > kByteGroup)
+        block.rows[1] = block.rows[0] + kByteGroup * picture.rowStride();
+      block.rowStride = picture.rowStride();
+      block.taps = picture.taps();
+      block.tapDepth = picture.tapDepth();
+      block.sums = sums;
+      for (int64_t lane = item.firstLane; lane < item.lastLane; lane += kBlockLanes)
+        multiplyLanes(block, targets, lane, std::min(kBlockLanes, item.lastLane - lane));
+    }
+    kernels.end();
+  }
+
+  void multiplyLanes(ByteBlock &block, ByteTargets targets, int64_t lane, int64_t lanes) const {
+    block.panels[0] = panels + lane / kByteLanes * panelBytes;
+    block.panels[1] = lanes > kByteLanes ? block.panels[0] + panelBytes : nullptr;
+    kernels.sums(block);
+    targets.lanes = lanes;
+    targets.corrections = corrections.data() + lane;
+    for (int64_t r = 0; r < targets.count; ++r)
+      if (targets.rows[r])
+        targets.rows[r] += lane;
+    picture.planes() == 2 ? addWideByteSums(block.sums, targets) : addByteSums(block.sums, targets);
+  }
+
+  // Where the sums of a strip go; rows beyond the right edge of the picture go nowhere.
+  ByteTargets targetsOf(int64_t row, int64_t lastRow, int64_t firstOutputRow) const {
+    ByteTargets targets;
+    targets.count = std::min(stripRows(), lastRow - row);
+    int64_t oh = firstOutputRow + row / picture.width(), ow = row % picture.width();
+    for (int64_t r = 0; r < targets.count; ++r) {
+      if (ow < tile.outputWidth)
+        targets.rows[r] = acc + (oh * tile.outputWidth + ow) * tile.outputChannels;
+      if (++ow == picture.width()) {
+        ow = 0;
+        ++oh;
+      }
+    }
+    return targets;
+  }
+
+  const ByteKernels &kernels;
+  const ConvTile tile;
+  const BytePicture picture;
+  const int8_t *weights;
+  int64_t *acc;
+  int64_t offset; ///< of the bytes from the values
+  int64_t panelCount, panelBytes;
+  int64_t bandRows = 0, planeBytes = 0;
+  int8_t *panels = nullptr;
+  uint8_t *planes = nullptr;
+  std::vector<int64_t> corrections;
+};
+
+} // namespace
+
+bool fitsByteConvolution(const ConvTile &tile, CodeFormat format) {
+  bool inRange = format.type == ElementType::I8
+                     ? format.zeroPoint >= format.min() && format.zeroPoint <= format.max()
+                     : format.zeroPoint == 0;
+  return inRange &&
+         tile.kernelHeight * tile.kernelWidth * (tile.inputChannels + kByteChunk) <= kMaxByteDepth;
+}
+
+void byteConvAccumulate(const ByteKernels &kernels, const ConvTile &tile, Codes x,
+                        const int8_t *weights, int64_t *acc) {
+  ByteConvolution(kernels, simplified(tile), x, weights, acc).run();
+}
+
+} // namespace sdopt

@@ -1,0 +1,19 @@
+//===- ByteConvolution.h - convolution by products of bytes -----*- C++ -*-===//
+
+#ifndef SDOPT_COMPILER_KERNELS_BYTECONVOLUTION_H
+#define SDOPT_COMPILER_KERNELS_BYTECONVOLUTION_H
+
+#include "compiler/kernels/ByteBlocks.h"
+
+namespace sdopt {
+
+/// False for a sum that may leave int32 or for codes out of range; DotPanels has room for both.
+bool fitsByteConvolution(const ConvTile &tile, CodeFormat format);
+
+/// IntegerKernels::convAccumulate; no dimension is 0.
+void byteConvAccumulate(const ByteKernels &kernels, const ConvTile &tile, Codes x,
+                        const int8_t *weights, int64_t *acc);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_KERNELS_BYTECONVOLUTION_H

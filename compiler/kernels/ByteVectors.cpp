@@ -1,0 +1,142 @@
+//===- ByteVectors.cpp - codes to bytes, weights to panels ------------------===//
+
+#include "compiler/kernels/ByteVectors.h"
+#include "compiler/kernels/InstructionSets.h"
+
+#include <algorithm>
+
+namespace sdopt {
+
+#if defined(__x86_64__)
+
+namespace {
+
+// Sixteen rows of sixteen 4-byte elements to sixteen columns.
+SDOPT_VNNI inline void transpose(__m512i (&rows)[16]) {
+  __m512i pairs[16], quads[16];
+  for (int i = 0; i < 16; i += 2) {
+    pairs[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+    pairs[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+  }
+  // quads[4 g + c]: column c of every 128-bit part, of rows 4 g .. 4 g + 3.
+  for (int g = 0; g < 16; g += 4) {
+    quads[g] = _mm512_unpacklo_epi64(pairs[g], pairs[g + 2]);
+    quads[g + 1] = _mm512_unpackhi_epi64(pairs[g], pairs[g + 2]);
+    quads[g + 2] = _mm512_unpacklo_epi64(pairs[g + 1], pairs[g + 3]);
+    quads[g + 3] = _mm512_unpackhi_epi64(pairs[g + 1], pairs[g + 3]);
+  }
+  for (int c = 0; c < 4; ++c) {
+    __m512i a = _mm512_shuffle_i32x4(quads[c], quads[4 + c], 0x88);
+    __m512i b = _mm512_shuffle_i32x4(quads[c], quads[4 + c], 0xdd);
+    __m512i d = _mm512_shuffle_i32x4(quads[8 + c], quads[12 + c], 0x88);
+    __m512i e = _mm512_shuffle_i32x4(quads[8 + c], quads[12 + c], 0xdd);
+    rows[c] = _mm512_shuffle_i32x4(a, d, 0x88);
+    rows[8 + c] = _mm512_shuffle_i32x4(a, d, 0xdd);
+    rows[4 + c] = _mm512_shuffle_i32x4(b, e, 0x88);
+    rows[12 + c] = _mm512_shuffle_i32x4(b, e, 0xdd);
+  }
+}
+
+// The rest of a sum: eight lanes of int64.
+SDOPT_VNNI inline void addEight(__m512i sum, __mmask8 mask, int64_t *target) {
+  __m512i old = _mm512_maskz_loadu_epi64(mask, target);
+  _mm512_mask_storeu_epi64(target, mask, _mm512_add_epi64(old, sum));
+}
+
+SDOPT_VNNI inline __m512i widened(const int32_t *sums) {
+  return _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(sums)));
+}
+
+template <bool Wide> SDOPT_VNNI void addSums(const int32_t *sums, const ByteTargets &targets) {
+  for (int64_t r = 0; r < targets.count; ++r) {
+    if (!targets.rows[r])
+      continue;
+    const int32_t *row = sums + r * kBlockLanes;
+    for (int64_t lane = 0; lane < targets.lanes; lane += 8) {
+      int64_t lanes = std::min<int64_t>(8, targets.lanes - lane);
+      __mmask8 mask = static_cast<__mmask8>((1 << lanes) - 1);
+      __m512i correction = _mm512_maskz_loadu_epi64(mask, targets.corrections + lane);
+      __m512i sum = widened(row + lane);
+      if (Wide)
+        sum = _mm512_add_epi64(_mm512_slli_epi64(sum, 8),
+                               widened(row + lane + kByteGroup * kBlockLanes));
+      addEight(_mm512_add_epi64(sum, correction), mask, targets.rows[r] + lane);
+    }
+  }
+}
+
+SDOPT_VNNI void packPanel(const BytePanelSource &source, int8_t *panel, int32_t *laneSums) {
+  int64_t depth = source.taps * source.channels;
+  __m512i ones = _mm512_set1_epi8(1), sums = _mm512_setzero_si512();
+  for (int64_t tap = 0; tap < source.taps; ++tap)
+    for (int64_t k = 0; k < source.channels; k += kByteChunk) {
+      int64_t count = std::min(kByteChunk, source.channels - k);
+      __mmask64 mask = ~uint64_t(0) >> (64 - count);
+      __m512i rows[16];
+      for (int64_t lane = 0; lane < kByteLanes; ++lane)
+        rows[lane] = lane < source.lanes
+                         ? _mm512_maskz_loadu_epi8(mask, source.rows + lane * depth +
+                                                             tap * source.channels + k)
+                         : _mm512_setzero_si512();
+      transpose(rows);
+      for (const __m512i &row : rows) {
+        _mm512_storeu_si512(panel, row);
+        sums = _mm512_dpbusd_epi32(sums, ones, row);
+        panel += 4 * kByteLanes;
+      }
+    }
+  _mm512_storeu_si512(laneSums, sums);
+}
+
+SDOPT_VNNI void flipSigns(const int8_t *codes, int64_t count, uint8_t *bytes) {
+  const __m512i sign = _mm512_set1_epi8(-128);
+  int64_t i = 0;
+  for (; i + 64 <= count; i += 64)
+    _mm512_storeu_si512(bytes + i, _mm512_xor_si512(_mm512_loadu_si512(codes + i), sign));
+  if (i < count) {
+    __mmask64 mask = ~uint64_t(0) >> (64 - (count - i));
+    __m512i rest = _mm512_maskz_loadu_epi8(mask, codes + i);
+    _mm512_mask_storeu_epi8(bytes + i, mask, _mm512_xor_si512(rest, sign));
+  }
+}
+
+SDOPT_VNNI void splitCodes(const int16_t *codes, int64_t count, uint8_t *high, uint8_t *low) {
+  const __m512i sign = _mm512_set1_epi16(-32768);
+  for (int64_t i = 0; i < count; i += 32) {
+    int64_t rest = std::min<int64_t>(32, count - i);
+    __mmask32 mask = ~uint32_t(0) >> (32 - rest);
+    __m512i x = _mm512_xor_si512(_mm512_maskz_loadu_epi16(mask, codes + i), sign);
+    _mm256_mask_storeu_epi8(low + i, mask, _mm512_cvtepi16_epi8(x));
+    _mm256_mask_storeu_epi8(high + i, mask, _mm512_cvtepi16_epi8(_mm512_srli_epi16(x, 8)));
+  }
+}
+
+} // namespace
+
+void packBytePanel(const BytePanelSource &source, int8_t *panel, int32_t *laneSums) {
+  packPanel(source, panel, laneSums);
+}
+
+void bytesOf(const int8_t *codes, int64_t count, uint8_t *bytes) { flipSigns(codes, count, bytes); }
+
+void bytesOf(const int16_t *codes, int64_t count, uint8_t *high, uint8_t *low) {
+  splitCodes(codes, count, high, low);
+}
+
+void addByteSums(const int32_t *sums, const ByteTargets &targets) { addSums<false>(sums, targets); }
+
+void addWideByteSums(const int32_t *sums, const ByteTargets &targets) {
+  addSums<true>(sums, targets);
+}
+
+#else
+
+void packBytePanel(const BytePanelSource &, int8_t *, int32_t *) {}
+void bytesOf(const int8_t *, int64_t, uint8_t *) {}
+void bytesOf(const int16_t *, int64_t, uint8_t *, uint8_t *) {}
+void addByteSums(const int32_t *, const ByteTargets &) {}
+void addWideByteSums(const int32_t *, const ByteTargets &) {}
+
+#endif
+
+} // namespace sdopt

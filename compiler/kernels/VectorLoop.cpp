@@ -1,0 +1,34 @@
+//===- VectorLoop.cpp - loops compiled for several instruction sets ---------===//
+
+#include "compiler/kernels/VectorLoop.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace sdopt {
+
+namespace {
+
+VectorLevel detect() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return VectorLevel::Avx512;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return VectorLevel::Avx2;
+#endif
+  return VectorLevel::Portable;
+}
+
+std::atomic<VectorLevel> limit{VectorLevel::Avx512};
+
+} // namespace
+
+VectorLevel vectorLevel() {
+  static const VectorLevel detected = detect();
+  return std::min(detected, limit.load(std::memory_order_relaxed));
+}
+
+void limitVectorLevel(VectorLevel highest) { limit = highest; }
+
+} // namespace sdopt
