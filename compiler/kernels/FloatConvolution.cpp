@@ -1,37 +1,30 @@
-//===- FloatConvolution.cpp - float convolution by oneDNN -------------------===//
+//===- FloatConvolution.cpp - float convolution -----------------------------===//
 //
-// The work is cut into pictures, whatever the thread count, and each picture is one single-threaded
-// oneDNN convolution: threads share pictures, never sums.
+// A product without a matrix of patches: a row is an output pixel, a tap a position of the kernel,
+// and the pointer of a row and tap shows where that pixel's channels are in the input.
 //
 //===----------------------------------------------------------------------===//
 
 #include "compiler/kernels/FloatKernels.h"
-#include "compiler/kernels/KernelThreads.h"
-
-#include <dnnl.hpp>
-#include <exception>
+#include "compiler/kernels/FloatMatmul.h"
+#include "compiler/kernels/FloatPanels.h"
+#include "compiler/kernels/RecycledTensor.h"
 
 namespace sdopt {
 
 namespace {
-
-using Dims = dnnl::memory::dims;
-using Descriptor = dnnl::memory::desc;
-using Tag = dnnl::memory::format_tag;
 
 struct Geometry {
   int64_t batch, inputChannels, inputHeight, inputWidth;
   int64_t outputChannels, kernelHeight, kernelWidth, outputHeight, outputWidth;
 };
 
-Geometry geometryOf(const Tensor &x, const Tensor &w, const ConvShape &shape,
-                    PictureLayout layout) {
-  bool channelsLast = layout == PictureLayout::NHWC;
+Geometry geometryOf(const Tensor &x, const Tensor &w, const ConvShape &shape) {
   Geometry g;
   g.batch = x.dim(0);
-  g.inputChannels = x.dim(channelsLast ? 3 : 1);
-  g.inputHeight = x.dim(channelsLast ? 1 : 2);
-  g.inputWidth = x.dim(channelsLast ? 2 : 3);
+  g.inputHeight = x.dim(1);
+  g.inputWidth = x.dim(2);
+  g.inputChannels = x.dim(3);
   g.outputChannels = w.dim(0);
   g.kernelHeight = w.dim(2);
   g.kernelWidth = w.dim(3);
@@ -45,131 +38,79 @@ Geometry geometryOf(const Tensor &x, const Tensor &w, const ConvShape &shape,
   return g;
 }
 
-// One picture's convolution; weights and bias in oneDNN's layout are shared by all pictures.
-class PictureConvolution {
+/// Finds the input of output pixels.
+class PixelRows {
 public:
-  PictureConvolution(const Tensor &w, const Tensor &bias, const Geometry &g, const ConvShape &shape,
-                     PictureLayout layout)
-      : engine(dnnl::engine::kind::cpu, 0) {
-    constexpr auto kF32 = dnnl::memory::data_type::f32;
-    Tag picture = layout == PictureLayout::NHWC ? Tag::nhwc : Tag::nchw;
-    // A plain NCHW convolution is slow: oneDNN may choose its own blocking there.
-    Tag wanted = layout == PictureLayout::NHWC ? Tag::nhwc : Tag::any;
-    Dims inputDims = {1, g.inputChannels, g.inputHeight, g.inputWidth};
-    Dims outputDims = {1, g.outputChannels, g.outputHeight, g.outputWidth};
-    bool grouped = shape.groups > 1;
-    Dims weightDims = {g.outputChannels, g.inputChannels / shape.groups, g.kernelHeight,
-                       g.kernelWidth};
-    if (grouped)
-      weightDims = {shape.groups, g.outputChannels / shape.groups, g.inputChannels / shape.groups,
-                    g.kernelHeight, g.kernelWidth};
-    input = Descriptor(inputDims, kF32, picture);
-    output = Descriptor(outputDims, kF32, picture);
-    bool hasBias = bias.bytes() && bias.size() > 0;
-    Descriptor biasDescriptor({g.outputChannels}, kF32, Tag::x);
-    Descriptor anyWeights(weightDims, kF32, Tag::any);
-    Descriptor wantedInput(inputDims, kF32, wanted), wantedOutput(outputDims, kF32, wanted);
-    Dims strides = {shape.strideH, shape.strideW};
-    Dims dilations = {shape.dilationH - 1, shape.dilationW - 1};
-    Dims padsBefore = {shape.padTop, shape.padLeft}, padsAfter = {shape.padBottom, shape.padRight};
-    constexpr auto kForward = dnnl::prop_kind::forward_inference;
-    constexpr auto kDirect = dnnl::algorithm::convolution_direct;
-    using Description = dnnl::convolution_forward::desc;
-    Description description =
-        hasBias ? Description(kForward, kDirect, wantedInput, anyWeights, biasDescriptor,
-                              wantedOutput, strides, dilations, padsBefore, padsAfter)
-                : Description(kForward, kDirect, wantedInput, anyWeights, wantedOutput, strides,
-                              dilations, padsBefore, padsAfter);
-    dnnl::primitive_attr attributes;
-    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    primitiveDescriptor = {description, attributes, engine};
-    convolution = dnnl::convolution_forward(primitiveDescriptor);
+  PixelRows(const float *input, const float *zeros, const Geometry &geometry,
+            const ConvShape &shape)
+      : input(input), zeros(zeros), g(geometry), shape(shape) {}
 
-    Descriptor plainWeights(weightDims, kF32, grouped ? Tag::goihw : Tag::oihw);
-    dnnl::stream stream(engine);
-    weights = reordered(view(plainWeights, w.bytes()), primitiveDescriptor.weights_desc(), stream);
-    if (hasBias)
-      biasMemory = view(biasDescriptor, bias.bytes());
-    stream.wait();
-  }
-
-  void run(const std::byte *x, std::byte *y) const {
-    dnnl::stream stream(engine);
-    dnnl::memory source = reordered(view(input, x), primitiveDescriptor.src_desc(), stream);
-    dnnl::memory plain = view(output, y);
-    bool direct = primitiveDescriptor.dst_desc() == output;
-    dnnl::memory target = direct ? plain : dnnl::memory(primitiveDescriptor.dst_desc(), engine);
-    dnnl::memory scratchpad(primitiveDescriptor.scratchpad_desc(), engine);
-    std::unordered_map<int, dnnl::memory> arguments = {{DNNL_ARG_SRC, source},
-                                                       {DNNL_ARG_WEIGHTS, weights},
-                                                       {DNNL_ARG_DST, target},
-                                                       {DNNL_ARG_SCRATCHPAD, scratchpad}};
-    if (biasMemory)
-      arguments.insert({DNNL_ARG_BIAS, biasMemory});
-    convolution.execute(stream, arguments);
-    if (!direct)
-      dnnl::reorder(target, plain).execute(stream, target, plain);
-    stream.wait();
+  void operator()(int64_t first, int64_t count, const float **pointers) const {
+    int64_t ow = first % g.outputWidth, line = first / g.outputWidth;
+    for (int64_t r = 0; r < count; ++r) {
+      int64_t top = line % g.outputHeight * shape.strideH - shape.padTop;
+      const float *picture =
+          input + line / g.outputHeight * g.inputHeight * g.inputWidth * g.inputChannels;
+      fillTaps(picture, top, ow * shape.strideW - shape.padLeft, pointers + r);
+      if (++ow == g.outputWidth) {
+        ow = 0;
+        ++line;
+      }
+    }
   }
 
 private:
-  dnnl::memory view(const Descriptor &descriptor, const std::byte *bytes) const {
-    return dnnl::memory(descriptor, engine, const_cast<std::byte *>(bytes));
+  void fillTaps(const float *picture, int64_t top, int64_t left, const float **pointers) const {
+    for (int64_t kh = 0; kh < g.kernelHeight; ++kh)
+      for (int64_t kw = 0; kw < g.kernelWidth; ++kw, pointers += kFloatRows) {
+        int64_t ih = top + kh * shape.dilationH, iw = left + kw * shape.dilationW;
+        bool inside = ih >= 0 && ih < g.inputHeight && iw >= 0 && iw < g.inputWidth;
+        *pointers = inside ? picture + (ih * g.inputWidth + iw) * g.inputChannels : zeros;
+      }
   }
 
-  dnnl::memory reordered(dnnl::memory from, const Descriptor &wanted, dnnl::stream &stream) const {
-    if (from.get_desc() == wanted)
-      return from;
-    dnnl::memory to(wanted, engine);
-    dnnl::reorder(from, to).execute(stream, from, to);
-    return to;
-  }
-
-  dnnl::engine engine;
-  Descriptor input, output;
-  dnnl::convolution_forward::primitive_desc primitiveDescriptor;
-  dnnl::convolution_forward convolution;
-  dnnl::memory weights, biasMemory;
+  const float *input, *zeros;
+  Geometry g;
+  ConvShape shape;
 };
 
-void convolvePictures(const Tensor &x, const Tensor &w, const Tensor &bias, const Geometry &g,
-                      const ConvShape &shape, PictureLayout layout, Tensor &y) {
-  SingleThreadScope creation;
-  PictureConvolution convolution(w, bias, g, shape, layout);
-  int64_t inputBytes = x.byteSize() / g.batch, outputBytes = y.byteSize() / g.batch;
-  int threads = kernelThreads();
-  std::exception_ptr failure;
-#pragma omp parallel for num_threads(threads) if (threads > 1 && g.batch > 1)
-  for (int64_t n = 0; n < g.batch; ++n) {
-    try {
-      SingleThreadScope execution;
-      convolution.run(x.bytes() + n * inputBytes, y.mutableBytes() + n * outputBytes);
-    } catch (...) {
-#pragma omp critical
-      failure = std::current_exception();
-    }
-  }
-  if (failure)
-    std::rethrow_exception(failure);
+Tensor convolveChannelsLast(const Tensor &x, const Tensor &w, const Tensor &bias,
+                            const ConvShape &shape) {
+  Geometry g = geometryOf(x, w, shape);
+  Tensor y =
+      recycledTensor(ElementType::F32, {g.batch, g.outputHeight, g.outputWidth, g.outputChannels});
+  if (y.size() == 0)
+    return y;
+  int64_t inputs = w.dim(1), outputs = g.outputChannels / shape.groups;
+  int64_t taps = g.kernelHeight * g.kernelWidth;
+  bool hasBias = bias.bytes() && bias.size() > 0;
+  std::vector<float> zeros(inputs, 0.0f);
+  std::vector<FloatProduct> products;
+  for (int64_t group = 0; group < shape.groups; ++group)
+    products.push_back(
+        {.m = g.batch * g.outputHeight * g.outputWidth,
+         .n = outputs,
+         .depth = inputs,
+         .taps = taps,
+         .rows = PixelRows(x.values<float>().data() + group * inputs, zeros.data(), g, shape),
+         .columns = w.values<float>().data() + group * outputs * inputs * taps,
+         .columnsStride = inputs * taps,
+         .columnsAreRows = true,
+         .bias = hasBias ? bias.values<float>().data() + group * outputs : nullptr,
+         .out = y.mutableValues<float>().data() + group * outputs,
+         .outStride = g.outputChannels});
+  multiply(products);
+  return y;
 }
 
 } // namespace
 
 Tensor conv2d(const Tensor &x, const Tensor &w, const Tensor &bias, const ConvShape &shape,
               PictureLayout layout) {
-  Geometry g = geometryOf(x, w, shape, layout);
-  Tensor y(ElementType::F32, layout == PictureLayout::NHWC
-                                 ? Shape{g.batch, g.outputHeight, g.outputWidth, g.outputChannels}
-                                 : Shape{g.batch, g.outputChannels, g.outputHeight, g.outputWidth});
-  if (y.size() == 0)
-    return y;
-  try {
-    convolvePictures(x, w, bias, g, shape, layout, y);
-  } catch (const dnnl::error &) {
-    // Geometry that oneDNN does not take.
-    return naive::conv2d(x, w, bias, shape, layout);
-  }
-  return y;
+  if (layout == PictureLayout::NHWC)
+    return convolveChannelsLast(x, w, bias, shape);
+  constexpr int64_t kToLast[] = {0, 2, 3, 1}, kToFirst[] = {0, 3, 1, 2};
+  return transpose(convolveChannelsLast(transpose(x, kToLast), w, bias, shape), kToFirst);
 }
 
 } // namespace sdopt

@@ -1,6 +1,8 @@
 //===- FloatElementwise.cpp - element by element operations ------------------===//
 
 #include "compiler/kernels/FloatKernels.h"
+#include "compiler/kernels/FloatMath.h"
+#include "compiler/kernels/RecycledTensor.h"
 #include "compiler/kernels/StridedLoop.h"
 
 #include <cmath>
@@ -69,13 +71,35 @@ template <typename T> T applyUnary(UnaryFunction function, T x) {
   return x;
 }
 
-template <typename T> Tensor unaryOf(UnaryFunction function, const Tensor &x) {
-  Tensor y(x.type(), x.shape());
-  std::span<const T> input = x.values<T>();
-  std::span<T> output = y.mutableValues<T>();
-  for (size_t i = 0; i < input.size(); ++i)
-    output[i] = applyUnary(function, input[i]);
+// y[i] = function(x[i]) by the kernels' threads.
+template <typename T, typename Function> Tensor mapped(const Tensor &x, Function function) {
+  Tensor y = recycledTensor(x.type(), x.shape());
+  const T *input = x.values<T>().data();
+  T *output = y.mutableValues<T>().data();
+  parallelRanges(x.size(), kStretch, [=](int64_t first, int64_t last) {
+    vectorLoop(last - first,
+               [=](int64_t i) SDOPT_INLINE { output[first + i] = function(input[first + i]); });
+  });
   return y;
+}
+
+template <typename T> Tensor unaryOf(UnaryFunction function, const Tensor &x) {
+  return mapped<T>(x, [=](T value) { return applyUnary(function, value); });
+}
+
+Tensor unaryOfFloats(UnaryFunction function, const Tensor &x) {
+  switch (function) {
+  case UnaryFunction::Sigmoid:
+    return mapped<float>(x, [](float v) SDOPT_INLINE { return fastSigmoid(v); });
+  case UnaryFunction::SiLU:
+    return mapped<float>(x, [](float v) SDOPT_INLINE { return fastSilu(v); });
+  case UnaryFunction::GELU:
+    return mapped<float>(x, [](float v) SDOPT_INLINE { return fastGelu(v); });
+  case UnaryFunction::QuickGELU:
+    return mapped<float>(x, [](float v) SDOPT_INLINE { return fastQuickGelu(v); });
+  default:
+    return unaryOf<float>(function, x);
+  }
 }
 
 Tensor unaryOfIntegers(UnaryFunction function, const Tensor &x) {
@@ -195,41 +219,46 @@ template <typename T, typename R, typename Function>
 void broadcastLoop(const Tensor &a, const Tensor &b, Tensor &result, Function function) {
   Shape stridesA = broadcastStrides(a.shape(), result.shape());
   Shape stridesB = broadcastStrides(b.shape(), result.shape());
-  int64_t stepA = stridesA.empty() ? 0 : stridesA.back();
-  int64_t stepB = stridesB.empty() ? 0 : stridesB.back();
   const T *left = a.values<T>().data();
   const T *right = b.values<T>().data();
   R *output = result.mutableValues<R>().data();
-  stridedLoop<2>(result.shape(), {stridesA, stridesB},
-                 [&](int64_t first, const std::array<int64_t, 2> &offsets, int64_t count) {
-                   const T *l = left + offsets[0], *r = right + offsets[1];
-                   for (int64_t i = 0; i < count; ++i)
-                     output[first + i] = static_cast<R>(function(l[i * stepA], r[i * stepB]));
-                 });
+  using Pair = std::array<int64_t, 2>;
+  parallelStridedLoop<2>(result.shape(), {stridesA, stridesB},
+                         [=](int64_t first, const Pair &offsets, int64_t count, const Pair &steps) {
+                           const T *l = left + offsets[0], *r = right + offsets[1];
+                           R *out = output + first;
+                           if (steps == Pair{1, 1})
+                             vectorLoop(count, [=](int64_t i) SDOPT_INLINE {
+                               out[i] = static_cast<R>(function(l[i], r[i]));
+                             });
+                           else
+                             for (int64_t i = 0; i < count; ++i)
+                               out[i] = static_cast<R>(function(l[i * steps[0]], r[i * steps[1]]));
+                         });
 }
 
 template <typename T> Tensor binaryOf(BinaryFunction function, const Tensor &a, const Tensor &b) {
   Shape shape = broadcastShape(a.shape(), b.shape());
   if (isComparison(function)) {
-    Tensor result(ElementType::Bool, shape);
+    Tensor result = recycledTensor(ElementType::Bool, shape);
     broadcastLoop<T, uint8_t>(a, b, result, [=](T x, T y) { return compare(function, x, y); });
     return result;
   }
-  Tensor result(a.type(), shape);
+  Tensor result = recycledTensor(a.type(), shape);
   if constexpr (std::is_floating_point_v<T>) {
     // The four frequent ones as loops of their own, which the compiler vectorizes.
     switch (function) {
     case BinaryFunction::Add:
-      broadcastLoop<T, T>(a, b, result, [](T x, T y) { return x + y; });
+      broadcastLoop<T, T>(a, b, result, [](T x, T y) SDOPT_INLINE { return x + y; });
       return result;
     case BinaryFunction::Sub:
-      broadcastLoop<T, T>(a, b, result, [](T x, T y) { return x - y; });
+      broadcastLoop<T, T>(a, b, result, [](T x, T y) SDOPT_INLINE { return x - y; });
       return result;
     case BinaryFunction::Mul:
-      broadcastLoop<T, T>(a, b, result, [](T x, T y) { return x * y; });
+      broadcastLoop<T, T>(a, b, result, [](T x, T y) SDOPT_INLINE { return x * y; });
       return result;
     case BinaryFunction::Div:
-      broadcastLoop<T, T>(a, b, result, [](T x, T y) { return x / y; });
+      broadcastLoop<T, T>(a, b, result, [](T x, T y) SDOPT_INLINE { return x / y; });
       return result;
     default:
       broadcastLoop<T, T>(a, b, result, [=](T x, T y) { return applyFloats(function, x, y); });
@@ -246,7 +275,7 @@ template <typename T> Tensor binaryOf(BinaryFunction function, const Tensor &a, 
 Tensor unary(UnaryFunction function, const Tensor &x) {
   switch (x.type()) {
   case ElementType::F32:
-    return unaryOf<float>(function, x);
+    return unaryOfFloats(function, x);
   case ElementType::F64:
     return unaryOf<double>(function, x);
   case ElementType::F16:
@@ -261,7 +290,7 @@ Tensor unary(UnaryFunction function, const Tensor &x) {
   default:
     if (function == UnaryFunction::Neg || function == UnaryFunction::Abs)
       return unaryOfIntegers(function, x);
-    return unaryOf<float>(function, x.converted(ElementType::F32));
+    return unaryOfFloats(function, x.converted(ElementType::F32));
   }
 }
 

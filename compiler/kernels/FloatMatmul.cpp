@@ -1,68 +1,138 @@
-//===- FloatMatmul.cpp - float matrix products by oneDNN --------------------===//
-//
-// Rows are cut into blocks of a fixed size, whatever the thread count, and each block is one
-// single-threaded oneDNN product: threads share blocks, never sums.
-//
-//===----------------------------------------------------------------------===//
+//===- FloatMatmul.cpp - float products in cache-sized pieces ---------------===//
 
 #include "compiler/kernels/FloatMatmul.h"
 #include "compiler/kernels/FloatKernels.h"
+#include "compiler/kernels/FloatPanels.h"
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/RecycledTensor.h"
 #include "compiler/kernels/StridedLoop.h"
-
-#include <dnnl.h>
 
 namespace sdopt {
 
-void multiplyMatrices(const MatrixProduct &p) {
-  if (p.m == 0 || p.n == 0)
-    return;
-  dnnl_status_t status = p.k == 0
-                             ? dnnl_invalid_arguments
-                             : dnnl_sgemm('N', p.transposeB ? 'T' : 'N', p.m, p.n, p.k, p.alpha,
-                                          p.a, p.aStride, p.b, p.bStride, 0.0f, p.c, p.cStride);
-  if (status == dnnl_success)
-    return;
-  for (int64_t i = 0; i < p.m; ++i)
-    for (int64_t j = 0; j < p.n; ++j) {
-      float sum = 0;
-      for (int64_t l = 0; l < p.k; ++l)
-        sum += p.a[i * p.aStride + l] *
-               (p.transposeB ? p.b[j * p.bStride + l] : p.b[l * p.bStride + j]);
-      p.c[i * p.cStride + j] = p.alpha * sum;
+namespace {
+
+constexpr int64_t kDepthBlock = 1024;      // depths of all taps: one chain of additions
+constexpr int64_t kGroupFloats = 96 << 10; // packed at a time by a thread: part of its L2 cache
+constexpr int64_t kRangeRows = 768;
+constexpr int64_t kFewestPieces = 8;
+
+int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+struct Piece {
+  const FloatProduct *product;
+  int64_t firstRow, rowCount, firstPanel, panelCount;
+};
+
+/// Depth of one tap that is packed at a time.
+int64_t blockDepth(const FloatProduct &p) {
+  return std::min(p.depth, std::max<int64_t>(16, kDepthBlock / p.taps / 16 * 16));
+}
+
+/// `count` things in `parts` parts that differ by one at most: the first of `part`.
+int64_t firstOfPart(int64_t count, int64_t parts, int64_t part) {
+  return count / parts * part + std::min(part, count % parts);
+}
+
+void cut(const FloatProduct &p, std::vector<Piece> &pieces) {
+  int64_t panels = ceilDivide(p.n, kFloatLanes);
+  int64_t panelFloats = std::max<int64_t>(1, p.taps * blockDepth(p) * kFloatLanes);
+  int64_t groups = ceilDivide(panels, std::clamp<int64_t>(kGroupFloats / panelFloats, 1, panels));
+  int64_t ranges = ceilDivide(p.m, kRangeRows);
+  if (groups * ranges < kFewestPieces)
+    ranges = std::max(ranges, std::min(ceilDivide(kFewestPieces, groups), p.m / 96));
+  if (groups * ranges < kFewestPieces)
+    groups = std::min(panels, ceilDivide(kFewestPieces, ranges));
+  for (int64_t group = 0; group < groups; ++group)
+    for (int64_t range = 0; range < ranges; ++range) {
+      int64_t row = firstOfPart(p.m, ranges, range), panel = firstOfPart(panels, groups, group);
+      pieces.push_back({&p, row, firstOfPart(p.m, ranges, range + 1) - row, panel,
+                        firstOfPart(panels, groups, group + 1) - panel});
     }
+}
+
+int64_t lanesOf(const FloatProduct &p, int64_t panel) {
+  return std::min(kFloatLanes, p.n - panel * kFloatLanes);
+}
+
+void pack(const FloatProduct &p, int64_t panel, int64_t first, int64_t depth, float *packed) {
+  int64_t column = panel * kFloatLanes, lanes = lanesOf(p, panel);
+  if (p.columnsAreRows)
+    packFloatRows(p.columns + column * p.columnsStride + first * p.taps, p.columnsStride, lanes,
+                  depth, p.taps, packed);
+  else
+    packFloatColumns(p.columns + first * p.columnsStride + column, p.columnsStride, lanes, depth,
+                     packed);
+}
+
+void multiplyPiece(const Piece &piece, float *packed, std::vector<const float *> &pointers) {
+  const FloatProduct &p = *piece.product;
+  FloatTile tile{.taps = p.taps, .outStride = p.outStride};
+  pointers.resize(p.taps * kFloatRows);
+  tile.rows = pointers.data();
+  int64_t tiles = ceilDivide(piece.rowCount, kFloatRows), block = blockDepth(p), first = 0;
+  do {
+    tile.offset = first;
+    tile.depth = std::min(block, p.depth - first);
+    tile.accumulate = first > 0;
+    int64_t panelFloats = p.taps * tile.depth * kFloatLanes;
+    for (int64_t i = 0; i < piece.panelCount; ++i)
+      pack(p, piece.firstPanel + i, first, tile.depth, packed + i * panelFloats);
+    for (int64_t t = 0; t < tiles; ++t) {
+      int64_t row = piece.firstRow + firstOfPart(piece.rowCount, tiles, t);
+      tile.rowCount = piece.firstRow + firstOfPart(piece.rowCount, tiles, t + 1) - row;
+      p.rows(row, tile.rowCount, pointers.data());
+      for (int64_t i = 0; i < piece.panelCount; ++i) {
+        int64_t column = (piece.firstPanel + i) * kFloatLanes;
+        tile.panel = packed + i * panelFloats;
+        tile.lanes = lanesOf(p, piece.firstPanel + i);
+        tile.out = p.out + row * p.outStride + column;
+        tile.bias = p.bias ? p.bias + column : nullptr;
+        multiplyTile(tile);
+      }
+    }
+    first += block;
+  } while (first < p.depth);
+}
+
+int64_t packedFloats(const Piece &piece) {
+  return piece.panelCount * piece.product->taps * blockDepth(*piece.product) * kFloatLanes;
+}
+
+} // namespace
+
+std::function<void(int64_t, int64_t, const float **)> matrixRows(const float *base,
+                                                                 int64_t stride) {
+  return [base, stride](int64_t first, int64_t count, const float **pointers) {
+    for (int64_t r = 0; r < count; ++r)
+      pointers[r] = base + (first + r) * stride;
+  };
+}
+
+void multiply(std::span<const FloatProduct> products) {
+  std::vector<Piece> pieces;
+  for (const FloatProduct &product : products)
+    if (product.m > 0 && product.n > 0)
+      cut(product, pieces);
+  int64_t scratch = 0;
+  for (const Piece &piece : pieces)
+    scratch = std::max(scratch, packedFloats(piece));
+  int threads = kernelThreads();
+  std::vector<Tensor> packed(threads);
+  for (Tensor &tensor : packed)
+    tensor = recycledTensor(ElementType::F32, {scratch});
+  parallelFor(static_cast<int64_t>(pieces.size()), [&](int64_t i, int thread) {
+    thread_local std::vector<const float *> pointers;
+    multiplyPiece(pieces[i], packed[thread].mutableValues<float>().data(), pointers);
+  });
 }
 
 namespace {
-
-constexpr int64_t kRowBlock = 128;
-
-void multiplyAll(const std::vector<MatrixProduct> &products) {
-  std::vector<MatrixProduct> blocks;
-  for (const MatrixProduct &product : products)
-    for (int64_t row = 0; row < product.m; row += kRowBlock) {
-      MatrixProduct block = product;
-      block.a += row * product.aStride;
-      block.c += row * product.cStride;
-      block.m = std::min(kRowBlock, product.m - row);
-      blocks.push_back(block);
-    }
-  int threads = kernelThreads();
-  SingleThreadScope creation;
-#pragma omp parallel for num_threads(threads) if (threads > 1 && blocks.size() > 1)
-  for (size_t i = 0; i < blocks.size(); ++i) {
-    SingleThreadScope execution;
-    multiplyMatrices(blocks[i]);
-  }
-}
 
 Shape withoutLast(const Shape &shape, size_t count) {
   return Shape(shape.begin(), shape.end() - static_cast<int64_t>(count));
 }
 
-} // namespace
-
-Tensor matmul(const Tensor &a, const Tensor &b, bool transposeB) {
+Tensor product(const Tensor &a, const Tensor &b, bool transposeB, const float *bias) {
   // Vectors are matrices of one row or one column, which the result drops again.
   bool vectorA = a.rank() == 1, vectorB = b.rank() == 1;
   Tensor left = vectorA ? a.reshaped({1, a.dim(0)}) : a;
@@ -72,32 +142,36 @@ Tensor matmul(const Tensor &a, const Tensor &b, bool transposeB) {
   Shape batch = broadcastShape(batchA, batchB);
   Shape full = batch;
   full.insert(full.end(), {m, n});
-  Tensor result(ElementType::F32, full);
+  Tensor result = recycledTensor(ElementType::F32, full);
+  FloatProduct p{.m = m, .n = n, .depth = k, .columnsAreRows = transposeB, .bias = bias};
+  p.columnsStride = transposeB ? k : n;
+  p.outStride = n;
+  const float *leftValues = left.values<float>().data();
+  const float *rightValues = right.values<float>().data();
+  float *values = result.mutableValues<float>().data();
 
-  MatrixProduct product{.m = m, .n = n, .k = k, .transposeB = transposeB};
-  product.aStride = k;
-  product.bStride = transposeB ? k : n;
-  product.cStride = n;
-  std::vector<MatrixProduct> products;
+  std::vector<FloatProduct> products;
   Shape stridesA = broadcastStrides(batchA, batch), stridesB = broadcastStrides(batchB, batch);
-  stridedLoop<2>(batch, {stridesA, stridesB},
-                 [&](int64_t output, const std::array<int64_t, 2> &offsets, int64_t count) {
-                   int64_t stepA = stridesA.empty() ? 0 : stridesA.back();
-                   int64_t stepB = stridesB.empty() ? 0 : stridesB.back();
-                   for (int64_t i = 0; i < count; ++i) {
-                     product.a = left.values<float>().data() + (offsets[0] + i * stepA) * m * k;
-                     product.b = right.values<float>().data() + (offsets[1] + i * stepB) * k * n;
-                     product.c = result.mutableValues<float>().data() + (output + i) * m * n;
-                     products.push_back(product);
-                   }
-                 });
-  // One product with a shared right side is one tall product.
-  if (elementCount(batchB) == 1 && elementCount(batchA) > 1) {
-    product = products.front();
-    product.m = m * elementCount(batchA);
-    products = {product};
+  if (elementCount(batchB) == 1) {
+    // One right side for all: one tall product.
+    p.m = m * elementCount(batchA);
+    p.rows = matrixRows(leftValues, k);
+    p.columns = rightValues;
+    p.out = values;
+    products.push_back(p);
+  } else {
+    stridedLoop<2>(batch, {stridesA, stridesB},
+                   [&](int64_t output, const std::array<int64_t, 2> &offsets, int64_t count) {
+                     for (int64_t i = 0; i < count; ++i) {
+                       p.rows =
+                           matrixRows(leftValues + (offsets[0] + i * stridesA.back()) * m * k, k);
+                       p.columns = rightValues + (offsets[1] + i * stridesB.back()) * k * n;
+                       p.out = values + (output + i) * m * n;
+                       products.push_back(p);
+                     }
+                   });
   }
-  multiplyAll(products);
+  multiply(products);
 
   Shape shape = batch;
   if (!vectorA)
@@ -107,17 +181,15 @@ Tensor matmul(const Tensor &a, const Tensor &b, bool transposeB) {
   return result.reshaped(shape);
 }
 
+} // namespace
+
+Tensor matmul(const Tensor &a, const Tensor &b, bool transposeB) {
+  return product(a, b, transposeB, nullptr);
+}
+
 Tensor linear(const Tensor &x, const Tensor &w, const Tensor &bias, bool weightIsNK) {
-  Tensor result = matmul(x, w, weightIsNK);
-  if (!bias.bytes() || bias.size() == 0)
-    return result;
-  int64_t n = result.dim(-1);
-  std::span<const float> offsets = bias.values<float>();
-  std::span<float> values = result.mutableValues<float>();
-  for (size_t row = 0; row < values.size(); row += n)
-    for (int64_t j = 0; j < n; ++j)
-      values[row + j] += offsets[j];
-  return result;
+  bool hasBias = bias.bytes() && bias.size() > 0;
+  return product(x, w, weightIsNK, hasBias ? bias.values<float>().data() : nullptr);
 }
 
 } // namespace sdopt

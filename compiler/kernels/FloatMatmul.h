@@ -1,26 +1,50 @@
-//===- FloatMatmul.h - one float matrix product ------------------*- C++ -*-===//
+//===- FloatMatmul.h - float products in cache-sized pieces -----*- C++ -*-===//
+//
+// A product is cut along its columns into groups of panels, along its rows into ranges and along
+// its depth into blocks:
+//
+//               depth                 columns                        columns
+//          +----+----+----+       +---+---+---+---+             +---+---+---+---+
+//   rows   |    |    |    |       | group | group |      rows   | piece | piece |
+//          +----+----+----+   x   +---+---+---+---+   =         +---+---+---+---+
+//   range  |    |    |    |       |       |       |      range  | piece | piece |
+//          +----+----+----+       +---+---+---+---+             +---+---+---+---+
+//
+// Threads share the pieces; each packs the panels of its group, one block of depth after another.
+// Blocks depend on the depth alone and each sum is made in one order, so that the result does not
+// depend on the pieces or the number of threads.
+//
+//===----------------------------------------------------------------------===//
 
 #ifndef SDOPT_COMPILER_KERNELS_FLOATMATMUL_H
 #define SDOPT_COMPILER_KERNELS_FLOATMATMUL_H
 
 #include <cstdint>
+#include <functional>
+#include <span>
 
 namespace sdopt {
 
-/// c[m][n] = alpha * a[m][k] * b, with b [k][n], or [n][k] if transposeB; strides in elements from
-/// row to row.
-struct MatrixProduct {
-  const float *a = nullptr;
-  const float *b = nullptr;
-  float *c = nullptr;
-  int64_t m = 0, n = 0, k = 0;
-  int64_t aStride = 0, bStride = 0, cStride = 0;
-  bool transposeB = false;
-  float alpha = 1.0f;
+/// out[m][n] = rows x columns [+ bias].
+struct FloatProduct {
+  int64_t m = 0, n = 0;
+  int64_t depth = 0; ///< of one tap
+  int64_t taps = 1;
+  /// pointers[tap * kFloatRows + r] = the `depth` values of row first + r for that tap.
+  std::function<void(int64_t first, int64_t count, const float **pointers)> rows;
+  const float *columns = nullptr;
+  int64_t columnsStride = 0;
+  bool columnsAreRows = false; ///< columns is [n][depth][taps], not [depth][n] (one tap)
+  const float *bias = nullptr; ///< [n] or null
+  float *out = nullptr;
+  int64_t outStride = 0;
 };
 
-/// Computes one product; call it under a SingleThreadScope.
-void multiplyMatrices(const MatrixProduct &product);
+/// Computes all of them with the kernels' threads.
+void multiply(std::span<const FloatProduct> products);
+
+/// Row r of a matrix is at base + r * stride.
+std::function<void(int64_t, int64_t, const float **)> matrixRows(const float *base, int64_t stride);
 
 } // namespace sdopt
 

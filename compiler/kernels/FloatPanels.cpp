@@ -1,6 +1,7 @@
 //===- FloatPanels.cpp - the inner loop of every float product --------------===//
 
 #include "compiler/kernels/FloatPanels.h"
+#include "compiler/kernels/InstructionSets.h"
 #include "compiler/kernels/VectorLoop.h"
 
 #include <algorithm>
@@ -8,9 +9,6 @@
 #include <cmath>
 #include <cstring>
 #include <utility>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 namespace sdopt {
 
@@ -56,12 +54,11 @@ void packRowsPortable(const float *rows, int64_t stride, int64_t lanes, int64_t 
 
 #if defined(__x86_64__)
 
-#define SDOPT_AVX2 __attribute__((target("avx2,fma")))
-#define SDOPT_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
+#define SDOPT_FMA __attribute__((target("avx2,fma")))
 
 // Rows first ... first + Rows of 16 lanes.
 template <int Rows>
-SDOPT_AVX2 void multiplyRowsAvx2(const FloatTile &t, int64_t first, int64_t firstLane) {
+SDOPT_FMA void multiplyRowsAvx2(const FloatTile &t, int64_t first, int64_t firstLane) {
   __m256 sums[Rows][2];
   for (auto &row : sums)
     row[0] = row[1] = _mm256_setzero_ps();
@@ -163,8 +160,7 @@ void multiplyAvx512(const FloatTile &t) {
 
 // 16 x 16 in four steps: step s exchanges blocks of s x s.
 SDOPT_AVX512 inline void transpose16(__m512 (&rows)[16]) {
-  const __m512i lanes =
-      _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 #pragma GCC unroll 4
   for (int step = 1; step < 16; step *= 2) {
     __m512i odd = _mm512_and_epi32(lanes, _mm512_set1_epi32(step));
@@ -196,10 +192,9 @@ SDOPT_AVX512 void packRowsAvx512(const float *rows, int64_t stride, int64_t lane
       __mmask16 mask = static_cast<__mmask16>((1u << width) - 1);
       __m512 block[16];
       for (int64_t lane = 0; lane < 16; ++lane)
-        block[lane] =
-            lane < present
-                ? _mm512_maskz_loadu_ps(mask, rows + (firstLane + lane) * stride + first)
-                : _mm512_setzero_ps();
+        block[lane] = lane < present
+                          ? _mm512_maskz_loadu_ps(mask, rows + (firstLane + lane) * stride + first)
+                          : _mm512_setzero_ps();
       transpose16(block);
       for (int64_t i = 0; i < width; ++i) {
         _mm512_storeu_ps(panel + (tap * depth + d) * kFloatLanes + firstLane, block[i]);

@@ -3,7 +3,6 @@
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/FloatKernels.h"
 
-#include <algorithm>
 #include <atomic>
 #include <omp.h>
 
@@ -19,8 +18,15 @@ void setKernelThreads(int threads) { threadLimit = std::max(1, threads); }
 
 int kernelThreads() { return threadLimit; }
 
-SingleThreadScope::SingleThreadScope() : previous(omp_get_max_threads()) { omp_set_num_threads(1); }
+namespace detail {
 
-SingleThreadScope::~SingleThreadScope() { omp_set_num_threads(previous); }
+void runParallel(int64_t count, int threads, void (*function)(void *, int64_t, int),
+                 void *context) {
+#pragma omp parallel for num_threads(threads) schedule(dynamic)
+  for (int64_t i = 0; i < count; ++i)
+    function(context, i, omp_get_thread_num());
+}
+
+} // namespace detail
 
 } // namespace sdopt

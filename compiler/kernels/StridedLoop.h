@@ -3,6 +3,7 @@
 #ifndef SDOPT_COMPILER_KERNELS_STRIDEDLOOP_H
 #define SDOPT_COMPILER_KERNELS_STRIDEDLOOP_H
 
+#include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/Tensor.h"
 
 #include <array>
@@ -41,19 +42,47 @@ inline Shape broadcastShape(const Shape &a, const Shape &b) {
   return result;
 }
 
-/// Calls body(outputOffset, inputOffsets, count) for each innermost run of `shape`: the output is
-/// dense, input n starts at offsets[n] and advances by strides[n].back() per element.
+/// The same elements with as few axes as possible: neighbours are merged where every operand runs
+/// on from one to the other, and axes of length 1 are dropped.
+template <size_t Inputs> void mergeAxes(Shape &shape, std::array<Shape, Inputs> &strides) {
+  Shape merged;
+  std::array<Shape, Inputs> mergedStrides;
+  for (size_t axis = 0; axis < shape.size(); ++axis) {
+    if (shape[axis] == 1)
+      continue;
+    bool runsOn = !merged.empty();
+    for (size_t n = 0; n < Inputs && runsOn; ++n)
+      runsOn = mergedStrides[n].back() == strides[n][axis] * shape[axis];
+    if (runsOn)
+      merged.back() *= shape[axis];
+    else
+      merged.push_back(shape[axis]);
+    for (size_t n = 0; n < Inputs; ++n) {
+      if (!runsOn)
+        mergedStrides[n].push_back(0);
+      mergedStrides[n].back() = strides[n][axis];
+    }
+  }
+  shape = std::move(merged);
+  strides = std::move(mergedStrides);
+}
+
+/// Calls body(outputOffset, inputOffsets, count) for innermost runs [firstRun, lastRun) of `shape`:
+/// the output is dense, input n starts at offsets[n] and advances by strides[n].back() per element.
 template <size_t Inputs, typename Body>
-void stridedLoop(const Shape &shape, const std::array<Shape, Inputs> &strides, Body body,
-                 std::array<int64_t, Inputs> offsets = {}) {
-  int64_t total = elementCount(shape);
-  if (total == 0)
-    return;
+void stridedRuns(const Shape &shape, const std::array<Shape, Inputs> &strides, int64_t firstRun,
+                 int64_t lastRun, Body body, std::array<int64_t, Inputs> offsets = {}) {
   int64_t inner = shape.empty() ? 1 : shape.back();
   size_t outerRank = shape.empty() ? 0 : shape.size() - 1;
   Shape index(outerRank, 0);
-  for (int64_t output = 0; output < total; output += inner) {
-    body(output, offsets, inner);
+  int64_t rest = firstRun;
+  for (size_t axis = outerRank; axis-- > 0; rest /= shape[axis]) {
+    index[axis] = rest % shape[axis];
+    for (size_t n = 0; n < Inputs; ++n)
+      offsets[n] += index[axis] * strides[n][axis];
+  }
+  for (int64_t run = firstRun; run < lastRun; ++run) {
+    body(run * inner, offsets, inner);
     for (size_t axis = outerRank; axis-- > 0;) {
       bool carry = ++index[axis] == shape[axis];
       for (size_t n = 0; n < Inputs; ++n)
@@ -63,6 +92,53 @@ void stridedLoop(const Shape &shape, const std::array<Shape, Inputs> &strides, B
       index[axis] = 0;
     }
   }
+}
+
+/// All runs, in order.
+template <size_t Inputs, typename Body>
+void stridedLoop(const Shape &shape, const std::array<Shape, Inputs> &strides, Body body,
+                 std::array<int64_t, Inputs> offsets = {}) {
+  if (int64_t total = elementCount(shape); total > 0)
+    stridedRuns<Inputs>(shape, strides, 0, total / (shape.empty() ? 1 : shape.back()), body,
+                        offsets);
+}
+
+/// Stretches of elements that are worth a thread's while.
+inline constexpr int64_t kStretch = 16 << 10;
+
+/// What each operand advances by from one element of a run to the next.
+template <size_t Inputs>
+std::array<int64_t, Inputs> steps(const std::array<Shape, Inputs> &strides) {
+  std::array<int64_t, Inputs> result;
+  for (size_t n = 0; n < Inputs; ++n)
+    result[n] = strides[n].empty() ? 1 : strides[n].back();
+  return result;
+}
+
+/// All runs, by the kernels' threads: long runs in stretches, short ones several at a time.
+template <size_t Inputs, typename Body>
+void parallelStridedLoop(Shape shape, std::array<Shape, Inputs> strides, Body body,
+                         std::array<int64_t, Inputs> offsets = {}) {
+  int64_t total = elementCount(shape);
+  if (total == 0)
+    return;
+  mergeAxes<Inputs>(shape, strides);
+  int64_t inner = shape.empty() ? 1 : shape.back(), runs = total / inner;
+  if (runs == 1)
+    return parallelRanges(inner, kStretch, [&](int64_t first, int64_t last) {
+      std::array<int64_t, Inputs> from = offsets;
+      for (size_t n = 0; n < Inputs && !shape.empty(); ++n)
+        from[n] += first * strides[n].back();
+      body(first, from, last - first, steps<Inputs>(strides));
+    });
+  parallelRanges(runs, std::max<int64_t>(1, kStretch / inner), [&](int64_t first, int64_t last) {
+    stridedRuns<Inputs>(
+        shape, strides, first, last,
+        [&](int64_t output, const std::array<int64_t, Inputs> &from, int64_t count) {
+          body(output, from, count, steps<Inputs>(strides));
+        },
+        offsets);
+  });
 }
 
 } // namespace sdopt

@@ -1,6 +1,7 @@
 //===- TensorOps.cpp - layout and indexing -----------------------------------===//
 
 #include "compiler/kernels/FloatKernels.h"
+#include "compiler/kernels/RecycledTensor.h"
 #include "compiler/kernels/StridedLoop.h"
 
 #include <cstring>
@@ -36,16 +37,79 @@ void copyRun(int64_t width, const std::byte *from, int64_t step, std::byte *to, 
   }
 }
 
+// Copies rows of a matrix whose columns are dense in memory: in squares, which stay in the cache.
+template <typename T>
+void copySquares(const T *from, int64_t step, T *to, int64_t toStep, int64_t rows, int64_t count) {
+  constexpr int64_t kSide = 16;
+  for (int64_t first = 0; first < count; first += kSide)
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t i = first; i < std::min(count, first + kSide); ++i)
+        to[row * toStep + i] = from[row + i * step];
+}
+
+// The axis of a matrix that is dense in memory where the last one is not, or -1.
+int64_t denseAxis(const Shape &strides) {
+  if (strides.size() < 2 || strides.back() <= 1)
+    return -1;
+  auto found = std::find(strides.begin(), strides.end() - 1, 1);
+  return found == strides.end() - 1 ? -1 : found - strides.begin();
+}
+
+template <typename T>
+void copyTransposed(const T *from, const Shape &shape, const Shape &strides, int64_t axis, T *to) {
+  // Stretches of the dense axis take the place of the run.
+  constexpr int64_t kRows = 16;
+  Shape outer = shape, dense = denseStrides(shape);
+  outer[axis] = (shape[axis] + kRows - 1) / kRows;
+  outer.pop_back();
+  std::array<Shape, 2> outerStrides;
+  for (size_t i = 0; i < outer.size(); ++i) {
+    int64_t factor = static_cast<int64_t>(i) == axis ? kRows : 1;
+    outerStrides[0].push_back(strides[i] * factor);
+    outerStrides[1].push_back(dense[i] * factor);
+  }
+  // The stretch itself varies fastest.
+  auto swapLast = [&](Shape &values) { std::swap(values[axis], values.back()); };
+  swapLast(outer);
+  swapLast(outerStrides[0]);
+  swapLast(outerStrides[1]);
+  int64_t count = shape.back(), inner = outer.back(), runs = elementCount(outer) / inner;
+  parallelRanges(runs * inner, std::max<int64_t>(1, kStretch / (count * kRows)),
+                 [&](int64_t first, int64_t last) {
+                   for (int64_t item = first; item < last; ++item) {
+                     int64_t source = 0, target = 0, rest = item;
+                     for (size_t i = outer.size(); i-- > 0; rest /= outer[i]) {
+                       source += rest % outer[i] * outerStrides[0][i];
+                       target += rest % outer[i] * outerStrides[1][i];
+                     }
+                     int64_t row = item % inner * kRows;
+                     copySquares(from + source, strides.back(), to + target, dense[axis],
+                                 std::min(kRows, shape[axis] - row), count);
+                   }
+                 });
+}
+
 // A dense tensor of `shape` whose elements lie at `strides` (in elements) from `first` in x.
 Tensor gatherStrided(const Tensor &x, const Shape &shape, const Shape &strides, int64_t first) {
-  Tensor y(x.type(), shape);
-  int64_t width = byteWidth(x.type()), step = strides.empty() ? 1 : strides.back();
-  stridedLoop<1>(shape, {strides},
-                 [&](int64_t output, const std::array<int64_t, 1> &offsets, int64_t count) {
-                   copyRun(width, x.bytes() + offsets[0] * width, step,
-                           y.mutableBytes() + output * width, count);
-                 },
-                 {first});
+  Tensor y = recycledTensor(x.type(), shape);
+  if (y.size() == 0)
+    return y;
+  int64_t width = byteWidth(x.type());
+  Shape merged = shape;
+  std::array<Shape, 1> mergedStrides = {strides};
+  mergeAxes<1>(merged, mergedStrides);
+  if (int64_t axis = denseAxis(mergedStrides[0]); width == 4 && axis >= 0) {
+    copyTransposed(x.values<uint32_t>().data() + first, merged, mergedStrides[0], axis,
+                   y.mutableValues<uint32_t>().data());
+    return y;
+  }
+  using One = std::array<int64_t, 1>;
+  parallelStridedLoop<1>(merged, mergedStrides,
+                         [&](int64_t output, const One &offsets, int64_t count, const One &steps) {
+                           copyRun(width, x.bytes() + offsets[0] * width, steps[0],
+                                   y.mutableBytes() + output * width, count);
+                         },
+                         {first});
   return y;
 }
 
@@ -87,17 +151,21 @@ Tensor concat(std::span<const Tensor> parts, int64_t axis) {
   shape[axis] = 0;
   for (const Tensor &part : parts)
     shape[axis] += part.dim(axis);
-  Tensor y(parts[0].type(), shape);
+  Tensor y = recycledTensor(parts[0].type(), shape);
+  if (y.size() == 0)
+    return y;
   int64_t outer = countBetween(shape, 0, axis), width = byteWidth(y.type());
-  int64_t inner = countBetween(shape, axis + 1, y.rank()) * width;
-  std::byte *target = y.mutableBytes();
-  for (int64_t i = 0; i < outer; ++i)
-    for (const Tensor &part : parts) {
-      int64_t bytes = part.dim(axis) * inner;
-      if (bytes > 0)
-        std::memcpy(target, part.bytes() + i * bytes, bytes);
-      target += bytes;
-    }
+  int64_t inner = countBetween(shape, axis + 1, y.rank()) * width, row = shape[axis] * inner;
+  parallelRanges(outer, std::max<int64_t>(1, kStretch * 4 / row), [&](int64_t first, int64_t last) {
+    std::byte *target = y.mutableBytes() + first * row;
+    for (int64_t i = first; i < last; ++i)
+      for (const Tensor &part : parts) {
+        int64_t bytes = part.dim(axis) * inner;
+        if (bytes > 0)
+          std::memcpy(target, part.bytes() + i * bytes, bytes);
+        target += bytes;
+      }
+  });
   return y;
 }
 

@@ -1,6 +1,7 @@
 //===- VectorLoop.cpp - loops compiled for several instruction sets ---------===//
 
 #include "compiler/kernels/VectorLoop.h"
+#include "compiler/kernels/InstructionSets.h"
 
 #include <algorithm>
 #include <atomic>
@@ -11,10 +12,9 @@ namespace {
 
 VectorLevel detect() {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+  if (hasAvx512())
     return VectorLevel::Avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+  if (hasAvx2() && __builtin_cpu_supports("fma"))
     return VectorLevel::Avx2;
 #endif
   return VectorLevel::Portable;
