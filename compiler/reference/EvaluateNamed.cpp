@@ -153,22 +153,12 @@ using QuickGeluModel =
     ActivationModel<sd::QuickGeluOp, UnaryFunction::QuickGELU, TableFunction::QuickGELU>;
 using SigmoidModel = ActivationModel<sd::SigmoidOp, UnaryFunction::Sigmoid, TableFunction::Sigmoid>;
 
-/// Columns [first, first + count) of the last dimension.
-Tensor columns(const Tensor &x, int64_t first, int64_t count) {
-  Shape starts(x.rank(), 0), ends = x.shape(), steps(x.rank(), 1);
-  starts.back() = first;
-  ends.back() = first + count;
-  return slice(x, starts, ends, steps);
-}
-
 struct GegluModel : NamedModel<GegluModel, sd::GegluOp> {
   static LogicalResult compute(sd::GegluOp op, Operands operands, Results &results,
                                const EvaluationContext &context) {
     if (hasQuantizedValues(op))
       return computeQuantized(op, operands, results, context);
-    int64_t half = operands[0].dim(-1) / 2;
-    Tensor gate = unary(UnaryFunction::GELU, columns(operands[0], half, half));
-    return give(results, binary(BinaryFunction::Mul, columns(operands[0], 0, half), gate));
+    return give(results, geglu(operands[0]));
   }
 };
 

@@ -3,6 +3,7 @@
 #include "compiler/reference/Evaluator.h"
 
 #include "compiler/reference/EvaluationModels.h"
+#include "compiler/weights/WeightStore.h"
 
 #include "llvm/ADT/STLExtras.h"
 
@@ -130,6 +131,16 @@ LogicalResult collectExpression(Value value, SmallVectorImpl<Operation *> &order
   return success();
 }
 
+/// Lets the pages of large weights go that an expression is made of. Those of small models stay:
+/// they would be read in again for each sample.
+void releaseWeights(ArrayRef<Operation *> expression, const EvaluationContext &context) {
+  constexpr int64_t kLarge = 1 << 20;
+  for (Operation *op : expression)
+    if (auto weight = dyn_cast<sd::WeightOp>(op); weight && context.weights)
+      if (cast<RankedTensorType>(weight.getType()).getNumElements() >= kLarge)
+        context.weights->release(weight.getKey().str());
+}
+
 /// Evaluates an expression and hands on the results of its last operation.
 FailureOr<SmallVector<Tensor>> evaluateExpression(Value value, const EvaluationContext &context) {
   SmallVector<Operation *> order;
@@ -147,6 +158,7 @@ FailureOr<SmallVector<Tensor>> evaluateExpression(Value value, const EvaluationC
     for (auto [result, tensor] : llvm::zip(op->getResults(), results))
       values[result] = tensor;
   }
+  releaseWeights(order, context);
   return results;
 }
 
@@ -371,6 +383,12 @@ LogicalResult Evaluator::Steps::step() {
   if (failed(evaluateOperation(op, operands, results, evaluator_.context_)))
     return failure();
   operands.clear();
+  for (Value value : op->getOperands())
+    if (Operation *source = value.getDefiningOp(); evaluator_.isConstant_.lookup(source)) {
+      SmallVector<Operation *> expression;
+      if (succeeded(collectExpression(value, expression)))
+        releaseWeights(expression, evaluator_.context_);
+    }
   for (Value value : op->getOperands())
     if (auto use = uses_.find(value); use != uses_.end() && --use->second == 0)
       live_.erase(value);

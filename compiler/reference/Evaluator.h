@@ -32,7 +32,7 @@ bool isConstantExpression(mlir::Operation *op);
 class ConstantCache {
 public:
   /// Keeps what comes first, up to `limit` bytes; the rest is computed whenever it is needed.
-  explicit ConstantCache(int64_t limit = int64_t(256) << 20) : left_(limit) {}
+  explicit ConstantCache(int64_t limit = int64_t(64) << 20) : left_(limit) {}
   /// Null if it is not known.
   std::optional<Tensor> find(mlir::Value value) const;
   /// Keeps the first tensor that is given for a value if there is room, and returns it.
