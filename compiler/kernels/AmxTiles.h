@@ -23,6 +23,10 @@ inline constexpr TileConfiguration kFullTiles;
 /// All eight tiles 16 rows x 64 bytes, for the calling thread.
 SDOPT_AMX inline void configureTiles() { _tile_loadconfig(&kFullTiles); }
 
+/// The compiler does not know that the tile instructions read memory: what was stored before must
+/// be there.
+inline void tileFence() { asm volatile("" ::: "memory"); }
+
 /// Nothing is left that the system would have to save.
 SDOPT_AMX inline void releaseTiles() { _tile_release(); }
 

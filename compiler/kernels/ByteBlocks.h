@@ -49,8 +49,8 @@ struct ByteKernels {
   void (*begin)();
   void (*sums)(const ByteBlock &block);
   void (*end)();
-  /// Two planes of bytes are faster than DotPanels.
-  bool wide;
+  /// AMX: faster than DotPanels also for two planes of bytes, and there is AttentionAmx.h.
+  bool tiles;
 };
 
 /// Null where the machine has none.

@@ -15,6 +15,7 @@ namespace {
 
 template <bool TwoGroups, bool TwoPanels> SDOPT_AMX void blockSumsOf(const ByteBlock &b) {
   constexpr int64_t kTileBytes = kByteChunk * kByteLanes;
+  tileFence();
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);

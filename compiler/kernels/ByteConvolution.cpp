@@ -20,6 +20,7 @@ namespace {
 constexpr int64_t kBandBytes = 8 << 20;
 constexpr int64_t kItemWeightBytes = 512 << 10;
 constexpr int64_t kItemRows = 256;
+constexpr int64_t kFewProducts = 8 << 20;
 
 int64_t quotientUp(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
 
@@ -51,7 +52,8 @@ public:
     panels = reinterpret_cast<int8_t *>(panelScratch().reserve(panelCount * panelBytes));
     planes = reinterpret_cast<uint8_t *>(pictureScratch().reserve(picture.planes() * planeBytes));
     corrections.resize(panelCount * kByteLanes);
-    int threads = kernelThreads();
+    int64_t products = tile.outputHeight * tile.outputWidth * panelCount * panelBytes;
+    int threads = products < kFewProducts ? 1 : kernelThreads();
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
 #pragma omp for

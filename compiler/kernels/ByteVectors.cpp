@@ -100,8 +100,11 @@ SDOPT_VNNI void flipSigns(const int8_t *codes, int64_t count, uint8_t *bytes) {
   }
 }
 
-SDOPT_VNNI void splitCodes(const int16_t *codes, int64_t count, uint8_t *high, uint8_t *low) {
-  const __m512i sign = _mm512_set1_epi16(-32768);
+// With the given bits flipped.
+SDOPT_VNNI void splitCodes(const int16_t *codes, int64_t count, int16_t flipped, void *highBytes,
+                           uint8_t *low) {
+  auto *high = static_cast<uint8_t *>(highBytes);
+  const __m512i sign = _mm512_set1_epi16(flipped);
   for (int64_t i = 0; i < count; i += 32) {
     int64_t rest = std::min<int64_t>(32, count - i);
     __mmask32 mask = ~uint32_t(0) >> (32 - rest);
@@ -120,7 +123,28 @@ void packBytePanel(const BytePanelSource &source, int8_t *panel, int32_t *laneSu
 void bytesOf(const int8_t *codes, int64_t count, uint8_t *bytes) { flipSigns(codes, count, bytes); }
 
 void bytesOf(const int16_t *codes, int64_t count, uint8_t *high, uint8_t *low) {
-  splitCodes(codes, count, high, low);
+  splitCodes(codes, count, INT16_MIN, high, low);
+}
+
+void signedBytesOf(const int16_t *codes, int64_t count, int8_t *high, uint8_t *low) {
+  splitCodes(codes, count, 0, high, low);
+}
+
+void packByteColumns(const int8_t *rows, int64_t stride, int64_t depth, int8_t *panel) {
+  for (int64_t k = 0; k < kByteChunk; k += 4, panel += 4 * kByteLanes) {
+    __m128i row[4];
+    for (int64_t i = 0; i < 4; ++i)
+      row[i] = k + i < depth
+                   ? _mm_loadu_si128(reinterpret_cast<const __m128i *>(rows + (k + i) * stride))
+                   : _mm_setzero_si128();
+    __m128i lowPairs[] = {_mm_unpacklo_epi8(row[0], row[1]), _mm_unpacklo_epi8(row[2], row[3])};
+    __m128i highPairs[] = {_mm_unpackhi_epi8(row[0], row[1]), _mm_unpackhi_epi8(row[2], row[3])};
+    auto *out = reinterpret_cast<__m128i *>(panel);
+    _mm_storeu_si128(out, _mm_unpacklo_epi16(lowPairs[0], lowPairs[1]));
+    _mm_storeu_si128(out + 1, _mm_unpackhi_epi16(lowPairs[0], lowPairs[1]));
+    _mm_storeu_si128(out + 2, _mm_unpacklo_epi16(highPairs[0], highPairs[1]));
+    _mm_storeu_si128(out + 3, _mm_unpackhi_epi16(highPairs[0], highPairs[1]));
+  }
 }
 
 void addByteSums(const int32_t *sums, const ByteTargets &targets) { addSums<false>(sums, targets); }
@@ -134,6 +158,8 @@ void addWideByteSums(const int32_t *sums, const ByteTargets &targets) {
 void packBytePanel(const BytePanelSource &, int8_t *, int32_t *) {}
 void bytesOf(const int8_t *, int64_t, uint8_t *) {}
 void bytesOf(const int16_t *, int64_t, uint8_t *, uint8_t *) {}
+void signedBytesOf(const int16_t *, int64_t, int8_t *, uint8_t *) {}
+void packByteColumns(const int8_t *, int64_t, int64_t, int8_t *) {}
 void addByteSums(const int32_t *, const ByteTargets &) {}
 void addWideByteSums(const int32_t *, const ByteTargets &) {}
 

@@ -26,6 +26,12 @@ void packBytePanel(const BytePanelSource &source, int8_t *panel, int32_t *laneSu
 void bytesOf(const int8_t *codes, int64_t count, uint8_t *bytes);
 /// x = 256 * (high - 128) + low
 void bytesOf(const int16_t *codes, int64_t count, uint8_t *high, uint8_t *low);
+/// x = 256 * high + low
+void signedBytesOf(const int16_t *codes, int64_t count, int8_t *high, uint8_t *low);
+
+/// The transposed panel: lanes are columns, depth runs over `depth` <= kByteChunk rows of bytes
+/// whose stride is a multiple of 16. Writes one chunk.
+void packByteColumns(const int8_t *rows, int64_t stride, int64_t depth, int8_t *panel);
 
 /// Where the rows of a block of sums go.
 struct ByteTargets {

@@ -12,19 +12,6 @@ namespace sdopt {
 
 namespace {
 
-// P[b] * Q[c] >> 29, indexed by 64 b + c. Dropping 29 bits first does not change
-// (P * Q + 2^(43+a)) >> (44+a), whose rounding term is a multiple of 2^29.
-const std::array<uint32_t, 4096> &exponentProducts() {
-  static const std::array<uint32_t, 4096> table = [] {
-    std::array<uint32_t, 4096> products;
-    for (int i = 0; i < 4096; ++i)
-      products[i] = static_cast<uint32_t>(
-          int64_t(exponentTableHigh()[i >> 6]) * exponentTableLow()[i & 63] >> 29);
-    return products;
-  }();
-  return table;
-}
-
 constexpr int64_t kZeroExponent = 17 * 4096;
 
 void dotPortable(const DotTile &t) {
@@ -297,6 +284,17 @@ void packRows(const T *rows, int64_t stride, int64_t lanes, int64_t depth, int16
 }
 
 } // namespace
+
+const std::array<uint32_t, 4096> &exponentProducts() {
+  static const std::array<uint32_t, 4096> table = [] {
+    std::array<uint32_t, 4096> products;
+    for (int i = 0; i < 4096; ++i)
+      products[i] = static_cast<uint32_t>(
+          int64_t(exponentTableHigh()[i >> 6]) * exponentTableLow()[i & 63] >> 29);
+    return products;
+  }();
+  return table;
+}
 
 const DotKernels &dotKernels() { return levels().back(); }
 

@@ -17,6 +17,7 @@
 
 #include "compiler/kernels/ByteBlocks.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -64,6 +65,10 @@ struct DotKernels {
   /// Products of bytes, or null.
   const ByteKernels *bytes = nullptr;
 };
+
+/// P[b] * Q[c] >> 29, indexed by 64 b + c. Dropping 29 bits first does not change
+/// (P * Q + 2^(43+a)) >> (44+a), whose rounding term is a multiple of 2^29.
+const std::array<uint32_t, 4096> &exponentProducts();
 
 /// The best level of this machine.
 const DotKernels &dotKernels();

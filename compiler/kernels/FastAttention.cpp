@@ -12,6 +12,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/kernels/FastAttention.h"
+#include "compiler/kernels/AttentionAmx.h"
+#include "compiler/kernels/AttentionPanels.h"
 #include "compiler/kernels/KernelThreads.h"
 
 #include <algorithm>
@@ -30,6 +32,11 @@ bool fits(Codes codes) {
   return format.type == ElementType::I8
              ? format.zeroPoint >= format.min() && format.zeroPoint <= format.max()
              : format.zeroPoint == 0;
+}
+
+bool useTiles(const DotKernels &kernels, const AttentionTile &tile) {
+  return kernels.bytes && kernels.bytes->tiles && tile.headDim >= 1 &&
+         tile.headDim <= kMaxByteHeadDim;
 }
 
 bool isWide(Codes codes) { return codes.format.type == ElementType::I16; }
@@ -276,6 +283,8 @@ void fastAttentionMaxima(const DotKernels &kernels, const AttentionTile &tile, C
                          const AttentionParams &params, int64_t *rowMax) {
   if (!fits(q) || !fits(k))
     return naiveKernels().attentionMaxima(tile, q, k, params, rowMax);
+  if (useTiles(kernels, tile))
+    return amxAttentionMaxima(kernels, tile, q, k, params, rowMax);
   PackedKeys keys(kernels, tile, k);
   int threads = kernelThreads();
 #pragma omp parallel for num_threads(threads) if (threads > 1)
@@ -288,6 +297,8 @@ void fastAttentionAccumulate(const DotKernels &kernels, const AttentionTile &til
                              int64_t *rowSum, int64_t *acc) {
   if (!fits(q) || !fits(k) || !fits(v))
     return naiveKernels().attentionAccumulate(tile, q, k, v, params, rowMax, rowSum, acc);
+  if (useTiles(kernels, tile))
+    return amxAttentionAccumulate(kernels, tile, q, k, v, params, rowMax, rowSum, acc);
   PackedKeys keys(kernels, tile, k);
   PackedValues values(kernels, tile, v);
   int threads = kernelThreads();

@@ -171,7 +171,7 @@ void fastConvAccumulate(const DotKernels &kernels, const ConvTile &tile, Codes x
   if (problem.pixels() <= kFewPixels)
     return convolveRows(problem);
   bool narrow = format.type == ElementType::I8;
-  if (kernels.bytes && (narrow || kernels.bytes->wide) && fitsByteConvolution(tile, format))
+  if (kernels.bytes && (narrow || kernels.bytes->tiles) && fitsByteConvolution(tile, format))
     return byteConvAccumulate(*kernels.bytes, tile, x, weights, acc);
   convolveBlocks(problem);
 }

@@ -92,6 +92,72 @@ TEST(Attention, everyLevelEqualsNaive) {
         }
 }
 
+// Also maxima that are none: of a program that nobody checked.
+TEST(Attention, anyMaximumIsExactOnEveryLevel) {
+  Random random(6);
+  AttentionTile tile{.queries = 21, .keys = 70, .headDim = 9, .queryStride = 9, .keyStride = 10};
+  const int64_t odd[] = {INT64_MIN,
+                         INT64_MAX,
+                         INT64_MIN + 1,
+                         0,
+                         -1,
+                         (int64_t(1) << 29) + 1,
+                         -(int64_t(1) << 45),
+                         (int64_t(1) << 45),
+                         -(int64_t(1) << 45) - 1,
+                         int64_t(1) << 46,
+                         -(int64_t(1) << 31),
+                         int64_t(1) << 32};
+  for (CodeFormat format : {kWide, kNarrow})
+    for (Scaling exponent : {scalingFor(1e-9), scalingFor(3e-5), scalingFor(0.01), scalingFor(60),
+                             Scaling{0, 25}, Scaling{INT32_MAX, 62}}) {
+      Inputs in = makeInputs(random, Pattern::Random, format, tile);
+      AttentionParams params{exponent, scalingFor(0.9), false};
+      State expected(tile);
+      for (int64_t i = 0; i < tile.queries; ++i)
+        expected.rowMax[i] =
+            i % 2 ? odd[i / 2] : random.between(-format.max(), format.max()) * format.max();
+      State start = expected;
+      naiveKernels().attentionAccumulate(tile, in.query(), in.key(), in.value(), params,
+                                         expected.rowMax.data(), expected.rowSum.data(),
+                                         expected.acc.data());
+      for (const DotKernels &level : dotKernelLevels()) {
+        State state = start;
+        fastAttentionAccumulate(level, tile, in.query(), in.key(), in.value(), params,
+                                state.rowMax.data(), state.rowSum.data(), state.acc.data());
+        ASSERT_EQ(state, expected) << level.name << " shift " << exponent.shift;
+      }
+    }
+}
+
+TEST(Attention, everyZeroPointIsExactOnEveryLevel) {
+  Random random(7);
+  AttentionTile tile{.queries = 5, .keys = 19, .headDim = 66, .queryStride = 66, .keyStride = 67};
+  for (int32_t zeroPoint : {-128, -127, -1, 0, 1, 126, 127}) {
+    Inputs in = makeInputs(random, Pattern::Random, kNarrow, tile);
+    for (CodeFormat *format : {&in.qFormat, &in.kFormat, &in.vFormat}) {
+      format->zeroPoint = zeroPoint;
+      AttentionParams params = paramsFor(kNarrow, tile.headDim, false);
+      State expected = run(naiveKernels(), tile, in, params);
+      for (const DotKernels &level : dotKernelLevels())
+        ASSERT_EQ(runLevel(level, tile, in, params), expected) << level.name << " " << zeroPoint;
+    }
+  }
+}
+
+TEST(Attention, manyKeysOfExtremesAreExactOnEveryLevel) {
+  Random random(8);
+  AttentionTile tile{.queries = 2, .keys = 33000, .headDim = 3, .queryStride = 3, .keyStride = 3};
+  for (CodeFormat format : {kWide, kNarrow})
+    for (Pattern pattern : {Pattern::Minimum, Pattern::Maximum}) {
+      Inputs in = makeInputs(random, pattern, format, tile);
+      AttentionParams params = paramsFor(format, tile.headDim, false);
+      State expected = run(naiveKernels(), tile, in, params);
+      for (const DotKernels &level : dotKernelLevels())
+        ASSERT_EQ(runLevel(level, tile, in, params), expected) << level.name;
+    }
+}
+
 TEST(Attention, extremesOfOppositeSignAreExact) {
   Random random(2);
   AttentionTile tile{.queries = 8, .keys = 512, .headDim = 64, .queryStride = 64, .keyStride = 64};
@@ -113,6 +179,11 @@ TEST(Attention, mixedFormatsAndUnusualZeroPointsAreExact) {
   in.kFormat = kNarrow;
   in.k = codes(random, Pattern::Random, kNarrow, tile.keys * tile.keyStride);
   AttentionParams params{scalingFor(0.002), scalingFor(0.5), false};
+  EXPECT_EQ(run(fastKernels(), tile, in, params), run(naiveKernels(), tile, in, params));
+  std::swap(in.q, in.k);
+  std::swap(in.qFormat, in.kFormat);
+  tile.queries = tile.keys;
+  tile.keys = 11;
   EXPECT_EQ(run(fastKernels(), tile, in, params), run(naiveKernels(), tile, in, params));
   in.vFormat.zeroPoint = -300;
   EXPECT_EQ(run(fastKernels(), tile, in, params), run(naiveKernels(), tile, in, params));
