@@ -294,6 +294,25 @@ Tensor unary(UnaryFunction function, const Tensor &x) {
   }
 }
 
+Tensor geglu(const Tensor &x) {
+  Shape shape = x.shape();
+  int64_t half = shape.back() /= 2;
+  Tensor y = recycledTensor(ElementType::F32, shape);
+  if (y.size() == 0)
+    return y;
+  const float *input = x.values<float>().data();
+  float *output = y.mutableValues<float>().data();
+  parallelRanges(
+      y.size() / half, std::max<int64_t>(1, kStretch / half), [=](int64_t first, int64_t last) {
+        for (int64_t row = first; row < last; ++row) {
+          const float *value = input + row * 2 * half, *gate = value + half;
+          float *out = output + row * half;
+          vectorLoop(half, [=](int64_t i) SDOPT_INLINE { out[i] = value[i] * fastGelu(gate[i]); });
+        }
+      });
+  return y;
+}
+
 Tensor binary(BinaryFunction function, const Tensor &a, const Tensor &b) {
   switch (a.type()) {
   case ElementType::F32:

@@ -1,9 +1,9 @@
 //===- FloatKernels.h - float32 tensors, for import folding and calibration -*- C++ -*-===//
 //
-// Whole-tensor float kernels. Convolution and matrix product go to oneDNN; each has a naive twin in
-// namespace sdopt::naive, its oracle in tests. Results do not depend on the thread count:
-// reductions are never split between threads (callers parallelize over samples; these functions use
-// the calling thread and oneDNN's pool as set by setKernelThreads()).
+// Whole-tensor float kernels that use the calling thread and those set by setKernelThreads().
+// Convolution, matrix product and attention each have a naive twin in namespace sdopt::naive, its
+// oracle in tests. Results depend neither on the number of threads nor on the vector instructions
+// of the machine: sums are cut by shape alone and made of the same fused multiply-adds everywhere.
 //
 //===----------------------------------------------------------------------===//
 
@@ -36,7 +36,7 @@ Tensor matmul(const Tensor &a, const Tensor &b, bool transposeB = false);
 /// x: [..., k], w: [n, k] or [k, n] (transposed = false), bias [n] or empty.
 Tensor linear(const Tensor &x, const Tensor &w, const Tensor &bias, bool weightIsNK);
 
-/// Group norm over channels/groups x space, per picture; gamma, beta [c]. Sums in double.
+/// Group norm over channels/groups x space, per picture; gamma, beta [c].
 Tensor groupNorm(const Tensor &x, const Tensor &gamma, const Tensor &beta, int64_t groups,
                  double epsilon, PictureLayout layout);
 
@@ -75,6 +75,9 @@ enum class UnaryFunction : uint8_t {
 };
 /// Element by element, F32 (Neg, Abs also integers, Not on Bool).
 Tensor unary(UnaryFunction function, const Tensor &x);
+
+/// x: [..., 2n]; the first half of the last dimension times GELU of the second: [..., n], F32.
+Tensor geglu(const Tensor &x);
 
 enum class BinaryFunction : uint8_t {
   Add,
@@ -127,7 +130,7 @@ Tensor timeEmbedding(const Tensor &timesteps, int64_t halfDim, bool cosFirst, do
 Tensor quantizeCodes(const Tensor &x, double scale, CodeFormat format);
 Tensor dequantizeCodes(const Tensor &codes, double scale, int32_t zeroPoint);
 
-/// Threads that oneDNN and the kernels may use in this process (default 1).
+/// Threads that a kernel may use in this process (default 1).
 void setKernelThreads(int threads);
 
 namespace naive {

@@ -143,7 +143,8 @@ Tensor product(const Tensor &a, const Tensor &b, bool transposeB, const float *b
   Shape full = batch;
   full.insert(full.end(), {m, n});
   Tensor result = recycledTensor(ElementType::F32, full);
-  FloatProduct p{.m = m, .n = n, .depth = k, .columnsAreRows = transposeB, .bias = bias};
+  FloatProduct p{
+      .m = m, .n = n, .depth = k, .rows = {}, .columnsAreRows = transposeB, .bias = bias};
   p.columnsStride = transposeB ? k : n;
   p.outStride = n;
   const float *leftValues = left.values<float>().data();

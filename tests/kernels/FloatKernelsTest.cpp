@@ -1,5 +1,6 @@
 #include "compiler/kernels/FloatKernels.h"
 #include "RandomCodes.h"
+#include "compiler/kernels/VectorLoop.h"
 
 #include <cmath>
 #include <gtest/gtest.h>
@@ -27,13 +28,19 @@ void expectClose(const Tensor &actual, const Tensor &expected, double tolerance)
   EXPECT_LE(worst / peak, tolerance);
 }
 
-// Runs with one and with two threads; the bits must not differ.
-template <typename Function> Tensor onAnyThreads(Function function) {
+// Runs with several numbers of threads and levels of instructions; the bits must not differ.
+template <typename Function> Tensor inAnyWay(Function function) {
   Tensor single = function();
-  setKernelThreads(2);
-  Tensor threaded = function();
+  for (int threads : {2, 3}) {
+    setKernelThreads(threads);
+    EXPECT_TRUE(function().sameBits(single)) << threads << " threads";
+  }
   setKernelThreads(1);
-  EXPECT_TRUE(single.sameBits(threaded));
+  for (VectorLevel level : {VectorLevel::Avx2, VectorLevel::Portable}) {
+    limitVectorLevel(level);
+    EXPECT_TRUE(function().sameBits(single)) << "level " << static_cast<int>(level);
+  }
+  limitVectorLevel(VectorLevel::Avx512);
   return single;
 }
 
@@ -50,7 +57,9 @@ TEST(FloatConvolution, equalsNaiveForAnyGeometryAndThreads) {
                         {6, 11, 9, 8, 3, 3, {1, 1, 2, 3, 2, 3, 2, 3, 1}},
                         {8, 9, 9, 12, 3, 3, {1, 1, 1, 1, 1, 1, 1, 1, 4}},
                         {16, 9, 9, 16, 3, 3, {1, 1, 1, 1, 1, 1, 1, 1, 16}},
-                        {3, 2, 2, 5, 3, 3, {1, 1, 1, 1, 4, 4, 4, 4, 1}}};
+                        {3, 2, 2, 5, 3, 3, {1, 1, 1, 1, 4, 4, 4, 4, 1}},
+                        {150, 5, 7, 70, 3, 3, {1, 1, 1, 1, 1, 1, 1, 1, 1}},
+                        {1100, 3, 2, 33, 1, 1, {}}};
   Random random(1);
   for (const Case &c : cases)
     for (PictureLayout layout : {PictureLayout::NCHW, PictureLayout::NHWC})
@@ -61,7 +70,7 @@ TEST(FloatConvolution, equalsNaiveForAnyGeometryAndThreads) {
         Tensor w =
             normal(random, {c.filters, c.channels / c.shape.groups, c.kernelHeight, c.kernelWidth});
         Tensor bias = hasBias ? normal(random, {c.filters}) : Tensor();
-        Tensor y = onAnyThreads([&] { return conv2d(x, w, bias, c.shape, layout); });
+        Tensor y = inAnyWay([&] { return conv2d(x, w, bias, c.shape, layout); });
         expectClose(y, naive::conv2d(x, w, bias, c.shape, layout), 2e-6);
       }
 }
@@ -81,11 +90,14 @@ TEST(FloatMatmul, equalsNaiveWithBroadcasting) {
                         {{7}, {7}, false},
                         {{300, 64}, {64, 130}, false},
                         {{2, 257, 33}, {2, 65, 33}, true},
-                        {{1, 2000}, {2000, 1}, false}};
+                        {{1, 2000}, {2000, 1}, false},
+                        {{13, 2500}, {300, 2500}, true},
+                        {{0, 4}, {4, 3}, false},
+                        {{2, 0}, {0, 3}, false}};
   Random random(2);
   for (const Case &c : cases) {
     Tensor a = normal(random, c.a), b = normal(random, c.b);
-    Tensor y = onAnyThreads([&] { return matmul(a, b, c.transposeB); });
+    Tensor y = inAnyWay([&] { return matmul(a, b, c.transposeB); });
     expectClose(y, naive::matmul(a, b, c.transposeB), 2e-6);
   }
 }
@@ -109,10 +121,10 @@ TEST(FloatAttention, equalsNaive) {
   Random random(3);
   for (bool causal : {false, true})
     for (auto [queries, keys] :
-         {std::pair<int64_t, int64_t>{1, 1}, {77, 77}, {130, 77}, {65, 300}}) {
+         {std::pair<int64_t, int64_t>{1, 1}, {77, 77}, {130, 77}, {65, 300}, {7, 1030}}) {
       Tensor q = normal(random, {2, queries, 48}), k = normal(random, {2, keys, 48}),
              v = normal(random, {2, keys, 48});
-      Tensor y = onAnyThreads([&] { return attention(q, k, v, 3, 0.25, causal); });
+      Tensor y = inAnyWay([&] { return attention(q, k, v, 3, 0.25, causal); });
       expectClose(y, naive::attention(q, k, v, 3, 0.25, causal), 3e-6);
     }
 }
@@ -121,7 +133,7 @@ TEST(FloatNorms, groupNormHasUnitMomentsInBothLayouts) {
   Random random(4);
   Tensor x = normal(random, {2, 6, 5, 7});
   Tensor gamma = normal(random, {6}), beta = normal(random, {6});
-  Tensor y = onAnyThreads([&] { return groupNorm(x, gamma, beta, 3, 1e-5, PictureLayout::NCHW); });
+  Tensor y = inAnyWay([&] { return groupNorm(x, gamma, beta, 3, 1e-5, PictureLayout::NCHW); });
   for (int64_t n = 0; n < 2; ++n)
     for (int64_t g = 0; g < 3; ++g) {
       double sum = 0, squares = 0;
@@ -138,6 +150,45 @@ TEST(FloatNorms, groupNormHasUnitMomentsInBothLayouts) {
   const int64_t toLast[] = {0, 2, 3, 1}, toFirst[] = {0, 3, 1, 2};
   Tensor last = groupNorm(transpose(x, toLast), gamma, beta, 3, 1e-5, PictureLayout::NHWC);
   expectClose(transpose(last, toFirst), y, 1e-6);
+}
+
+// Values far from zero: their squares' difference would lose all digits.
+TEST(FloatNorms, distantMeansKeepTheirDigits) {
+  Random random(6);
+  Tensor x = normal(random, {1, 9, 31, 24});
+  for (float &value : x.mutableValues<float>())
+    value = 1000.0f + std::round(value * 64) / 64;
+  Tensor y = inAnyWay([&] { return groupNorm(x, {}, {}, 2, 0, PictureLayout::NHWC); });
+  Tensor rows = inAnyWay([&] { return layerNorm(x, Tensor(), Tensor(), 0); });
+  auto expectNormed = [&](const Tensor &z, int64_t width, auto indexOf) {
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < width; ++i)
+      sum += x.values<float>()[indexOf(i)];
+    double mean = sum / static_cast<double>(width);
+    for (int64_t i = 0; i < width; ++i)
+      squares += std::pow(x.values<float>()[indexOf(i)] - mean, 2);
+    double deviation = std::sqrt(squares / static_cast<double>(width));
+    for (int64_t i = 0; i < width; ++i)
+      ASSERT_NEAR(z.values<float>()[indexOf(i)], (x.values<float>()[indexOf(i)] - mean) / deviation,
+                  3e-6);
+  };
+  expectNormed(y, 9 * 31 * 12, [](int64_t i) { return i / 12 * 24 + 12 + i % 12; });
+  expectNormed(rows, 24, [](int64_t i) { return 240 + i; });
+}
+
+TEST(FloatNorms, softmaxSumsToOneAlongAnyAxis) {
+  Random random(7);
+  Tensor x = normal(random, {3, 300, 5});
+  for (int64_t axis : {0, 1, 2}) {
+    Tensor y = inAnyWay([&] { return softmax(x, axis); });
+    const int64_t axes[] = {axis};
+    Tensor sums = reduce(Reduction::Sum, y, axes, true);
+    for (float sum : sums.values<float>())
+      ASSERT_NEAR(sum, 1, 1e-6);
+    int64_t step = axis == 0 ? 1500 : axis == 1 ? 5 : 1;
+    double ratio = y.values<float>()[step] / y.values<float>()[0];
+    EXPECT_NEAR(ratio / std::exp(double(x.values<float>()[step]) - x.values<float>()[0]), 1, 2e-6);
+  }
 }
 
 TEST(FloatNorms, layerNormAndSoftmax) {
@@ -176,6 +227,53 @@ TEST(FloatUnary, functionsOfKnownValues) {
   EXPECT_EQ(unary(UnaryFunction::Not, flag).values<uint8_t>()[0], 0);
 }
 
+TEST(FloatUnary, fastFunctionsAreExactTo1e6) {
+  Tensor x(ElementType::F32, {40001});
+  for (int64_t i = 0; i < x.size(); ++i)
+    x.mutableValues<float>()[i] = static_cast<float>(i - 20000) / 1000;
+  auto check = [&](UnaryFunction function, auto exact, double relative, double absolute) {
+    Tensor y = inAnyWay([&] { return unary(function, x); });
+    for (int64_t i = 0; i < x.size(); ++i) {
+      double wanted = exact(static_cast<double>(x.values<float>()[i]));
+      ASSERT_NEAR(y.values<float>()[i], wanted, std::fabs(wanted) * relative + absolute)
+          << x.values<float>()[i];
+    }
+  };
+  auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
+  auto gelu = [](double v) { return v * std::erfc(-v * std::sqrt(0.5)) / 2; };
+  check(UnaryFunction::Sigmoid, sigmoid, 1e-6, 0);
+  check(UnaryFunction::SiLU, [&](double v) { return v * sigmoid(v); }, 1e-6, 0);
+  check(UnaryFunction::QuickGELU, [&](double v) { return v * sigmoid(1.702 * v); }, 3e-6, 0);
+  check(UnaryFunction::GELU, gelu, 1e-6, 2e-7);
+}
+
+TEST(FloatUnary, fastFunctionsAtTheEnds) {
+  const float ends[] = {INFINITY, -INFINITY, NAN, 0.0f, -200.0f, 200.0f};
+  Tensor x = Tensor::of<float>({6}, ends);
+  const float sigmoids[] = {1, 0, NAN, 0.5f, 0, 1};
+  const float products[] = {INFINITY, NAN, NAN, 0, 0, 200}; // -inf * 0 has no value
+  for (auto function : {UnaryFunction::Sigmoid, UnaryFunction::SiLU, UnaryFunction::GELU,
+                        UnaryFunction::QuickGELU}) {
+    Tensor y = unary(function, x);
+    const float *expected = function == UnaryFunction::Sigmoid ? sigmoids : products;
+    for (int64_t i = 0; i < 6; ++i)
+      EXPECT_TRUE(std::isnan(expected[i]) ? std::isnan(y.values<float>()[i])
+                                          : y.values<float>()[i] == expected[i])
+          << static_cast<int>(function) << " of " << ends[i];
+  }
+}
+
+TEST(FloatUnary, gegluMultipliesByTheGate) {
+  Random random(8);
+  Tensor x = normal(random, {3, 5, 2 * 70});
+  const int64_t starts[] = {0, 0, 0}, ends[] = {3, 5, 70}, steps[] = {1, 1, 1};
+  const int64_t gateStarts[] = {0, 0, 70}, gateEnds[] = {3, 5, 140};
+  Tensor gate = slice(x, gateStarts, gateEnds, steps);
+  Tensor value = slice(x, starts, ends, steps);
+  Tensor y = inAnyWay([&] { return geglu(x); });
+  EXPECT_TRUE(y.sameBits(binary(BinaryFunction::Mul, value, unary(UnaryFunction::GELU, gate))));
+}
+
 TEST(FloatBinary, broadcastsAndCompares) {
   const float values[] = {1, 2, 3, 4, 5, 6}, column[] = {10, 20};
   Tensor a = Tensor::of<float>({2, 3}, values), b = Tensor::of<float>({2, 1}, column);
@@ -192,6 +290,20 @@ TEST(FloatBinary, broadcastsAndCompares) {
   EXPECT_EQ(
       binary(BinaryFunction::Pow, Tensor::scalar(3.0f), Tensor::scalar(2.0f)).values<float>()[0],
       9);
+}
+
+TEST(FloatBinary, broadcastsAnyAxes) {
+  Random random(9);
+  const std::pair<Shape, Shape> cases[] = {{{2, 3, 4, 5}, {2, 1, 1, 5}}, {{2, 3, 4, 5}, {3, 1, 5}},
+                                           {{2, 3, 4, 5}, {1}},          {{7, 1, 5}, {6, 1}},
+                                           {{300, 200}, {300, 200}},     {{1, 3}, {700, 1}}};
+  for (const auto &[left, right] : cases) {
+    Tensor a = normal(random, left), b = normal(random, right);
+    Tensor y = inAnyWay([&] { return binary(BinaryFunction::Sub, a, b); });
+    Tensor wideA = expand(a, y.shape()), wideB = expand(b, y.shape());
+    for (int64_t i = 0; i < y.size(); ++i)
+      ASSERT_EQ(y.values<float>()[i], wideA.values<float>()[i] - wideB.values<float>()[i]);
+  }
 }
 
 TEST(FloatBinary, integersHaveNoUndefinedCases) {

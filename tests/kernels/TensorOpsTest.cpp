@@ -37,6 +37,31 @@ TEST(TensorOps, transposeMovesEveryElement) {
     EXPECT_TRUE(transpose(x.converted(type), Axes{2, 0, 3, 1}).sameBits(y.converted(type)));
 }
 
+TEST(TensorOps, transposeOfAnyShape) {
+  const Shape shapes[] = {{37, 50}, {1, 300, 1, 20}, {3, 17, 33}, {20, 1, 40}, {2, 18, 3, 19}};
+  for (const Shape &shape : shapes) {
+    Tensor x = iota(shape);
+    Axes axes(shape.size());
+    std::iota(axes.begin(), axes.end(), 0);
+    do {
+      Tensor y = transpose(x, axes);
+      for (int64_t i = 0; i < y.size(); ++i) {
+        int64_t source = 0, rest = i;
+        for (size_t axis = axes.size(); axis-- > 0; rest /= y.dim(axis)) {
+          int64_t stride = 1;
+          for (size_t inner = axes[axis] + 1; inner < shape.size(); ++inner)
+            stride *= shape[inner];
+          source += rest % y.dim(axis) * stride;
+        }
+        ASSERT_EQ(y.values<int32_t>()[i], source) << toString(shape) << " at " << i;
+      }
+      setKernelThreads(3);
+      EXPECT_TRUE(transpose(x, axes).sameBits(y));
+      setKernelThreads(1);
+    } while (std::next_permutation(axes.begin(), axes.end()));
+  }
+}
+
 TEST(TensorOps, concatAndSliceAreInverse) {
   for (int64_t axis : {0, 1, -1}) {
     Tensor x = iota({3, 4, 5});

@@ -79,6 +79,7 @@ public:
     line("layer norm" + shape, values, "G/s", [&] { layerNorm(x, c, c, 1e-5); });
     line("silu" + shape, values, "G/s", [&] { unary(UnaryFunction::SiLU, x); });
     line("gelu" + shape, values, "G/s", [&] { unary(UnaryFunction::GELU, x); });
+    line("geglu" + shape, values / 2, "G/s", [&] { geglu(x); });
     line("add" + shape, values, "G/s", [&] { binary(BinaryFunction::Add, x, x); });
     line("add row" + shape, values, "G/s", [&] { binary(BinaryFunction::Add, x, row); });
     const Tensor parts[] = {x, x};
