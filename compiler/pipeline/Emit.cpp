@@ -2,6 +2,8 @@
 
 #include "compiler/pipeline/Emit.h"
 
+#include "compiler/reference/QuantizedParameters.h"
+
 #include <cstring>
 
 using namespace mlir;
@@ -11,14 +13,6 @@ namespace sdopt {
 namespace {
 
 constexpr int64_t kConstantAlignment = 64;
-
-/// The matrix layer that reads a Weights constant.
-const Layer *readerOf(const Network &network, ConstantId id) {
-  for (const Layer &layer : network.layers)
-    if (auto *matrix = std::get_if<MatrixLayer>(&layer.spec); matrix && matrix->weights == id)
-      return &layer;
-  return nullptr;
-}
 
 } // namespace
 
@@ -55,24 +49,59 @@ absl::StatusOr<EmittableModule> prepareModule(func::FuncOp function, const Targe
   return module;
 }
 
-absl::Status packConstant(const EmittableModule &module, ConstantId id,
-                          const EvaluationContext &context, std::span<std::byte> out) {
-  const Network &network = module.info.network;
-  FailureOr<Tensor> value = evaluateConstant(module.constants[id], context);
+ConstantPacker::ConstantPacker(const EmittableModule &module, const EvaluationContext &context)
+    : module_(module), context_(context) {
+  for (const Layer &layer : module.info.network.layers)
+    if (auto *matrix = std::get_if<MatrixLayer>(&layer.spec)) {
+      readers_.emplace(matrix->weights, &layer);
+      readers_.emplace(matrix->params, &layer);
+    }
+}
+
+absl::Status ConstantPacker::pack(ConstantId id, std::span<std::byte> out) {
+  const ConstantInfo &info = module_.info.network.constants[id];
+  FailureOr<Tensor> value = evaluateConstant(module_.constants[id], context_, scales_);
   if (failed(value))
-    return absl::InvalidArgumentError("constant '" + network.constants[id].name +
-                                      "' can't be evaluated");
-  if (network.constants[id].kind != ConstantKind::Weights) {
-    if (value->byteSize() > static_cast<int64_t>(out.size()))
-      return absl::InternalError("constant '" + network.constants[id].name +
-                                 "' is larger than planned");
-    std::memcpy(out.data(), value->bytes(), value->byteSize());
+    return absl::InvalidArgumentError("constant '" + info.name + "' can't be evaluated");
+  if (info.kind == ConstantKind::Weights)
+    return packWeights(id, *value, out);
+  if (value->byteSize() > static_cast<int64_t>(out.size()))
+    return absl::InternalError("constant '" + info.name + "' is larger than planned");
+  std::memcpy(out.data(), value->bytes(), value->byteSize());
+  if (info.kind != ConstantKind::ChannelParams)
     return absl::OkStatus();
+  auto *params = reinterpret_cast<const ChannelParams *>(value->bytes());
+  params_[id].assign(params, params + value->dim(0));
+  return checkAccumulators(id);
+}
+
+absl::Status ConstantPacker::packWeights(ConstantId id, const Tensor &codes,
+                                         std::span<std::byte> out) {
+  const Network &network = module_.info.network;
+  const Layer &layer = *readers_.lower_bound(id)->second;
+  size_t index = &layer - network.layers.data();
+  sdopt::packWeights(network, layer, module_.info.plan.layers[index].tiling,
+                     codes.values<int8_t>().data(), out.data());
+  sums_[id] = magnitudeSums(codes.values<int8_t>(), codes.dim(0));
+  return checkAccumulators(id);
+}
+
+absl::Status ConstantPacker::checkAccumulators(ConstantId id) const {
+  auto [first, last] = readers_.equal_range(id);
+  for (auto reader = first; reader != last; ++reader) {
+    const Layer &layer = *reader->second;
+    const auto &matrix = std::get<MatrixLayer>(layer.spec);
+    auto sums = sums_.find(matrix.weights);
+    auto params = params_.find(matrix.params);
+    if (sums == sums_.end() || params == params_.end())
+      continue;
+    CodeFormat input = module_.info.network.tensors[layer.inputs[0]].format();
+    if (auto channel = firstOverflowingChannel(sums->second, params->second, input))
+      return absl::InvalidArgumentError(
+          "layer '" + layer.name + "': accumulator of output channel " + std::to_string(*channel) +
+          " can leave " + std::to_string(accumulatorBits(input)) + " bits" +
+          (input.type == ElementType::I8 ? "; keep this layer's input at 16 bits" : ""));
   }
-  const Layer *layer = readerOf(network, id);
-  size_t index = layer - network.layers.data();
-  packWeights(network, *layer, module.info.plan.layers[index].tiling,
-              value->values<int8_t>().data(), out.data());
   return absl::OkStatus();
 }
 
@@ -80,11 +109,12 @@ absl::StatusOr<std::unique_ptr<LoadedModule>> loadModule(EmittableModule emittab
                                                          const EvaluationContext &context) {
   auto loaded = std::make_unique<LoadedModule>();
   loaded->bytes.resize(emittable.info.program.constantsBytes);
+  ConstantPacker packer(emittable, context);
   for (size_t i = 0; i < emittable.constants.size(); ++i) {
     ConstantId id = static_cast<ConstantId>(i);
     int64_t bytes = packedBytes(emittable.info.network, emittable.info.plan, id);
     std::span<std::byte> out(loaded->bytes.data() + emittable.info.constantOffsets[i], bytes);
-    if (absl::Status status = packConstant(emittable, id, context, out); !status.ok())
+    if (absl::Status status = packer.pack(id, out); !status.ok())
       return status;
   }
   loaded->module.info = std::move(emittable.info);

@@ -385,11 +385,10 @@ absl::Status ModuleCompiler::emit(PackageWriter &writer) {
   if (!emittable.ok())
     return emittable.status().message().empty() ? errors.take("emit failed") : emittable.status();
   emittable_ = *std::move(emittable);
-  absl::Status status =
-      writer.addModule(emittable_.info, [&](ConstantId id, std::span<std::byte> out) {
-        return packConstant(emittable_, id, evaluation_, out);
-      });
-  return status;
+  ConstantPacker packer(emittable_, evaluation_);
+  return writer.addModule(emittable_.info, [&](ConstantId id, std::span<std::byte> out) {
+    return packer.pack(id, out);
+  });
 }
 
 absl::Status ModuleCompiler::checkPackage(const PackageModule &module) {

@@ -99,16 +99,17 @@ LogicalResult checkType(Operation *op, Type type) {
   return success();
 }
 
-/// The operations that `value` is made of, each after its operands; an error if one depends on an
-/// argument. Iterative, since expressions may be deep.
-LogicalResult collectExpression(Value value, SmallVectorImpl<Operation *> &order) {
+/// The operations that `value` is made of, each after its operands, without what gives values that
+/// are known; an error if one depends on an argument. Iterative, since expressions may be deep.
+LogicalResult collectExpression(Value value, SmallVectorImpl<Operation *> &order,
+                                const ConstantCache *known = nullptr) {
   llvm::DenseMap<Operation *, bool> finished;
   SmallVector<Operation *> stack;
   auto visit = [&](Value operand) -> LogicalResult {
     Operation *producer = operand.getDefiningOp();
     if (!producer)
       return emitError(operand.getLoc(), "an expression over weights depends on an input");
-    if (!finished.contains(producer))
+    if (!finished.contains(producer) && !(known && known->find(operand)))
       stack.push_back(producer);
     return success();
   };
@@ -141,22 +142,31 @@ void releaseWeights(ArrayRef<Operation *> expression, const EvaluationContext &c
         context.weights->release(weight.getKey().str());
 }
 
+/// Results of this size are kept for other expressions over the same weight: its scales.
+constexpr int64_t kSmallResult = 1 << 16;
+
 /// Evaluates an expression and hands on the results of its last operation.
-FailureOr<SmallVector<Tensor>> evaluateExpression(Value value, const EvaluationContext &context) {
+FailureOr<SmallVector<Tensor>> evaluateExpression(Value value, const EvaluationContext &context,
+                                                  ConstantCache &cache) {
   SmallVector<Operation *> order;
-  if (failed(collectExpression(value, order)))
+  if (failed(collectExpression(value, order, &cache)))
     return failure();
   llvm::DenseMap<Value, Tensor> values;
   SmallVector<Tensor> results;
   for (Operation *op : order) {
     SmallVector<Tensor> operands;
-    for (Value operand : op->getOperands())
-      operands.push_back(values.lookup(operand));
+    for (Value operand : op->getOperands()) {
+      auto made = values.find(operand);
+      operands.push_back(made != values.end() ? made->second : *cache.find(operand));
+    }
     results.clear();
     if (failed(evaluateOperation(op, operands, results, context)))
       return failure();
-    for (auto [result, tensor] : llvm::zip(op->getResults(), results))
+    for (auto [result, tensor] : llvm::zip(op->getResults(), results)) {
       values[result] = tensor;
+      if (tensor.byteSize() <= kSmallResult && !isa<sd::WeightOp>(op))
+        cache.keep(result, tensor);
+    }
   }
   releaseWeights(order, context);
   return results;
@@ -257,7 +267,15 @@ bool isConstantExpression(Operation *op) {
 }
 
 FailureOr<Tensor> evaluateConstant(Value value, const EvaluationContext &context) {
-  FailureOr<SmallVector<Tensor>> results = evaluateExpression(value, context);
+  ConstantCache nothing(0);
+  return evaluateConstant(value, context, nothing);
+}
+
+FailureOr<Tensor> evaluateConstant(Value value, const EvaluationContext &context,
+                                   ConstantCache &cache) {
+  if (std::optional<Tensor> known = cache.find(value))
+    return *known;
+  FailureOr<SmallVector<Tensor>> results = evaluateExpression(value, context, cache);
   if (failed(results))
     return failure();
   return resultOf(value, *results);
@@ -314,7 +332,7 @@ LogicalResult Evaluator::checkInputs(ArrayRef<Tensor> inputs) {
 FailureOr<Tensor> Evaluator::constant(Value value) {
   if (std::optional<Tensor> known = constants_->find(value))
     return *known;
-  FailureOr<SmallVector<Tensor>> results = evaluateExpression(value, context_);
+  FailureOr<SmallVector<Tensor>> results = evaluateExpression(value, context_, *constants_);
   if (failed(results))
     return failure();
   Operation *op = value.getDefiningOp();

@@ -104,6 +104,10 @@ private:
 
 /// Evaluates a constant expression once, keeping nothing.
 mlir::FailureOr<Tensor> evaluateConstant(mlir::Value value, const EvaluationContext &context);
+/// The same, where small values that expressions share (scales) are taken from `cache` and kept
+/// there.
+mlir::FailureOr<Tensor> evaluateConstant(mlir::Value value, const EvaluationContext &context,
+                                         ConstantCache &cache);
 
 /// Evaluates one operation on given operands and checks both sides against the types: a wrong
 /// operand or result, a type that cannot be evaluated and a lack of memory are errors on `op`.

@@ -2,6 +2,8 @@
 
 #include "compiler/reference/QuantizedParameters.h"
 
+#include "compiler/kernels/KernelThreads.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -53,22 +55,46 @@ std::vector<ChannelParams> channelParams(std::span<const float> weightScales,
   return params;
 }
 
-std::optional<int64_t> firstOverflowingChannel(std::span<const int8_t> weights,
+int accumulatorBits(CodeFormat input) { return input.type == ElementType::I8 ? 32 : 48; }
+
+std::vector<int64_t> magnitudeSums(std::span<const int8_t> weights, int64_t channels) {
+  std::vector<int64_t> sums(channels);
+  int64_t inputs = channels > 0 ? static_cast<int64_t>(weights.size()) / channels : 0;
+  int threads = kernelThreads();
+#pragma omp parallel for num_threads(threads) if (threads > 1 && weights.size() > (1 << 20))
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    const int8_t *row = weights.data() + channel * inputs;
+    // Parts whose sums fit 32 bits become vector instructions.
+    constexpr int64_t kPart = 1 << 20;
+    for (int64_t first = 0; first < inputs; first += kPart) {
+      int32_t sum = 0;
+      for (int64_t i = first; i < std::min(inputs, first + kPart); ++i)
+        sum += std::abs(row[i]);
+      sums[channel] += sum;
+    }
+  }
+  return sums;
+}
+
+std::optional<int64_t> firstOverflowingChannel(std::span<const int64_t> magnitudeSums,
                                                std::span<const ChannelParams> params,
                                                CodeFormat input) {
   int64_t largest =
       std::max(int64_t(input.max()) - input.zeroPoint, int64_t(input.zeroPoint) - input.min());
-  int64_t limit = int64_t(1) << (input.type == ElementType::I8 ? 31 : 47);
-  size_t inputs = params.empty() ? 0 : weights.size() / params.size();
+  int64_t limit = int64_t(1) << (accumulatorBits(input) - 1);
   for (size_t channel = 0; channel < params.size(); ++channel) {
-    int64_t sum = 0;
-    for (int8_t weight : weights.subspan(channel * inputs, inputs))
-      sum += weight < 0 ? -weight : weight;
     int64_t bias = params[channel].bias;
-    if (sum * largest + (bias < 0 ? -bias : bias) >= limit)
+    if (magnitudeSums[channel] * largest + (bias < 0 ? -bias : bias) >= limit)
       return static_cast<int64_t>(channel);
   }
   return std::nullopt;
+}
+
+std::optional<int64_t> firstOverflowingChannel(std::span<const int8_t> weights,
+                                               std::span<const ChannelParams> params,
+                                               CodeFormat input) {
+  return firstOverflowingChannel(magnitudeSums(weights, static_cast<int64_t>(params.size())),
+                                 params, input);
 }
 
 NormParameters normParameters(std::span<const float> gamma, std::span<const float> beta,

@@ -29,8 +29,17 @@ std::vector<ChannelParams> channelParams(std::span<const float> weightScales,
                                          std::span<const float> bias, double inputScale,
                                          double outputScale);
 
-/// The first output channel of weights [channels][inputs] whose accumulator might leave its width:
-/// sum|w| * max|x| + |bias| >= 2^31 for I8 input, 2^47 for I16, where x = code - zero point.
+/// 32 for I8 input, 48 for I16.
+int accumulatorBits(CodeFormat input);
+
+/// sum|w| of each of `channels` rows of weights.
+std::vector<int64_t> magnitudeSums(std::span<const int8_t> weights, int64_t channels);
+
+/// The first output channel whose accumulator might leave its width: sum|w| * max|x| + |bias| >=
+/// 2^(accumulatorBits - 1), where x = code - zero point.
+std::optional<int64_t> firstOverflowingChannel(std::span<const int64_t> magnitudeSums,
+                                               std::span<const ChannelParams> params,
+                                               CodeFormat input);
 std::optional<int64_t> firstOverflowingChannel(std::span<const int8_t> weights,
                                                std::span<const ChannelParams> params,
                                                CodeFormat input);
