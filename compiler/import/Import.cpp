@@ -7,6 +7,7 @@
 #include "compiler/import/NodeImporter.h"
 #include "compiler/import/OperatorRules.h"
 #include "compiler/import/UnsupportedParts.h"
+#include "compiler/kernels/KernelThreads.h"
 #include "compiler/reference/Evaluator.h"
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,7 @@
 #include "llvm/ADT/StringExtras.h"
 
 #include <algorithm>
+#include <future>
 
 using namespace mlir;
 using onnx::AttributeProto;
@@ -45,7 +47,7 @@ private:
   void defineOutputs(const GraphNode &node, const OperatorRule &rule, NodeImporter &importer);
   absl::Status importOutputs();
   absl::Status checkOutput(const onnx::ValueInfoProto &output, Value value) const;
-  absl::StatusOr<std::map<std::string, std::string>> digests() const;
+  std::map<std::string, std::string> digests() const;
 
   const OnnxFile &file_;
   const onnx::GraphProto &graph_;
@@ -292,7 +294,7 @@ std::string digestOf(const MappedFile &file) {
   return digest.hex();
 }
 
-absl::StatusOr<std::map<std::string, std::string>> GraphImporter::digests() const {
+std::map<std::string, std::string> GraphImporter::digests() const {
   std::map<std::string, std::string> result{{file_.name, digestOf(*file_.mapping)}};
   for (const auto &[name, file] : constants_.externalFiles())
     result[name] = digestOf(*file);
@@ -318,19 +320,19 @@ absl::StatusOr<ImportedModel> GraphImporter::run() {
       return unsupported_.empty() ? status : unsupported_.status(file_.path);
   if (absl::Status status = importOutputs(); !status.ok())
     return status;
+  // Digests of files are taken while those of their tensors are.
+  auto files = std::async(kernelThreads() > 1 ? std::launch::async : std::launch::deferred,
+                          [this] { return digests(); });
   absl::StatusOr<WeightTotals> totals = builder_->finish(function_, weights_);
   if (!totals.ok())
     return totals.status();
   if (failed(verify(*module_)))
     return absl::InternalError(
         absl::StrCat("'", file_.path, "': the imported module is not valid"));
-  absl::StatusOr<std::map<std::string, std::string>> files = digests();
-  if (!files.ok())
-    return files.status();
   return ImportedModel{.module = std::move(module_),
                        .parameters = totals->parameters,
                        .fp32Bytes = 4 * totals->parameters,
-                       .digests = *files,
+                       .digests = files.get(),
                        .dimensionNames = dimensionNames(file_)};
 }
 

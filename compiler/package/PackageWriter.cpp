@@ -1,4 +1,5 @@
 #include "absl/strings/str_cat.h"
+#include "compiler/kernels/KernelThreads.h"
 #include "compiler/package/CommandCoding.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Crc32c.h"
@@ -9,9 +10,11 @@
 #include "compiler/weights/SystemError.h"
 #include "compiler/weights/WeightStore.h"
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <future>
 #include <set>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -167,19 +170,29 @@ private:
                             const ConstantSource &source) {
     absl::Status status = beginSection(SectionKind::Constants, index);
     const Section &section = sections_.back();
-    std::vector<std::byte> buffer;
+    // One constant is made while the one before is written.
+    std::array<std::vector<std::byte>, 2> buffers;
+    const std::launch policy = kernelThreads() > 1 ? std::launch::async : std::launch::deferred;
+    std::future<absl::Status> writing;
+    auto written = [&] { return writing.valid() ? writing.get() : absl::OkStatus(); };
     for (size_t i = 0; status.ok() && i < module.constantOffsets.size(); ++i) {
       const auto id = static_cast<ConstantId>(i);
-      status = padSection(module.constantOffsets[i] - section.size);
-      if (!status.ok())
-        break;
+      std::vector<std::byte> &buffer = buffers[i % 2];
       buffer.assign(static_cast<size_t>(packedBytes(module.network, module.plan, id)),
                     std::byte{0});
       status = source(id, buffer);
       if (!status.ok())
-        return at(absl::StrCat("constant '", module.network.constants[i].name, "'"), status);
-      status = appendToSection(buffer);
+        status = at(absl::StrCat("constant '", module.network.constants[i].name, "'"), status);
+      if (absl::Status before = written(); !before.ok())
+        return before;
+      if (status.ok())
+        writing = std::async(policy, [&, i] {
+          absl::Status padded = padSection(module.constantOffsets[i] - section.size);
+          return padded.ok() ? appendToSection(buffer) : padded;
+        });
     }
+    if (absl::Status last = written(); !last.ok())
+      return last;
     return status.ok() ? padSection(module.program.constantsBytes - section.size) : status;
   }
 

@@ -179,15 +179,35 @@ SDOPT_CLONES void roundWeights(const float *__restrict weights, size_t count, do
   }
 }
 
-/// balanceCodes() on errors that are known. `order` is scratch memory.
-void balance(std::span<const double> errors, std::span<int8_t> codes, std::vector<size_t> &order) {
+/// The `steps` largest errors of a kernel's few weights, one after the other.
+void moveOneByOne(std::span<double> errors, std::span<int8_t> codes, int direction, size_t steps) {
+  for (; steps > 0; --steps) {
+    double largest = 0;
+    size_t chosen = errors.size();
+    for (size_t i = 0; i < errors.size(); ++i)
+      if (direction * errors[i] > largest && std::abs(codes[i]) < 127) {
+        largest = direction * errors[i];
+        chosen = i;
+      }
+    if (chosen == errors.size())
+      return;
+    codes[chosen] = static_cast<int8_t>(codes[chosen] + direction);
+    errors[chosen] = 0; // moved once at most
+  }
+}
+
+/// balanceCodes() on errors that are known, which it may change. `order` is scratch memory.
+void balance(std::span<double> errors, std::span<int8_t> codes, std::vector<size_t> &order) {
   double sum = 0;
   for (double error : errors)
     sum += error;
+  if (std::fabs(sum) < 0.5)
+    return;
   int direction = sum > 0 ? 1 : -1;
   auto steps = static_cast<size_t>(std::llround(std::fabs(sum)));
-  if (steps == 0)
-    return;
+  constexpr size_t kFew = 16;
+  if (errors.size() <= kFew)
+    return moveOneByOne(errors, codes, direction, steps);
   auto collect = [&](double above) {
     order.clear();
     for (size_t i = 0; i < errors.size(); ++i)
