@@ -6,7 +6,9 @@
 #include "compiler/calibration/Activations.h"
 #include "compiler/calibration/OrderedWork.h"
 #include "compiler/calibration/ThreadShares.h"
+#include "compiler/kernels/TargetClones.h"
 
+#include <array>
 #include <cmath>
 #include <mutex>
 #include <set>
@@ -73,31 +75,90 @@ private:
   int64_t bytes_ = 0;
 };
 
+/// Of a part of a tensor.
+struct PartSums {
+  float low = 0, high = 0;
+  double sum = 0, squares = 0;
+};
+
+/// Elements of a part: the same however many threads there are.
+constexpr size_t kPart = size_t(1) << 17;
+
+/// Sums in eight interleaved lanes, which are added up in their order.
+SDOPT_CLONES PartSums sumsOf(const float *values, size_t count) {
+  constexpr size_t kLanes = 8;
+  std::array<float, kLanes> low, high;
+  std::array<double, kLanes> sums{}, squares{};
+  low.fill(values[0]);
+  high.fill(values[0]);
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      float x = values[i + lane];
+      low[lane] = x < low[lane] ? x : low[lane];
+      high[lane] = x > high[lane] ? x : high[lane];
+      sums[lane] += x;
+      squares[lane] += static_cast<double>(x) * x;
+    }
+  for (; i < count; ++i) {
+    float x = values[i];
+    low[0] = x < low[0] ? x : low[0];
+    high[0] = x > high[0] ? x : high[0];
+    sums[0] += x;
+    squares[0] += static_cast<double>(x) * x;
+  }
+  PartSums part{low[0], high[0], 0, 0};
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    part.low = std::min(part.low, low[lane]);
+    part.high = std::max(part.high, high[lane]);
+    part.sum += sums[lane];
+    part.squares += squares[lane];
+  }
+  return part;
+}
+
+std::span<const float> partOf(std::span<const float> values, size_t part) {
+  return values.subspan(part * kPart, std::min(kPart, values.size() - part * kPart));
+}
+
 /// Adds one tensor; false if it holds a NaN or an infinity.
 bool accumulate(std::span<const float> values, Accumulator &into, Sums &sums) {
   if (values.empty())
     return true;
-  float low = values[0], high = values[0];
-  double sum = 0, squares = 0;
-  for (float x : values) {
-    low = x < low ? x : low;
-    high = x > high ? x : high;
-    sum += x;
-    squares += static_cast<double>(x) * x;
+  size_t count = (values.size() + kPart - 1) / kPart;
+  std::vector<PartSums> parts(count);
+  parallelRanges(static_cast<int64_t>(count), 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      std::span<const float> part = partOf(values, i);
+      parts[i] = sumsOf(part.data(), part.size());
+    }
+  });
+  PartSums all = parts[0];
+  for (size_t i = 1; i < count; ++i) {
+    all.low = std::min(all.low, parts[i].low);
+    all.high = std::max(all.high, parts[i].high);
+    all.sum += parts[i].sum;
+    all.squares += parts[i].squares;
   }
   // A NaN or an infinity anywhere reaches the sum of squares, which no finite floats overflow.
-  if (!std::isfinite(squares))
+  if (!std::isfinite(all.squares))
     return false;
-  sums = {sum, squares};
-  Histogram histogram;
-  histogram.add(values);
-  std::lock_guard lock(into.mutex);
-  ValueStatistics &value = into.value;
-  // Adding zero makes -0 the same as 0.
-  value.min = (value.count == 0 ? low : std::min(value.min, low)) + 0.0f;
-  value.max = (value.count == 0 ? high : std::max(value.max, high)) + 0.0f;
-  value.count += values.size();
-  value.histogram.merge(histogram);
+  sums = {all.sum, all.squares};
+  {
+    std::lock_guard lock(into.mutex);
+    ValueStatistics &value = into.value;
+    // Adding zero makes -0 the same as 0.
+    value.min = (value.count == 0 ? all.low : std::min(value.min, all.low)) + 0.0f;
+    value.max = (value.count == 0 ? all.high : std::max(value.max, all.high)) + 0.0f;
+    value.count += values.size();
+  }
+  parallelRanges(static_cast<int64_t>(count), 1, [&](int64_t first, int64_t last) {
+    Histogram histogram;
+    for (int64_t i = first; i < last; ++i)
+      histogram.add(partOf(values, i), all.low, all.high);
+    std::lock_guard lock(into.mutex);
+    into.value.histogram.merge(histogram);
+  });
   return true;
 }
 

@@ -2,6 +2,8 @@
 
 #include "compiler/calibration/Histogram.h"
 
+#include "compiler/kernels/TargetClones.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -26,6 +28,18 @@ int exponentFor(float low, float high) {
   return exponent;
 }
 
+constexpr size_t kBlock = 512;
+
+/// In double the product is exact, so that tiny negative numbers stay below zero.
+SDOPT_CLONES void binsOf(const float *__restrict values, size_t count, double reciprocal,
+                         int32_t *__restrict bins) {
+  for (size_t i = 0; i < count; ++i) {
+    double scaled = values[i] * reciprocal;
+    int32_t bin = static_cast<int32_t>(scaled);
+    bins[i] = bin - (scaled < bin ? 1 : 0) + kHalf;
+  }
+}
+
 } // namespace
 
 void Histogram::widen(int exponent) {
@@ -48,14 +62,18 @@ void Histogram::add(std::span<const float> values) {
     low = value < low ? value : low;
     high = value > high ? value : high;
   }
+  add(values, low, high);
+}
+
+void Histogram::add(std::span<const float> values, float low, float high) {
   widen(exponentFor(low, high));
-  // In double the product is exact, so that tiny negative numbers stay below zero.
   double reciprocal = std::ldexp(1.0, -exponent_);
-  for (float value : values) {
-    double scaled = value * reciprocal;
-    int bin = static_cast<int>(scaled);
-    bin -= scaled < bin;
-    ++counts_[bin + kHalf];
+  std::array<int32_t, kBlock> bins;
+  for (size_t first = 0; first < values.size(); first += kBlock) {
+    size_t count = std::min(kBlock, values.size() - first);
+    binsOf(values.data() + first, count, reciprocal, bins.data());
+    for (size_t i = 0; i < count; ++i)
+      ++counts_[bins[i]];
   }
 }
 

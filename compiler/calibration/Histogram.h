@@ -27,6 +27,8 @@ public:
 
   /// Adds finite values.
   void add(std::span<const float> values);
+  /// The same where the smallest and largest, or bounds of them, are known.
+  void add(std::span<const float> values, float low, float high);
   void merge(const Histogram &other);
 
   int exponent() const { return exponent_; }

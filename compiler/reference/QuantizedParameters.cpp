@@ -60,9 +60,7 @@ int accumulatorBits(CodeFormat input) { return input.type == ElementType::I8 ? 3
 std::vector<int64_t> magnitudeSums(std::span<const int8_t> weights, int64_t channels) {
   std::vector<int64_t> sums(channels);
   int64_t inputs = channels > 0 ? static_cast<int64_t>(weights.size()) / channels : 0;
-  int threads = kernelThreads();
-#pragma omp parallel for num_threads(threads) if (threads > 1 && weights.size() > (1 << 20))
-  for (int64_t channel = 0; channel < channels; ++channel) {
+  parallelFor(channels, [&](int64_t channel, int) {
     const int8_t *row = weights.data() + channel * inputs;
     // Parts whose sums fit 32 bits become vector instructions.
     constexpr int64_t kPart = 1 << 20;
@@ -72,7 +70,7 @@ std::vector<int64_t> magnitudeSums(std::span<const int8_t> weights, int64_t chan
         sum += std::abs(row[i]);
       sums[channel] += sum;
     }
-  }
+  });
   return sums;
 }
 

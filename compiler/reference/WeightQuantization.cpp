@@ -3,6 +3,7 @@
 #include "compiler/reference/WeightQuantization.h"
 
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/TargetClones.h"
 
 #include <algorithm>
 #include <array>
@@ -10,14 +11,6 @@
 #include <cmath>
 #include <limits>
 #include <vector>
-
-// One body, several instruction sets. Division, rounding and comparison are exact in all of them,
-// and no sum is reordered: the same bits everywhere.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
-#define SDOPT_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define SDOPT_CLONES
-#endif
 
 namespace sdopt {
 
@@ -302,32 +295,28 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
   int64_t group = groupSize(weights.shape(), axis, channelSize);
   bool dense = layout.outer == 1;
   int64_t blocks = (layout.channels + kChannelBlock - 1) / kChannelBlock;
-  int threads = kernelThreads();
-#pragma omp parallel num_threads(threads) if (threads > 1 && weights.size() > (1 << 16))
-  {
-    Scratch scratch;
+  std::vector<Scratch> scratches(kernelThreads());
+  parallelFor(blocks, [&](int64_t block, int thread) {
+    Scratch &scratch = scratches[thread];
     if (!dense) {
       scratch.weights.resize(kChannelBlock * channelSize);
       scratch.codes.resize(kChannelBlock * channelSize);
     }
-#pragma omp for schedule(dynamic)
-    for (int64_t block = 0; block < blocks; ++block) {
-      int64_t first = block * kChannelBlock;
-      int64_t count = std::min(kChannelBlock, layout.channels - first);
-      auto *from = const_cast<float *>(values.data()) + first * layout.inner;
-      int8_t *to = codes + first * layout.inner;
-      if (!dense)
-        moveChannels(layout, count, from, scratch.weights.data(), /*gather=*/true);
-      for (int64_t c = 0; c < count; ++c) {
-        const float *channel = (dense ? from : scratch.weights.data()) + c * channelSize;
-        int8_t *coded = (dense ? to : scratch.codes.data()) + c * channelSize;
-        scales[first + c] = quantizeDense({channel, static_cast<size_t>(channelSize)}, group, range,
-                                          {coded, static_cast<size_t>(channelSize)}, scratch);
-      }
-      if (!dense)
-        moveChannels(layout, count, to, scratch.codes.data(), /*gather=*/false);
+    int64_t first = block * kChannelBlock;
+    int64_t count = std::min(kChannelBlock, layout.channels - first);
+    auto *from = const_cast<float *>(values.data()) + first * layout.inner;
+    int8_t *to = codes + first * layout.inner;
+    if (!dense)
+      moveChannels(layout, count, from, scratch.weights.data(), /*gather=*/true);
+    for (int64_t c = 0; c < count; ++c) {
+      const float *channel = (dense ? from : scratch.weights.data()) + c * channelSize;
+      int8_t *coded = (dense ? to : scratch.codes.data()) + c * channelSize;
+      scales[first + c] = quantizeDense({channel, static_cast<size_t>(channelSize)}, group, range,
+                                        {coded, static_cast<size_t>(channelSize)}, scratch);
     }
-  }
+    if (!dense)
+      moveChannels(layout, count, to, scratch.codes.data(), /*gather=*/false);
+  });
   return result;
 }
 
