@@ -249,11 +249,12 @@ const std::vector<DotKernels> &levels() {
     if (hasAvx2())
       found.push_back({"avx2", dotAvx2, rowDotAvx2, widenAvx2, exponentialsPortable});
     if (hasAvx512())
-      found.push_back({"avx512bw", dotAvx512, rowDotAvx2, widenAvx2, exponentialsAvx512});
+      found.push_back({"avx512bw", dotAvx512, rowDotAvx2, widenAvx2, exponentialsAvx512, true});
     if (const ByteKernels *bytes = vnniByteKernels())
-      found.push_back({"avx512vnni", dotVnni, rowDotAvx2, widenAvx2, exponentialsAvx512, bytes});
+      found.push_back(
+          {"avx512vnni", dotVnni, rowDotAvx2, widenAvx2, exponentialsAvx512, true, bytes});
     if (const ByteKernels *bytes = amxByteKernels())
-      found.push_back({"amx", dotVnni, rowDotAvx2, widenAvx2, exponentialsAvx512, bytes});
+      found.push_back({"amx", dotVnni, rowDotAvx2, widenAvx2, exponentialsAvx512, true, bytes});
 #endif
     return found;
   }();

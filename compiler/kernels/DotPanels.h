@@ -62,6 +62,8 @@ struct DotKernels {
   void (*widen)(const int8_t *in, int64_t count, int32_t zeroPoint, int16_t *out);
   /// out[i] = E of distance i, 0..65535
   void (*exponentials)(const ExponentRow &row, uint16_t *out);
+  /// avx512Pointwise() runs.
+  bool avx512 = false;
   /// Products of bytes, or null.
   const ByteKernels *bytes = nullptr;
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 namespace sdopt {
 
@@ -16,22 +17,31 @@ int bitLength(UInt128 value) {
   return high ? 64 + std::bit_width(high) : std::bit_width(static_cast<uint64_t>(value));
 }
 
-// floor(sqrt(value)) for value <= 2^64, one bit at a time.
+// floor(sqrt(value)) for value <= 2^64. The root of a double is off by one at most: the sum of its
+// rounding and of the value's is below 2^-20.
 uint64_t integerSquareRoot(UInt128 value) {
-  uint64_t root = 0;
-  for (int bit = 32; bit >= 0; --bit) {
-    uint64_t candidate = root | uint64_t(1) << bit;
-    if (static_cast<UInt128>(candidate) * candidate <= value)
-      root = candidate;
-  }
+  auto root = static_cast<uint64_t>(std::sqrt(static_cast<double>(value)));
+  auto square = [](uint64_t x) { return static_cast<UInt128>(x) * x; };
+  if (square(root) > value)
+    --root;
+  else if (square(root + 1) <= value)
+    ++root;
   return root;
 }
 
+template <typename Integer> Integer floorQuotient(Integer numerator, Integer divisor) {
+  return numerator / divisor - (numerator % divisor < 0);
+}
+
 int32_t roundedMean(int64_t sum, int64_t count) {
+  // 64 bits are the usual case and much faster.
+  constexpr int64_t kModest = int64_t(1) << 46;
+  if (sum >= -kModest && sum <= kModest)
+    return static_cast<int32_t>(std::clamp<int64_t>(
+        floorQuotient<int64_t>(sum * (1 << 15) + count, 2 * count), INT32_MIN, INT32_MAX));
   Int128 numerator = static_cast<Int128>(sum) * (1 << 15) + count;
-  Int128 divisor = static_cast<Int128>(2) * count;
-  Int128 quotient = numerator / divisor - (numerator % divisor < 0);
-  return static_cast<int32_t>(std::clamp<Int128>(quotient, INT32_MIN, INT32_MAX));
+  return static_cast<int32_t>(std::clamp<Int128>(
+      floorQuotient<Int128>(numerator, static_cast<Int128>(2) * count), INT32_MIN, INT32_MAX));
 }
 
 // V = N*S2 - S1^2 + round(N^2 * epsilon / 2^32), or 0 where the sums cannot come from N codes.

@@ -1,5 +1,6 @@
 #include "RandomCodes.h"
 #include "compiler/kernels/FastAttention.h"
+#include "compiler/kernels/FastIntegerKernels.h"
 #include "compiler/kernels/FloatKernels.h"
 
 #include <cmath>
@@ -259,6 +260,36 @@ TEST(Attention, longRowsAreAccurate) {
   double quality = decibels(reference, value);
   RecordProperty("decibels", std::to_string(quality));
   EXPECT_GE(quality, 75);
+}
+
+TEST(Attention, finishIsTheSameOnEveryLevel) {
+  Random random(9);
+  const int64_t queries = 7, headDim = 13, stride = 15;
+  const CodeFormat formats[] = {kWide, kNarrow, {ElementType::I16, 70000}};
+  for (int trial = 0; trial < 2000; ++trial) {
+    const CodeFormat &format = formats[trial % 3];
+    AttentionParams params;
+    params.output = trial % 7 ? scalingFor(std::pow(2.0, random.real(-20, 6)))
+                              : Scaling{1 << 30, static_cast<int32_t>(random.between(28, 40))};
+    std::vector<int64_t> rowSum, acc;
+    int64_t bits = random.between(1, trial % 5 ? 40 : 62);
+    for (int64_t i = 0; i < queries; ++i)
+      rowSum.push_back(random.between(0, int64_t(1) << random.between(1, trial % 5 ? 28 : 60)));
+    // Also multiples of half a code, where rounding turns.
+    for (int64_t i = 0; i < queries * headDim; ++i)
+      acc.push_back(i % 3 ? random.between(-(int64_t(1) << bits), int64_t(1) << bits)
+                          : rowSum[i / headDim] / 2 * random.between(-9, 9));
+    acc[0] = INT64_MIN;
+    acc[1] = INT64_MAX;
+    Tensor expected(format.type, {queries * stride}), y(format.type, {queries * stride});
+    naiveKernels().attentionFinish(queries, headDim, rowSum.data(), acc.data(), params, format,
+                                   stride, expected.mutableBytes());
+    for (const IntegerKernels *kernels : fastKernelLevels()) {
+      kernels->attentionFinish(queries, headDim, rowSum.data(), acc.data(), params, format, stride,
+                               y.mutableBytes());
+      ASSERT_TRUE(y.sameBits(expected)) << trial;
+    }
+  }
 }
 
 TEST(Attention, finishRoundsOnceAndStrides) {

@@ -1,4 +1,5 @@
 #include "RandomCodes.h"
+#include "compiler/kernels/FastIntegerKernels.h"
 #include "compiler/kernels/NormFactor.h"
 
 #include <cmath>
@@ -25,7 +26,8 @@ std::vector<NormChannel> channelsFor(Random &random, const Norm &norm, int bits)
 
 TEST(Norm, fastEqualsNaive) {
   Random random(1);
-  const Norm norms[] = {{1, 1, 1}, {5, 12, 4}, {7, 13, 13}, {3, 320, 10}, {64, 30, 15}, {4, 10, 3}};
+  const Norm norms[] = {{1, 1, 1},  {5, 12, 4},  {7, 13, 13},   {3, 320, 10}, {64, 30, 15},
+                        {4, 10, 3}, {2, 48, 16}, {40000, 3, 3}, {40000, 3, 1}};
   for (const Norm &norm : norms)
     for (CodeFormat input : {kWide, kNarrow})
       for (CodeFormat output : {kWide, kNarrow})
@@ -34,24 +36,27 @@ TEST(Norm, fastEqualsNaive) {
             for (int32_t shift : {1, 24, 37, 61}) {
               Tensor x = codes(random, pattern, input, norm.rows * norm.channels);
               std::vector<NormChannel> channels = channelsFor(random, norm, shift > 50 ? 24 : 15);
-              std::vector<NormSums> sums(norm.groups()), naiveSums(norm.groups());
-              fastKernels().normSums(view(x, input), norm.rows, norm.channels,
-                                     norm.channelsPerGroup, sums);
+              std::vector<NormSums> naiveSums(norm.groups());
               naiveKernels().normSums(view(x, input), norm.rows, norm.channels,
                                       norm.channelsPerGroup, naiveSums);
-              for (size_t i = 0; i < sums.size(); ++i) {
-                ASSERT_EQ(sums[i].sum, naiveSums[i].sum);
-                ASSERT_EQ(sums[i].squares, naiveSums[i].squares);
-              }
               NormParams params{norm.rows * norm.channelsPerGroup, epsilon, shift};
-              Tensor fast(output.type, {x.size()}), naive(output.type, {x.size()});
-              fastKernels().normApply(view(x, input), norm.rows, norm.channels,
-                                      norm.channelsPerGroup, sums, params, channels.data(), output,
-                                      fast.mutableBytes());
+              Tensor naive(output.type, {x.size()});
               naiveKernels().normApply(view(x, input), norm.rows, norm.channels,
-                                       norm.channelsPerGroup, sums, params, channels.data(), output,
-                                       naive.mutableBytes());
-              ASSERT_TRUE(fast.sameBits(naive)) << describe(input, pattern) << " shift " << shift;
+                                       norm.channelsPerGroup, naiveSums, params, channels.data(),
+                                       output, naive.mutableBytes());
+              for (const IntegerKernels *kernels : fastKernelLevels()) {
+                std::vector<NormSums> sums(norm.groups());
+                kernels->normSums(view(x, input), norm.rows, norm.channels, norm.channelsPerGroup,
+                                  sums);
+                for (size_t i = 0; i < sums.size(); ++i) {
+                  ASSERT_EQ(sums[i].sum, naiveSums[i].sum);
+                  ASSERT_EQ(sums[i].squares, naiveSums[i].squares);
+                }
+                Tensor fast(output.type, {x.size()});
+                kernels->normApply(view(x, input), norm.rows, norm.channels, norm.channelsPerGroup,
+                                   sums, params, channels.data(), output, fast.mutableBytes());
+                ASSERT_TRUE(fast.sameBits(naive)) << describe(input, pattern) << " shift " << shift;
+              }
             }
 }
 
@@ -77,6 +82,56 @@ TEST(Norm, factorIsAccurate) {
         std::ldexp(static_cast<long double>(factor.mantissa), -(factor.shift + 10));
     ASSERT_LE(std::abs(static_cast<double>(actual / expected - 1)), 0x1p-29) << count;
     ASSERT_LE(std::abs(factor.mean - exactMean * 16384), 0.5 + 1e-5);
+  }
+}
+
+// The definition of NormParams step by step, with an integer root.
+NormFactor definedFactor(const NormSums &sums, const NormParams &params) {
+  using UInt128 = unsigned __int128;
+  Int128 count = params.count;
+  Int128 numerator = static_cast<Int128>(sums.sum) * (1 << 15) + count;
+  Int128 mean = numerator / (2 * count) - (numerator % (2 * count) < 0);
+  Int128 variance = count * sums.squares - static_cast<Int128>(sums.sum) * sums.sum +
+                    ((count * count * static_cast<Int128>(params.epsilon) + (1u << 31)) >> 32);
+  NormFactor factor;
+  factor.mean = static_cast<int32_t>(mean);
+  if (variance <= 0)
+    return factor;
+  int j = 0;
+  for (; (variance >> (2 * std::max(j, 0))) >= (Int128(1) << 32); ++j) {
+  }
+  auto r = static_cast<UInt128>(variance >> (2 * j));
+  for (; r < (1u << 30); r <<= 2)
+    --j;
+  UInt128 target = (static_cast<UInt128>(1) << 94) / r, root = 0;
+  for (int bit = 32; bit >= 0; --bit)
+    if (UInt128 next = root | static_cast<UInt128>(1) << bit; next * next <= target)
+      root = next;
+  UInt128 product = root * static_cast<uint64_t>(params.count);
+  int h = 0;
+  for (; (product >> std::max(h, 0)) >= (1u << 31); ++h) {
+  }
+  factor.mantissa = static_cast<int32_t>(product >> h);
+  factor.shift = 47 + j - h - 10;
+  return factor;
+}
+
+TEST(Norm, factorIsAsDefined) {
+  Random random(5);
+  for (int i = 0; i < 50000; ++i) {
+    NormParams params{random.between(1, int64_t(1) << random.between(1, 30)),
+                      i % 2 ? 0 : uint64_t(1) << random.between(0, 40), 24};
+    NormSums sums;
+    // Group sums of codes within +-32768; some spreads make the root an integer.
+    sums.sum = params.count * random.between(-32768, 32767) + random.between(0, params.count - 1);
+    int64_t mean = sums.sum / params.count;
+    sums.squares = params.count * (mean * mean + (i % 3 ? random.between(0, 1 << 20)
+                                                        : int64_t(1) << random.between(0, 20))) +
+                   random.between(0, 9);
+    NormFactor factor = normFactor(sums, params), expected = definedFactor(sums, params);
+    ASSERT_EQ(factor.mean, expected.mean);
+    ASSERT_EQ(factor.mantissa, expected.mantissa);
+    ASSERT_EQ(factor.shift, expected.shift);
   }
 }
 
@@ -119,8 +174,9 @@ TEST(Norm, groupNormIsAccurate) {
   for (int16_t &code : x.mutableValues<int16_t>())
     code = static_cast<int16_t>(
         std::clamp((random.normal() * 0.8 + 1.5) / inputScale, -32768.0, 32767.0));
-  NormParams params{norm.rows * norm.channelsPerGroup,
-                    static_cast<uint64_t>(epsilon / (inputScale * inputScale) * 0x1p32 + 0.5), 32};
+  NormParams params{
+      norm.rows * norm.channelsPerGroup,
+      static_cast<uint64_t>(std::llround(epsilon / (inputScale * inputScale) * 0x1p32)), 32};
   std::vector<NormChannel> channels(norm.channels);
   std::vector<double> gamma, beta;
   for (NormChannel &channel : channels) {

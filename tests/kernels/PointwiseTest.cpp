@@ -1,5 +1,6 @@
 #include "RandomCodes.h"
-#include "compiler/kernels/FastRequantize.h"
+#include "compiler/kernels/FastIntegerKernels.h"
+#include "compiler/kernels/FloatKernels.h"
 
 #include <cmath>
 #include <gtest/gtest.h>
@@ -31,11 +32,10 @@ TEST(Requantize, fastEqualsNaive) {
       Tensor fast(format.type, {rows * channels}), naive(format.type, {rows * channels});
       naiveKernels().requantize(acc.data(), rows, channels, params.data(), format,
                                 naive.mutableBytes());
-      fastKernels().requantize(acc.data(), rows, channels, params.data(), format,
-                               fast.mutableBytes());
-      ASSERT_TRUE(fast.sameBits(naive)) << "bits " << bits;
-      portableRequantize(acc.data(), rows, channels, params.data(), format, fast.mutableBytes());
-      ASSERT_TRUE(fast.sameBits(naive)) << "bits " << bits;
+      for (const IntegerKernels *kernels : fastKernelLevels()) {
+        kernels->requantize(acc.data(), rows, channels, params.data(), format, fast.mutableBytes());
+        ASSERT_TRUE(fast.sameBits(naive)) << "bits " << bits;
+      }
     }
 }
 
@@ -69,11 +69,13 @@ TEST(Combine, fastEqualsNaive) {
             Tensor right = codes(random, pattern, b, broadcast ? channels : rows * channels);
             for (Codes second : {view(right, b), Codes{}}) {
               Tensor fast(output.type, {rows * channels}), naive(output.type, {rows * channels});
-              fastKernels().combine(view(left, a), second, rows, channels, params, output,
-                                    fast.mutableBytes());
               naiveKernels().combine(view(left, a), second, rows, channels, params, output,
                                      naive.mutableBytes());
-              ASSERT_TRUE(fast.sameBits(naive)) << describe(a, pattern);
+              for (const IntegerKernels *kernels : fastKernelLevels()) {
+                kernels->combine(view(left, a), second, rows, channels, params, output,
+                                 fast.mutableBytes());
+                ASSERT_TRUE(fast.sameBits(naive)) << describe(a, pattern);
+              }
             }
           }
 }
@@ -104,9 +106,11 @@ TEST(Table, fastEqualsNaiveForEveryCode) {
         for (int32_t &entry : entries)
           entry = static_cast<int32_t>(random.between(-int64_t(limit) - 1, limit));
         Tensor fast(output.type, {x.size()}), naive(output.type, {x.size()});
-        fastKernels().table(view(x, input), x.size(), entries, output, fast.mutableBytes());
         naiveKernels().table(view(x, input), x.size(), entries, output, naive.mutableBytes());
-        ASSERT_TRUE(fast.sameBits(naive));
+        for (const IntegerKernels *kernels : fastKernelLevels()) {
+          kernels->table(view(x, input), x.size(), entries, output, fast.mutableBytes());
+          ASSERT_TRUE(fast.sameBits(naive));
+        }
       }
 }
 
@@ -145,11 +149,13 @@ TEST(Geglu, fastEqualsNaiveAndIsAccurate) {
         GegluParams params{scalingFor(inputScale * inputScale / 256 / outputScale)};
         Tensor x = codes(random, pattern, input, rows * 2 * channels);
         Tensor fast(output.type, {rows * channels}), naive(output.type, {rows * channels});
-        fastKernels().geglu(view(x, input), rows, channels, entries, params, output,
-                            fast.mutableBytes());
         naiveKernels().geglu(view(x, input), rows, channels, entries, params, output,
                              naive.mutableBytes());
-        ASSERT_TRUE(fast.sameBits(naive)) << describe(input, pattern);
+        for (const IntegerKernels *kernels : fastKernelLevels()) {
+          kernels->geglu(view(x, input), rows, channels, entries, params, output,
+                         fast.mutableBytes());
+          ASSERT_TRUE(fast.sameBits(naive)) << describe(input, pattern);
+        }
         Tensor wide = x.converted(ElementType::I32), result = fast.converted(ElementType::I32);
         for (int64_t i = 0; i < rows * channels; ++i) {
           int64_t at = i / channels * 2 * channels + i % channels;
@@ -162,6 +168,71 @@ TEST(Geglu, fastEqualsNaiveAndIsAccurate) {
                       output.type == ElementType::I8 ? 0.6 : 1.6);
         }
       }
+}
+
+TEST(Geglu, extremesAreTheSameOnEveryLevel) {
+  Random random(6);
+  const int64_t channels = 21;
+  for (CodeFormat input : kFormats)
+    for (int32_t limit : {1 << 12, INT32_MAX})
+      for (Scaling scaling : {Scaling{INT32_MAX, 25}, Scaling{1 << 30, 62}, Scaling{0, 25},
+                              Scaling{1 << 30, 24}, scalingFor(1e-6)}) {
+        std::vector<int32_t> entries(kTableKnots16);
+        for (int32_t &entry : entries)
+          entry = static_cast<int32_t>(random.between(-int64_t(limit) - 1, limit));
+        Tensor x = codes(random, Pattern::Random, input, 2 * channels);
+        Tensor fast(ElementType::I16, {channels}), naive(ElementType::I16, {channels});
+        naiveKernels().geglu(view(x, input), 1, channels, entries, {scaling}, kWide,
+                             naive.mutableBytes());
+        for (const IntegerKernels *kernels : fastKernelLevels()) {
+          kernels->geglu(view(x, input), 1, channels, entries, {scaling}, kWide,
+                         fast.mutableBytes());
+          ASSERT_TRUE(fast.sameBits(naive)) << scaling.shift;
+        }
+      }
+}
+
+// Blocks of rows, by one thread and by two.
+TEST(Pointwise, largeTensorsDoNotDependOnThreads) {
+  Random random(7);
+  const int64_t rows = 411, channels = 203, count = rows * channels;
+  std::vector<int64_t> acc;
+  for (int64_t i = 0; i < count; ++i)
+    acc.push_back(random.between(-1000000, 1000000));
+  std::vector<ChannelParams> params(channels, {-77, 1 << 30, 35});
+  std::vector<NormChannel> norms(channels, {123456, 1 << 12, 0});
+  for (CodeFormat format : {kWide, kNarrow}) {
+    Tensor a = codes(random, Pattern::Random, format, 2 * count);
+    std::vector<int32_t> entries = makeTable(TableFunction::GELU, format, 1e-2, 1e-2);
+    CombineParams pair{pairScalingFor(0.7, 0.3), true};
+    auto all = [&](const IntegerKernels &kernels) {
+      std::vector<Tensor> results(5, Tensor());
+      for (Tensor &result : results)
+        result = Tensor(format.type, {count});
+      kernels.requantize(acc.data(), rows, channels, params.data(), format,
+                         results[0].mutableBytes());
+      kernels.combine(view(a, format), view(a, format), rows, channels, pair, format,
+                      results[1].mutableBytes());
+      kernels.table(view(a, format), count, entries, format, results[2].mutableBytes());
+      kernels.geglu(view(a, format), rows, channels, entries, {scalingFor(1e-5)}, format,
+                    results[3].mutableBytes());
+      std::vector<NormSums> sums(29);
+      kernels.normSums(view(a, format), rows, channels, 7, sums);
+      kernels.normApply(view(a, format), rows, channels, 7, sums, {7 * rows, 1000, 30},
+                        norms.data(), format, results[4].mutableBytes());
+      return results;
+    };
+    std::vector<Tensor> expected = all(naiveKernels());
+    for (int threads : {1, 2}) {
+      setKernelThreads(threads);
+      for (const IntegerKernels *kernels : fastKernelLevels()) {
+        std::vector<Tensor> results = all(*kernels);
+        for (size_t i = 0; i < results.size(); ++i)
+          EXPECT_TRUE(results[i].sameBits(expected[i])) << i << " threads " << threads;
+      }
+      setKernelThreads(1);
+    }
+  }
 }
 
 TEST(TimeEmbedding, isWithinOneCodeOfTheFunction) {
