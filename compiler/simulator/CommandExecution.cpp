@@ -1,6 +1,7 @@
 #include "compiler/simulator/CommandExecution.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/kernels/KernelThreads.h"
 
 #include <algorithm>
 #include <cstring>
@@ -9,15 +10,49 @@
 namespace sdopt {
 namespace {
 
-/// Calls copy(dramOffset, sramOffset) for each run.
-template <typename Copy>
-void forEachRun(const DmaShape &shape, int64_t dram, int64_t sram, Copy copy) {
-  const auto &[counts, dramStrides, sramStrides, run] = shape;
-  for (int64_t i = 0; i < counts[0]; ++i)
-    for (int64_t j = 0; j < counts[1]; ++j)
-      for (int64_t k = 0; k < counts[2]; ++k)
-        copy(dram + i * dramStrides[0] + j * dramStrides[1] + k * dramStrides[2],
-             sram + i * sramStrides[0] + j * sramStrides[1] + k * sramStrides[2]);
+/// Do the runs of one side lie apart, each after the one before?
+bool runsAreApart(const DmaShape &shape, const std::array<int64_t, 3> &strides) {
+  int64_t extent = shape.runBytes;
+  for (size_t loop = 3; loop-- > 0;) {
+    if (shape.counts[loop] > 1 && strides[loop] < extent)
+      return false;
+    extent += (shape.counts[loop] - 1) * strides[loop];
+  }
+  return true;
+}
+
+/// Copies runs from `source` to `target`; with several threads if there is much to copy and no byte
+/// is written twice.
+void copyRuns(const DmaShape &shape, const std::byte *source,
+              const std::array<int64_t, 3> &sourceStrides, std::byte *target,
+              const std::array<int64_t, 3> &targetStrides) {
+  constexpr int64_t kGrain = 1 << 17; // bytes
+  const auto &counts = shape.counts;
+  const int64_t runs = counts[0] * counts[1] * counts[2], run = shape.runBytes;
+  const auto copy = [&](int64_t n, int64_t from, int64_t to) {
+    const std::array<int64_t, 3> index = {n / (counts[1] * counts[2]), n / counts[2] % counts[1],
+                                          n % counts[2]};
+    int64_t read = from, write = from;
+    for (size_t loop = 0; loop < 3; ++loop) {
+      read += index[loop] * sourceStrides[loop];
+      write += index[loop] * targetStrides[loop];
+    }
+    std::memcpy(target + write, source + read, static_cast<size_t>(to - from));
+  };
+  if (runs * run < 2 * kGrain || !runsAreApart(shape, targetStrides)) {
+    for (int64_t n = 0; n < runs; ++n)
+      copy(n, 0, run);
+    return;
+  }
+  if (run >= kGrain) {
+    for (int64_t n = 0; n < runs; ++n)
+      parallelRanges(run, kGrain, [&](int64_t from, int64_t to) { copy(n, from, to); });
+    return;
+  }
+  parallelRanges(runs, kGrain / run, [&](int64_t first, int64_t last) {
+    for (int64_t n = first; n < last; ++n)
+      copy(n, 0, run);
+  });
 }
 
 class Execution {
@@ -28,16 +63,14 @@ public:
   absl::Status operator()(const DmaLoad &c) {
     const std::byte *source =
         c.region == Region::Arena ? memory_.arena.data() : memory_.constants.data();
-    forEachRun(c.shape, c.dram, c.sram, [&](int64_t dram, int64_t sram) {
-      std::memcpy(memory_.sram.data() + sram, source + dram, c.shape.runBytes);
-    });
+    copyRuns(c.shape, source + c.dram, c.shape.dramStrides, memory_.sram.data() + c.sram,
+             c.shape.sramStrides);
     return absl::OkStatus();
   }
 
   absl::Status operator()(const DmaStore &c) {
-    forEachRun(c.shape, c.dram, c.sram, [&](int64_t dram, int64_t sram) {
-      std::memcpy(memory_.arena.data() + dram, memory_.sram.data() + sram, c.shape.runBytes);
-    });
+    copyRuns(c.shape, memory_.sram.data() + c.sram, c.shape.sramStrides,
+             memory_.arena.data() + c.dram, c.shape.dramStrides);
     return absl::OkStatus();
   }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <optional>
 
 namespace sdopt {
 namespace {
@@ -160,6 +161,7 @@ struct Simulator::State {
   absl::Status allocate();
   absl::Status load(const std::map<std::string, Tensor> &inputs);
   absl::Status runCommands(const SimulatorOptions &options, Accounting &accounting);
+  absl::Status execute(SimulatorOptions options, RunStatistics *result);
   Tensor read(TensorId id) const;
   std::map<std::string, Tensor> outputs() const;
   GatherIds gatherIds(const Command &command, bool values) const;
@@ -172,6 +174,8 @@ struct Simulator::State {
   Memory sram, arena;
   int64_t sramPeak = 0;
   std::vector<int64_t> commandsOfLayer;
+  bool gathers = false;                    ///< rows of a table, so that time depends on the ids
+  std::optional<RunStatistics> statistics; ///< of every run, if nothing is gathered
 };
 
 absl::Status Simulator::State::checkCapacity() const {
@@ -210,6 +214,7 @@ absl::Status Simulator::State::prepare() {
   commandsOfLayer.resize(network().layers.size());
   for (const Command &command : program().commands) {
     ++commandsOfLayer[command.layer];
+    gathers |= std::holds_alternative<DmaGather>(command.args);
     for (const SramOperand &operand : sramOperands(command.args))
       sramPeak = std::max(sramPeak, operand.offset + operand.bytes);
   }
@@ -318,7 +323,7 @@ absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
       options.trace->push_back({index, now, end});
     if (!options.values)
       return end;
-    absl::Status done = execute(command.args, memory, kernels);
+    absl::Status done = sdopt::execute(command.args, memory, kernels);
     if (!done.ok())
       return absl::Status(done.code(),
                           absl::StrCat("module '", network().name, "': command ", index, ": ",
@@ -331,6 +336,31 @@ absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
       options.observer(layer, read(network().layers[layer].output));
   };
   return runQueues(program(), handlers);
+}
+
+absl::Status Simulator::State::execute(SimulatorOptions options, RunStatistics *result) {
+  // Time and traffic do not depend on values: one run tells them for all.
+  const bool known = statistics.has_value() && !options.trace;
+  options.timing &= !known;
+  Accounting accounting(target, network().layers.size());
+  if (options.trace)
+    options.trace->clear();
+  if (options.values || options.timing)
+    if (absl::Status status = runCommands(options, accounting); !status.ok())
+      return status;
+  if (options.timing) {
+    absl::StatusOr<RunStatistics> total = accounting.finish(network());
+    if (!total.ok())
+      return total.status();
+    total->sramPeakBytes = sramPeak;
+    if (!gathers)
+      statistics = *total;
+    if (result)
+      *result = *std::move(total);
+  } else if (result) {
+    *result = known ? *statistics : RunStatistics();
+  }
+  return absl::OkStatus();
 }
 
 Simulator::Simulator(const PackageModule &module, const Target &target)
@@ -350,18 +380,8 @@ Simulator::run(const std::map<std::string, Tensor> &inputs, const SimulatorOptio
     if (!status.ok())
       return status;
   }
-  Accounting accounting(state_->target, state_->network().layers.size());
-  if (options.trace)
-    options.trace->clear();
-  if (absl::Status status = state_->runCommands(options, accounting); !status.ok())
+  if (absl::Status status = state_->execute(options, statistics); !status.ok())
     return status;
-  absl::StatusOr<RunStatistics> total = accounting.finish(state_->network());
-  if (!total.ok())
-    return total.status();
-  if (statistics) {
-    *statistics = *std::move(total);
-    statistics->sramPeakBytes = state_->sramPeak;
-  }
   return options.values ? state_->outputs() : std::map<std::string, Tensor>();
 }
 
