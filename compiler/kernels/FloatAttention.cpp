@@ -16,8 +16,8 @@ namespace sdopt {
 
 namespace {
 
-constexpr int64_t kKeyBlock = 256;
-constexpr int64_t kScoreFloats = 96 << 10; // of one block of queries: part of the L2 cache
+constexpr int64_t kKeyBlock = 128;
+constexpr int64_t kScoreFloats = 192 << 10; // of one block of queries: part of the L2 cache
 
 int64_t panelsOf(int64_t columns) { return (columns + kFloatLanes - 1) / kFloatLanes; }
 
@@ -35,8 +35,9 @@ struct Problem {
   int64_t queries() const { return q.dim(1); }
   int64_t keys() const { return k.dim(1); }
   int64_t width() const { return heads * headDim; }
-  int64_t scoreStride() const { return panelsOf(keys()) * kFloatLanes; }
-  int64_t keyFloats() const { return scoreStride() * headDim; }
+  // An odd number of lines: rows of a power of two would compete for the same places of a cache.
+  int64_t scoreStride() const { return panelsOf(keys()) * kFloatLanes + 16; }
+  int64_t keyFloats() const { return panelsOf(keys()) * kFloatLanes * headDim; }
   int64_t valueFloats() const { return panelsOf(headDim) * kFloatLanes * keys(); }
   int64_t blockRows() const {
     return std::clamp<int64_t>(kScoreFloats / scoreStride() / kFloatRows, 1, 8) * kFloatRows;
@@ -55,17 +56,17 @@ void packHead(const Problem &p, int64_t picture, int64_t head, float *keyPanels,
                   p.headDim, 1, keyPanels + panel * kFloatLanes * p.headDim);
   float scale = static_cast<float>(p.scale);
   vectorLoop(p.keyFloats(), [=](int64_t i) SDOPT_INLINE { keyPanels[i] *= scale; });
-  for (int64_t panel = 0; panel < panelsOf(p.headDim); ++panel)
-    packFloatColumns(values + panel * kFloatLanes, p.width(), lanesOf(p.headDim, panel), p.keys(),
-                     valuePanels + panel * kFloatLanes * p.keys());
+  packFloatColumns(values, p.width(), p.headDim, p.keys(), valuePanels);
 }
 
 // Turns scores into e^(score - largest); those from `visible` on become 0. Returns their sum.
 double exponentiate(float *row, int64_t visible, int64_t count) {
   float best = largestOf(row, visible);
-  vectorLoop(visible, [=](int64_t i) SDOPT_INLINE { row[i] = expOfNegative(row[i] - best); });
   std::fill(row + visible, row + count, 0.0f);
-  return sumOf(visible, [=](int64_t i) SDOPT_INLINE { return row[i]; });
+  return sumOf(visible, [=](int64_t i) SDOPT_INLINE {
+    row[i] = expOfNegative(row[i] - best);
+    return row[i];
+  });
 }
 
 // Calls body(first, count) for tiles of a block's rows.

@@ -11,8 +11,8 @@ namespace sdopt {
 
 namespace {
 
-constexpr int64_t kDepthBlock = 1024;      // depths of all taps: one chain of additions
-constexpr int64_t kGroupFloats = 96 << 10; // packed at a time by a thread: part of its L2 cache
+constexpr int64_t kDepthBlock = 1024;       // depths of all taps: one chain of additions
+constexpr int64_t kGroupFloats = 128 << 10; // packed at a time by a thread: part of its L2 cache
 constexpr int64_t kRangeRows = 768;
 constexpr int64_t kFewestPieces = 8;
 
@@ -54,14 +54,19 @@ int64_t lanesOf(const FloatProduct &p, int64_t panel) {
   return std::min(kFloatLanes, p.n - panel * kFloatLanes);
 }
 
-void pack(const FloatProduct &p, int64_t panel, int64_t first, int64_t depth, float *packed) {
-  int64_t column = panel * kFloatLanes, lanes = lanesOf(p, panel);
-  if (p.columnsAreRows)
-    packFloatRows(p.columns + column * p.columnsStride + first * p.taps, p.columnsStride, lanes,
-                  depth, p.taps, packed);
-  else
-    packFloatColumns(p.columns + first * p.columnsStride + column, p.columnsStride, lanes, depth,
-                     packed);
+// Depths [first, first + depth) of a piece's panels, one panel after another.
+void pack(const Piece &piece, int64_t first, int64_t depth, float *packed) {
+  const FloatProduct &p = *piece.product;
+  int64_t column = piece.firstPanel * kFloatLanes;
+  if (!p.columnsAreRows) {
+    int64_t last = std::min(p.n, column + piece.panelCount * kFloatLanes);
+    return packFloatColumns(p.columns + first * p.columnsStride + column, p.columnsStride,
+                            last - column, depth, packed);
+  }
+  for (int64_t i = 0; i < piece.panelCount; ++i)
+    packFloatRows(p.columns + (column + i * kFloatLanes) * p.columnsStride + first * p.taps,
+                  p.columnsStride, lanesOf(p, piece.firstPanel + i), depth, p.taps,
+                  packed + i * p.taps * depth * kFloatLanes);
 }
 
 void multiplyPiece(const Piece &piece, float *packed, std::vector<const float *> &pointers) {
@@ -75,8 +80,7 @@ void multiplyPiece(const Piece &piece, float *packed, std::vector<const float *>
     tile.depth = std::min(block, p.depth - first);
     tile.accumulate = first > 0;
     int64_t panelFloats = p.taps * tile.depth * kFloatLanes;
-    for (int64_t i = 0; i < piece.panelCount; ++i)
-      pack(p, piece.firstPanel + i, first, tile.depth, packed + i * panelFloats);
+    pack(piece, first, tile.depth, packed);
     for (int64_t t = 0; t < tiles; ++t) {
       int64_t row = piece.firstRow + firstOfPart(piece.rowCount, tiles, t);
       tile.rowCount = piece.firstRow + firstOfPart(piece.rowCount, tiles, t + 1) - row;

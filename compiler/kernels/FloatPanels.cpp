@@ -52,6 +52,15 @@ void packRowsPortable(const float *rows, int64_t stride, int64_t lanes, int64_t 
   }
 }
 
+void transposePortable(const uint32_t *from, int64_t fromStride, int64_t rows, int64_t columns,
+                       uint32_t *to, int64_t toStride) {
+  constexpr int64_t kSide = 16;
+  for (int64_t row = 0; row < rows; row += kSide)
+    for (int64_t c = 0; c < columns; ++c)
+      for (int64_t r = row; r < std::min(rows, row + kSide); ++r)
+        to[c * toStride + r] = from[r * fromStride + c];
+}
+
 #if defined(__x86_64__)
 
 #define SDOPT_FMA __attribute__((target("avx2,fma")))
@@ -207,9 +216,36 @@ SDOPT_AVX512 void packRowsAvx512(const float *rows, int64_t stride, int64_t lane
   }
 }
 
+SDOPT_AVX512 void transposeAvx512(const uint32_t *from, int64_t fromStride, int64_t rows,
+                                  int64_t columns, uint32_t *to, int64_t toStride) {
+  int64_t wholeRows = rows / 16 * 16, wholeColumns = columns / 16 * 16;
+  for (int64_t c = 0; c < wholeColumns; c += 16)
+    for (int64_t r = 0; r < wholeRows; r += 16) {
+      __m512 block[16];
+      for (int i = 0; i < 16; ++i)
+        block[i] = _mm512_loadu_ps(from + (r + i) * fromStride + c);
+      transpose16(block);
+      for (int i = 0; i < 16; ++i)
+        _mm512_storeu_ps(to + (c + i) * toStride + r, block[i]);
+    }
+  transposePortable(from + wholeColumns, fromStride, wholeRows, columns - wholeColumns,
+                    to + wholeColumns * toStride, toStride);
+  transposePortable(from + wholeRows * fromStride, fromStride, rows - wholeRows, columns,
+                    to + wholeRows, toStride);
+}
+
 #endif
 
 } // namespace
+
+void transposeMatrix(const uint32_t *from, int64_t fromStride, int64_t rows, int64_t columns,
+                     uint32_t *to, int64_t toStride) {
+#if defined(__x86_64__)
+  if (vectorLevel() == VectorLevel::Avx512)
+    return transposeAvx512(from, fromStride, rows, columns, to, toStride);
+#endif
+  transposePortable(from, fromStride, rows, columns, to, toStride);
+}
 
 void multiplyTile(const FloatTile &tile) {
   switch (vectorLevel()) {
@@ -233,13 +269,18 @@ void packFloatRows(const float *rows, int64_t stride, int64_t lanes, int64_t dep
   packRowsPortable(rows, stride, lanes, depth, taps, panel);
 }
 
-void packFloatColumns(const float *rows, int64_t stride, int64_t lanes, int64_t depth,
-                      float *panel) {
-  size_t bytes = static_cast<size_t>(lanes) * sizeof(float);
-  for (int64_t d = 0; d < depth; ++d, panel += kFloatLanes) {
-    std::memcpy(panel, rows + d * stride, bytes);
-    if (lanes < kFloatLanes)
-      std::fill(panel + lanes, panel + kFloatLanes, 0.0f);
+void packFloatColumns(const float *rows, int64_t stride, int64_t columns, int64_t depth,
+                      float *panels) {
+  int64_t whole = columns / kFloatLanes, rest = columns % kFloatLanes;
+  for (int64_t d = 0; d < depth; ++d) {
+    const float *row = rows + d * stride;
+    float *panel = panels + d * kFloatLanes;
+    for (int64_t p = 0; p < whole; ++p, row += kFloatLanes, panel += depth * kFloatLanes)
+      std::memcpy(panel, row, kFloatLanes * sizeof(float));
+    if (rest > 0) {
+      std::memcpy(panel, row, static_cast<size_t>(rest) * sizeof(float));
+      std::fill(panel + rest, panel + kFloatLanes, 0.0f);
+    }
   }
 }
 

@@ -41,9 +41,15 @@ void multiplyTile(const FloatTile &tile);
 void packFloatRows(const float *rows, int64_t stride, int64_t lanes, int64_t depth, int64_t taps,
                    float *panel);
 
-/// Packs `lanes` columns: panel[d][lane] = rows[d * stride + lane]; lanes up to 32 become 0.
-void packFloatColumns(const float *rows, int64_t stride, int64_t lanes, int64_t depth,
-                      float *panel);
+/// Packs `columns` columns into as many panels as they need, one after another:
+/// panels[p][d][lane] = rows[d * stride + 32 p + lane]; the last panel's lanes up to 32 become 0.
+void packFloatColumns(const float *rows, int64_t stride, int64_t columns, int64_t depth,
+                      float *panels);
+
+/// to[c * toStride + r] = from[r * fromStride + c] for r < rows, c < columns; bits are moved as
+/// they are.
+void transposeMatrix(const uint32_t *from, int64_t fromStride, int64_t rows, int64_t columns,
+                     uint32_t *to, int64_t toStride);
 
 } // namespace sdopt
 

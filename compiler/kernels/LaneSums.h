@@ -29,11 +29,11 @@ template <typename Value> double sumOf(int64_t count, Value value) {
       for (int64_t i = 0; i < whole; ++i)
         for (int64_t lane = 0; lane < kSumLanes; ++lane)
           local[lane] += value(first + i * kSumLanes + lane);
+      for (int64_t i = whole * kSumLanes; i < size; ++i)
+        local[i % kSumLanes] += value(first + i);
       for (int64_t lane = 0; lane < kSumLanes; ++lane)
         sums[lane] = local[lane];
     });
-    for (int64_t i = whole * kSumLanes; i < size; ++i)
-      lanes[i % kSumLanes] += value(first + i);
     for (float lane : lanes)
       total += lane;
   }

@@ -1,6 +1,7 @@
 //===- TensorOps.cpp - layout and indexing -----------------------------------===//
 
 #include "compiler/kernels/FloatKernels.h"
+#include "compiler/kernels/FloatPanels.h"
 #include "compiler/kernels/RecycledTensor.h"
 #include "compiler/kernels/StridedLoop.h"
 
@@ -37,16 +38,6 @@ void copyRun(int64_t width, const std::byte *from, int64_t step, std::byte *to, 
   }
 }
 
-// Copies rows of a matrix whose columns are dense in memory: in squares, which stay in the cache.
-template <typename T>
-void copySquares(const T *from, int64_t step, T *to, int64_t toStep, int64_t rows, int64_t count) {
-  constexpr int64_t kSide = 16;
-  for (int64_t first = 0; first < count; first += kSide)
-    for (int64_t row = 0; row < rows; ++row)
-      for (int64_t i = first; i < std::min(count, first + kSide); ++i)
-        to[row * toStep + i] = from[row + i * step];
-}
-
 // The axis of a matrix that is dense in memory where the last one is not, or -1.
 int64_t denseAxis(const Shape &strides) {
   if (strides.size() < 2 || strides.back() <= 1)
@@ -55,8 +46,9 @@ int64_t denseAxis(const Shape &strides) {
   return found == strides.end() - 1 ? -1 : found - strides.begin();
 }
 
-template <typename T>
-void copyTransposed(const T *from, const Shape &shape, const Shape &strides, int64_t axis, T *to) {
+// Copies what is a transposed matrix in the last axis and `axis`.
+void copyTransposed(const uint32_t *from, const Shape &shape, const Shape &strides, int64_t axis,
+                    uint32_t *to) {
   // Stretches of the dense axis take the place of the run.
   constexpr int64_t kRows = 16;
   Shape outer = shape, dense = denseStrides(shape);
@@ -83,8 +75,8 @@ void copyTransposed(const T *from, const Shape &shape, const Shape &strides, int
                        target += rest % outer[i] * outerStrides[1][i];
                      }
                      int64_t row = item % inner * kRows;
-                     copySquares(from + source, strides.back(), to + target, dense[axis],
-                                 std::min(kRows, shape[axis] - row), count);
+                     transposeMatrix(from + source, strides.back(), count,
+                                     std::min(kRows, shape[axis] - row), to + target, dense[axis]);
                    }
                  });
 }

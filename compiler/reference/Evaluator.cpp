@@ -172,6 +172,21 @@ FailureOr<SmallVector<Tensor>> evaluateExpression(Value value, const EvaluationC
   return results;
 }
 
+/// A linear layer whose weights are given as [inputs][outputs].
+LogicalResult multiplyColumns(sd::LinearOp op, ArrayRef<Tensor> operands,
+                              SmallVectorImpl<Tensor> &results) {
+  if (operands[0].size() == 0)
+    return op.emitOpError() << "operand 0 of shape " << toString(operands[0].shape())
+                            << " is empty";
+  try {
+    results.push_back(linear(operands[0], operands[1], op.getBias() ? operands[2] : Tensor(),
+                             /*weightIsNK=*/false));
+  } catch (const std::bad_alloc &) {
+    return op.emitOpError("does not fit into memory");
+  }
+  return success();
+}
+
 Tensor resultOf(Value value, ArrayRef<Tensor> results) {
   return results[cast<OpResult>(value).getResultNumber()];
 }
@@ -384,11 +399,23 @@ LogicalResult Evaluator::Steps::start(ArrayRef<Tensor> inputs) {
   return success();
 }
 
+Value Evaluator::untransposedWeights(Operation *op) const {
+  auto linear = dyn_cast<sd::LinearOp>(op);
+  if (!linear || context_.naiveFloat || linear.getWeightScales() || hasQuantizedValues(op))
+    return nullptr;
+  auto transpose = linear.getWeights().getDefiningOp<sd::TransposeOp>();
+  bool swaps = transpose && isConstant_.lookup(transpose) &&
+               transpose.getPermutation() == ArrayRef<int64_t>{1, 0};
+  return swaps ? transpose.getInput() : nullptr;
+}
+
 LogicalResult Evaluator::Steps::step() {
   Operation *op = next_;
   SmallVector<Tensor> operands, results;
-  for (Value value : op->getOperands()) {
-    FailureOr<Tensor> tensor = evaluator_.operand(value, live_);
+  Value columns = evaluator_.untransposedWeights(op);
+  for (OpOperand &use : op->getOpOperands()) {
+    FailureOr<Tensor> tensor =
+        evaluator_.operand(columns && use.getOperandNumber() == 1 ? columns : use.get(), live_);
     if (failed(tensor))
       return failure();
     operands.push_back(*tensor);
@@ -398,7 +425,8 @@ LogicalResult Evaluator::Steps::step() {
     next_ = nullptr;
     return success();
   }
-  if (failed(evaluateOperation(op, operands, results, evaluator_.context_)))
+  if (failed(columns ? multiplyColumns(cast<sd::LinearOp>(op), operands, results)
+                     : evaluateOperation(op, operands, results, evaluator_.context_)))
     return failure();
   operands.clear();
   for (Value value : op->getOperands())

@@ -94,6 +94,9 @@ private:
   mlir::LogicalResult checkInputs(llvm::ArrayRef<Tensor> inputs);
   mlir::FailureOr<Tensor> operand(mlir::Value value,
                                   const llvm::DenseMap<mlir::Value, Tensor> &live);
+  /// Weights [inputs][outputs] that a float linear layer can use as they are, where the IR
+  /// transposes them first; null elsewhere.
+  mlir::Value untransposedWeights(mlir::Operation *op) const;
 
   mlir::func::FuncOp function_;
   EvaluationContext context_;

@@ -120,6 +120,7 @@ void measureAll(const Report &report) {
   report.linearLayer(256, 5120, 1280);
   report.linearLayer(64, 1280, 10240);
   report.linearLayer(64, 1280, 10240, false);
+  report.linearLayer(1024, 640, 5120, false);
   report.linearLayer(77, 1024, 640);
   report.linearLayer(1, 1280, 1280);
   report.attentionLayer(4096, 4096, 5, 64);

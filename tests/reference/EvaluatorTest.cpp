@@ -24,7 +24,7 @@ void expectClose(const Tensor &actual, const Tensor &expected, double tolerance)
   EXPECT_LE(std::sqrt(error), tolerance * std::sqrt(reference));
 }
 
-/// Runs with oneDNN and with naive loops.
+/// Runs with the fast kernels and with naive loops.
 void expectNaiveAgrees(const std::string &text, const std::vector<Shape> &shapes) {
   FunctionText function(text);
   ASSERT_TRUE(function.parsed()) << function.messages();
@@ -73,6 +73,20 @@ TEST(FloatOperations, LinearAndMatmul) {
       return %y : tensor<2x3x11xf32>
     })",
                     {{2, 3, 7}, {5, 7}, {5}, {5, 11}});
+}
+
+TEST(FloatOperations, LinearOfTransposedConstants) {
+  expectNaiveAgrees(R"(
+    func.func @f(%x: tensor<4x3xf32>, %b: tensor<2xf32>) -> tensor<4x2xf32> {
+      %c = sd.constant dense<[[1.0, -2.0], [0.5, 4.0], [3.0, 0.25]]> : tensor<3x2xf32>
+      %w = sd.transpose %c [1, 0] : (tensor<3x2xf32>) -> tensor<2x3xf32>
+      %d = sd.constant dense<[[1.0, -3.0], [0.5, 2.0]]> : tensor<2x2xf32>
+      %v = sd.transpose %d [1, 0] : (tensor<2x2xf32>) -> tensor<2x2xf32>
+      %h = sd.linear %x, %w : (tensor<4x3xf32>, tensor<2x3xf32>) -> tensor<4x2xf32>
+      %y = sd.linear %h, %v bias %b : (tensor<4x2xf32>, tensor<2x2xf32>, tensor<2xf32>) -> tensor<4x2xf32>
+      return %y : tensor<4x2xf32>
+    })",
+                    {{4, 3}, {2}});
 }
 
 TEST(FloatOperations, AttentionWithOtherKeys) {
