@@ -124,7 +124,7 @@ SDOPT_AVX512 void addValueSums(const int32_t *high, const int32_t *middle, const
 }
 
 int usefulThreads(const AttentionTile &tile) {
-  constexpr int64_t kFewScores = 1 << 16;
+  constexpr int64_t kFewScores = 1 << 17;
   return tile.queries * tile.keys < kFewScores ? 1 : kernelThreads();
 }
 

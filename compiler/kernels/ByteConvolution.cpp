@@ -20,7 +20,7 @@ namespace {
 constexpr int64_t kBandBytes = 8 << 20;
 constexpr int64_t kItemWeightBytes = 512 << 10;
 constexpr int64_t kItemRows = 256;
-constexpr int64_t kFewProducts = 8 << 20;
+constexpr int64_t kFewProducts = 32 << 20;
 
 int64_t quotientUp(int64_t value, int64_t divisor) { return (value + divisor - 1) / divisor; }
 
@@ -36,11 +36,19 @@ ConvTile simplified(ConvTile t) {
   return t;
 }
 
+// Accumulators to add to, or codes.
+struct ByteOutput {
+  int64_t *acc = nullptr;
+  const ChannelParams *params = nullptr;
+  CodeFormat format;
+  void *y = nullptr;
+};
+
 class ByteConvolution {
 public:
   ByteConvolution(const ByteKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
-                  int64_t *acc)
-      : kernels(kernels), tile(tile), picture(tile, x), weights(weights), acc(acc),
+                  const ByteOutput &output)
+      : kernels(kernels), tile(tile), picture(tile, x), weights(weights), output(output),
         offset(x.format.type == ElementType::I8 ? 128 + x.format.zeroPoint : 256 * 128),
         panelCount(quotientUp(tile.outputChannels, kByteLanes)),
         panelBytes(static_cast<int64_t>(picture.taps().size()) * picture.tapDepth() * kByteLanes) {}
@@ -52,11 +60,14 @@ public:
     panels = reinterpret_cast<int8_t *>(panelScratch().reserve(panelCount * panelBytes));
     planes = reinterpret_cast<uint8_t *>(pictureScratch().reserve(picture.planes() * planeBytes));
     corrections.resize(panelCount * kByteLanes);
+    if (output.params)
+      channels.assign(output.params, output.params + tile.outputChannels);
     int64_t products = tile.outputHeight * tile.outputWidth * panelCount * panelBytes;
     int threads = products < kFewProducts ? 1 : kernelThreads();
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-#pragma omp for
+      // The end of the first band's bytes is the end of this, too.
+#pragma omp for nowait
       for (int64_t panel = 0; panel < panelCount; ++panel)
         pack(panel);
       for (int64_t first = 0; first < tile.outputHeight; first += bandRows)
@@ -88,8 +99,11 @@ private:
     source.lanes = std::min(kByteLanes, tile.outputChannels - lane);
     int32_t sums[kByteLanes];
     packBytePanel(source, panels + panel * panelBytes, sums);
-    for (int64_t i = 0; i < kByteLanes; ++i)
+    for (int64_t i = 0; i < source.lanes; ++i) {
       corrections[lane + i] = -offset * sums[i];
+      if (output.params)
+        channels[lane + i].bias += corrections[lane + i];
+    }
   }
 
   // Called by all threads.
@@ -120,62 +134,67 @@ private:
     alignas(64) int32_t sums[2 * kByteGroup * kBlockLanes];
     kernels.begin();
     for (int64_t row = item.firstRow; row < item.lastRow; row += stripRows()) {
-      ByteTargets targets = targetsOf(row, item.lastRow, firstOutputRow);
+      ByteSums result = resultOf(row, item.lastRow, firstOutputRow);
+      result.sums = sums;
       ByteBlock block;
       block.rows[0] = planes + row * picture.rowStride();
       if (picture.planes() == 2)
         block.rows[1] = block.rows[0] + planeBytes;
-      else if (targets.count > kByteGroup)
+      else if (result.rows > kByteGroup)
         block.rows[1] = block.rows[0] + kByteGroup * picture.rowStride();
       block.rowStride = picture.rowStride();
       block.taps = picture.taps();
       block.tapDepth = picture.tapDepth();
       block.sums = sums;
-      for (int64_t lane = item.firstLane; lane < item.lastLane; lane += kBlockLanes)
-        multiplyLanes(block, targets, lane, std::min(kBlockLanes, item.lastLane - lane));
+      for (int64_t lane = item.firstLane; lane < item.lastLane; lane += kBlockLanes) {
+        result.lanes = std::min(kBlockLanes, item.lastLane - lane);
+        block.panels[0] = panels + lane / kByteLanes * panelBytes;
+        block.panels[1] = result.lanes > kByteLanes ? block.panels[0] + panelBytes : nullptr;
+        kernels.sums(block);
+        give(result, lane);
+      }
     }
     kernels.end();
   }
 
-  void multiplyLanes(ByteBlock &block, ByteTargets targets, int64_t lane, int64_t lanes) const {
-    block.panels[0] = panels + lane / kByteLanes * panelBytes;
-    block.panels[1] = lanes > kByteLanes ? block.panels[0] + panelBytes : nullptr;
-    kernels.sums(block);
-    targets.lanes = lanes;
-    targets.corrections = corrections.data() + lane;
-    for (int64_t r = 0; r < targets.count; ++r)
-      if (targets.rows[r])
-        targets.rows[r] += lane;
-    picture.planes() == 2 ? addWideByteSums(block.sums, targets) : addByteSums(block.sums, targets);
+  void give(const ByteSums &result, int64_t lane) const {
+    if (output.params) {
+      auto *y = static_cast<std::byte *>(output.y) + lane * byteWidth(output.format.type);
+      requantizeByteSums(result, channels.data() + lane, output.format, y);
+    } else {
+      addByteSums(result, corrections.data() + lane, output.acc + lane);
+    }
   }
 
   // Where the sums of a strip go; rows beyond the right edge of the picture go nowhere.
-  ByteTargets targetsOf(int64_t row, int64_t lastRow, int64_t firstOutputRow) const {
-    ByteTargets targets;
-    targets.count = std::min(stripRows(), lastRow - row);
+  ByteSums resultOf(int64_t row, int64_t lastRow, int64_t firstOutputRow) const {
+    ByteSums result;
+    result.wide = picture.planes() == 2;
+    result.rows = std::min(stripRows(), lastRow - row);
     int64_t oh = firstOutputRow + row / picture.width(), ow = row % picture.width();
-    for (int64_t r = 0; r < targets.count; ++r) {
-      if (ow < tile.outputWidth)
-        targets.rows[r] = acc + (oh * tile.outputWidth + ow) * tile.outputChannels;
+    for (int64_t r = 0; r < result.rows; ++r) {
+      result.offsets[r] =
+          ow < tile.outputWidth ? (oh * tile.outputWidth + ow) * tile.outputChannels : -1;
       if (++ow == picture.width()) {
         ow = 0;
         ++oh;
       }
     }
-    return targets;
+    return result;
   }
 
   const ByteKernels &kernels;
   const ConvTile tile;
   const BytePicture picture;
   const int8_t *weights;
-  int64_t *acc;
+  const ByteOutput output;
   int64_t offset; ///< of the bytes from the values
   int64_t panelCount, panelBytes;
   int64_t bandRows = 0, planeBytes = 0;
   int8_t *panels = nullptr;
   uint8_t *planes = nullptr;
   std::vector<int64_t> corrections;
+  std::vector<ChannelParams> channels; ///< with the corrections
 };
 
 } // namespace
@@ -190,7 +209,14 @@ bool fitsByteConvolution(const ConvTile &tile, CodeFormat format) {
 
 void byteConvAccumulate(const ByteKernels &kernels, const ConvTile &tile, Codes x,
                         const int8_t *weights, int64_t *acc) {
-  ByteConvolution(kernels, simplified(tile), x, weights, acc).run();
+  ByteOutput output;
+  output.acc = acc;
+  ByteConvolution(kernels, simplified(tile), x, weights, output).run();
+}
+
+void byteConvolve(const ByteKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
+                  const ChannelParams *params, CodeFormat format, void *y) {
+  ByteConvolution(kernels, simplified(tile), x, weights, {nullptr, params, format, y}).run();
 }
 
 } // namespace sdopt

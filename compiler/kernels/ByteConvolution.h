@@ -14,6 +14,11 @@ bool fitsByteConvolution(const ConvTile &tile, CodeFormat format);
 void byteConvAccumulate(const ByteKernels &kernels, const ConvTile &tile, Codes x,
                         const int8_t *weights, int64_t *acc);
 
+/// convAccumulate() into accumulators of 0 and requantize() of them at once, without accumulators
+/// in memory. The parameters are in the ranges of Scaling and biases below 2^52.
+void byteConvolve(const ByteKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
+                  const ChannelParams *params, CodeFormat format, void *y);
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_KERNELS_BYTECONVOLUTION_H

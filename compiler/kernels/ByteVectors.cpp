@@ -1,7 +1,7 @@
 //===- ByteVectors.cpp - codes to bytes, weights to panels ------------------===//
 
 #include "compiler/kernels/ByteVectors.h"
-#include "compiler/kernels/InstructionSets.h"
+#include "compiler/kernels/EightLanes.h"
 
 #include <algorithm>
 
@@ -47,21 +47,39 @@ SDOPT_VNNI inline __m512i widened(const int32_t *sums) {
   return _mm512_cvtepi32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(sums)));
 }
 
-template <bool Wide> SDOPT_VNNI void addSums(const int32_t *sums, const ByteTargets &targets) {
-  for (int64_t r = 0; r < targets.count; ++r) {
-    if (!targets.rows[r])
+SDOPT_VNNI inline __m512i eightSums(const ByteSums &s, int64_t row, int64_t lane) {
+  const int32_t *at = s.sums + row * kBlockLanes + lane;
+  __m512i sum = widened(at);
+  if (!s.wide)
+    return sum;
+  return _mm512_add_epi64(_mm512_slli_epi64(sum, 8), widened(at + kByteGroup * kBlockLanes));
+}
+
+SDOPT_VNNI void addSums(const ByteSums &s, const int64_t *corrections, int64_t *acc) {
+  for (int64_t r = 0; r < s.rows; ++r) {
+    if (s.offsets[r] < 0)
       continue;
-    const int32_t *row = sums + r * kBlockLanes;
-    for (int64_t lane = 0; lane < targets.lanes; lane += 8) {
-      int64_t lanes = std::min<int64_t>(8, targets.lanes - lane);
-      __mmask8 mask = static_cast<__mmask8>((1 << lanes) - 1);
-      __m512i correction = _mm512_maskz_loadu_epi64(mask, targets.corrections + lane);
-      __m512i sum = widened(row + lane);
-      if (Wide)
-        sum = _mm512_add_epi64(_mm512_slli_epi64(sum, 8),
-                               widened(row + lane + kByteGroup * kBlockLanes));
-      addEight(_mm512_add_epi64(sum, correction), mask, targets.rows[r] + lane);
+    for (int64_t lane = 0; lane < s.lanes; lane += 8) {
+      __mmask8 mask = laneMask(s.lanes - lane);
+      __m512i correction = _mm512_maskz_loadu_epi64(mask, corrections + lane);
+      __m512i sum = _mm512_add_epi64(eightSums(s, r, lane), correction);
+      addEight(sum, mask, acc + s.offsets[r] + lane);
     }
+  }
+}
+
+template <typename Output>
+SDOPT_VNNI void requantizeSums(const ByteSums &s, const ChannelParams *params, CodeFormat format,
+                               Output *y) {
+  LaneOutput output(format);
+  for (int64_t lane = 0; lane < s.lanes; lane += 8) {
+    __mmask8 mask = laneMask(s.lanes - lane);
+    LanePairs pairs = LanePairs::load(params + lane, s.lanes - lane);
+    LaneScaling scale = LaneScaling::of(pairs.second);
+    for (int64_t r = 0; r < s.rows; ++r)
+      if (s.offsets[r] >= 0)
+        output.store(scale(_mm512_add_epi64(eightSums(s, r, lane), pairs.first)), mask,
+                     y + s.offsets[r] + lane);
   }
 }
 
@@ -147,10 +165,16 @@ void packByteColumns(const int8_t *rows, int64_t stride, int64_t depth, int8_t *
   }
 }
 
-void addByteSums(const int32_t *sums, const ByteTargets &targets) { addSums<false>(sums, targets); }
+void addByteSums(const ByteSums &sums, const int64_t *corrections, int64_t *acc) {
+  addSums(sums, corrections, acc);
+}
 
-void addWideByteSums(const int32_t *sums, const ByteTargets &targets) {
-  addSums<true>(sums, targets);
+void requantizeByteSums(const ByteSums &sums, const ChannelParams *params, CodeFormat format,
+                        void *y) {
+  if (format.type == ElementType::I8)
+    requantizeSums(sums, params, format, static_cast<int8_t *>(y));
+  else
+    requantizeSums(sums, params, format, static_cast<int16_t *>(y));
 }
 
 #else
@@ -160,8 +184,8 @@ void bytesOf(const int8_t *, int64_t, uint8_t *) {}
 void bytesOf(const int16_t *, int64_t, uint8_t *, uint8_t *) {}
 void signedBytesOf(const int16_t *, int64_t, int8_t *, uint8_t *) {}
 void packByteColumns(const int8_t *, int64_t, int64_t, int8_t *) {}
-void addByteSums(const int32_t *, const ByteTargets &) {}
-void addWideByteSums(const int32_t *, const ByteTargets &) {}
+void addByteSums(const ByteSums &, const int64_t *, int64_t *) {}
+void requantizeByteSums(const ByteSums &, const ChannelParams *, CodeFormat, void *) {}
 
 #endif
 

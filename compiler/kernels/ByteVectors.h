@@ -33,18 +33,21 @@ void signedBytesOf(const int16_t *codes, int64_t count, int8_t *high, uint8_t *l
 /// whose stride is a multiple of 16. Writes one chunk.
 void packByteColumns(const int8_t *rows, int64_t stride, int64_t depth, int8_t *panel);
 
-/// Where the rows of a block of sums go.
-struct ByteTargets {
-  int64_t *rows[2 * kByteGroup] = {}; ///< null: nowhere
-  int64_t count = 0;
-  int64_t lanes = 0;
-  const int64_t *corrections = nullptr; ///< [lanes], added to each row
+/// Sums of a block: with `wide`, 256 * sums[r][lane] + sums[16 + r][lane], otherwise sums[r][lane].
+struct ByteSums {
+  const int32_t *sums = nullptr;
+  bool wide = false;
+  int64_t rows = 0, lanes = 0;
+  /// Element of the output at which each row begins; negative: nowhere.
+  int64_t offsets[2 * kByteGroup] = {};
 };
 
-/// target[r][lane] += sums[r][lane] + correction[lane]
-void addByteSums(const int32_t *sums, const ByteTargets &targets);
-/// target[r][lane] += 256 * sums[r][lane] + sums[16 + r][lane] + correction[lane]
-void addWideByteSums(const int32_t *sums, const ByteTargets &targets);
+/// acc[offset + lane] += sum + correction[lane]
+void addByteSums(const ByteSums &sums, const int64_t *corrections, int64_t *acc);
+
+/// requantize() of the sums themselves; biases below 2^53.
+void requantizeByteSums(const ByteSums &sums, const ChannelParams *params, CodeFormat format,
+                        void *y);
 
 } // namespace sdopt
 

@@ -65,6 +65,10 @@ struct LaneScaling {
     return {multiplier, _mm512_sllv_epi64(one, _mm512_sub_epi64(shift, _mm512_set1_epi64(25))),
             _mm512_sub_epi64(shift, _mm512_set1_epi64(24))};
   }
+  /// Of the second words of ChannelParams. Lanes without a channel hold nothing of use.
+  SDOPT_AVX512 static LaneScaling of(__m512i words) {
+    return of(_mm512_and_si512(words, _mm512_set1_epi64(0xffffffff)), _mm512_srli_epi64(words, 32));
+  }
 
   SDOPT_AVX512 __m512i operator()(__m512i value) const {
     __m512i high = _mm512_srai_epi64(value, 24);

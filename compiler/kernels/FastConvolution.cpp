@@ -154,6 +154,27 @@ void convolveRows(const Problem &problem) {
           patches.data() + i * stride, problem.weights + channel * depth, depth);
 }
 
+// One output pixel or a few: their dot products need no panels.
+constexpr int64_t kFewPixels = 4;
+
+bool useBytes(const DotKernels &kernels, const ConvTile &tile, CodeFormat format) {
+  bool narrow = format.type == ElementType::I8;
+  return kernels.bytes && (narrow || kernels.bytes->tiles) &&
+         tile.outputHeight * tile.outputWidth > kFewPixels && fitsByteConvolution(tile, format);
+}
+
+bool isEmpty(const Problem &problem) {
+  return problem.depth() == 0 || problem.pixels() == 0 || problem.tile.outputChannels == 0;
+}
+
+bool areScalings(const ChannelParams *params, int64_t channels) {
+  constexpr int64_t kMaxBias = int64_t(1) << 52;
+  return std::all_of(params, params + channels, [](const ChannelParams &c) {
+    return c.multiplier >= 0 && c.shift >= 25 && c.shift <= 62 && c.bias > -kMaxBias &&
+           c.bias < kMaxBias;
+  });
+}
+
 } // namespace
 
 void fastConvAccumulate(const DotKernels &kernels, const ConvTile &tile, Codes x,
@@ -165,15 +186,20 @@ void fastConvAccumulate(const DotKernels &kernels, const ConvTile &tile, Codes x
   if (!fits)
     return naiveKernels().convAccumulate(tile, x, weights, acc);
   Problem problem{kernels, tile, x, weights, acc};
-  if (problem.depth() == 0 || problem.pixels() == 0 || tile.outputChannels == 0)
+  if (isEmpty(problem))
     return;
-  constexpr int64_t kFewPixels = 4;
-  if (problem.pixels() <= kFewPixels)
-    return convolveRows(problem);
-  bool narrow = format.type == ElementType::I8;
-  if (kernels.bytes && (narrow || kernels.bytes->tiles) && fitsByteConvolution(tile, format))
+  if (useBytes(kernels, tile, format))
     return byteConvAccumulate(*kernels.bytes, tile, x, weights, acc);
-  convolveBlocks(problem);
+  problem.pixels() <= kFewPixels ? convolveRows(problem) : convolveBlocks(problem);
+}
+
+bool fastConvolve(const DotKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
+                  const ChannelParams *params, CodeFormat format, void *y) {
+  if (isEmpty({kernels, tile, x, weights, nullptr}) || !useBytes(kernels, tile, x.format) ||
+      !areScalings(params, tile.outputChannels))
+    return false;
+  byteConvolve(*kernels.bytes, tile, x, weights, params, format, y);
+  return true;
 }
 
 } // namespace sdopt

@@ -12,6 +12,10 @@ namespace sdopt {
 void fastConvAccumulate(const DotKernels &kernels, const ConvTile &tile, Codes x,
                         const int8_t *weights, int64_t *acc);
 
+/// convolve() with one level's inner loops, or false without a direct way.
+bool fastConvolve(const DotKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
+                  const ChannelParams *params, CodeFormat format, void *y);
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_KERNELS_FASTCONVOLUTION_H

@@ -26,10 +26,7 @@ SDOPT_AVX512 void requantizeRows(const int64_t *acc, int64_t rows, int64_t chann
     __mmask8 mask = laneMask(count);
     LanePairs pairs = LanePairs::load(params + c, count);
     __m512i bias = pairs.first;
-    // Lanes without a channel are not stored.
-    LaneScaling scale =
-        LaneScaling::of(_mm512_and_si512(pairs.second, _mm512_set1_epi64(0xffffffff)),
-                        _mm512_srli_epi64(pairs.second, 32));
+    LaneScaling scale = LaneScaling::of(pairs.second);
     bool largeBias = tooLarge(bias);
     for (int64_t i = c; i < rows * channels; i += channels) {
       __m512i sum = _mm512_maskz_loadu_epi64(mask, acc + i);

@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/kernels/Convolve.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/NpuModels.h"
@@ -143,15 +144,11 @@ LogicalResult evaluate(npu::Conv2dOp op, Operands operands, Results &results,
   tile.dilationW = op.getDilations()[1];
   tile.padTop = op.getPadding()[0];
   tile.padLeft = op.getPadding()[1];
-  int64_t rows = y.dim(1) * y.dim(2);
-  for (int64_t n = 0; n < y.dim(0); ++n) {
-    std::vector<int64_t> accumulators(rows * y.dim(3));
-    context.kernels->convAccumulate(tile, batchElement(codes(x, op.getInput()), x, n),
-                                    w.values<int8_t>().data(), accumulators.data());
-    context.kernels->requantize(accumulators.data(), rows, y.dim(3),
-                                reinterpret_cast<const ChannelParams *>(operands[2].bytes()),
-                                resultFormat(op), batchElement(y, n));
-  }
+  for (int64_t n = 0; n < y.dim(0); ++n)
+    convolve(*context.kernels, tile, batchElement(codes(x, op.getInput()), x, n),
+             w.values<int8_t>().data(),
+             reinterpret_cast<const ChannelParams *>(operands[2].bytes()), resultFormat(op),
+             batchElement(y, n));
   results.push_back(y);
   return success();
 }

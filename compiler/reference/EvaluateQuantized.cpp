@@ -2,6 +2,7 @@
 
 #include "compiler/reference/EvaluateQuantized.h"
 
+#include "compiler/kernels/Convolve.h"
 #include "compiler/reference/QuantizedParameters.h"
 
 #include <cstring>
@@ -114,16 +115,10 @@ ConvTile convTile(sd::Conv2dOp op, const Shape &x, const Shape &weights, const S
 void convolve(const ConvTile &tile, const Activation &x, const Tensor &weights,
               const ChannelParams *params, const IntegerKernels &kernels, Activation &y) {
   int64_t inputSize = tile.inputHeight * tile.inputWidth * tile.inputChannels;
-  int64_t rows = tile.outputHeight * tile.outputWidth;
-  int64_t outputSize = rows * tile.outputChannels;
-  std::vector<int64_t> acc(outputSize);
-  for (int64_t b = 0; b < x.tensor.dim(0); ++b) {
-    std::fill(acc.begin(), acc.end(), 0);
-    kernels.convAccumulate(tile, x.codes(b * inputSize), weights.values<int8_t>().data(),
-                           acc.data());
-    kernels.requantize(acc.data(), rows, tile.outputChannels, params, y.format,
-                       at(y, b * outputSize));
-  }
+  int64_t outputSize = tile.outputHeight * tile.outputWidth * tile.outputChannels;
+  for (int64_t b = 0; b < x.tensor.dim(0); ++b)
+    sdopt::convolve(kernels, tile, x.codes(b * inputSize), weights.values<int8_t>().data(), params,
+                    y.format, at(y, b * outputSize));
 }
 
 /// Operands of a layer with constant weights, checked.

@@ -1,5 +1,7 @@
 #include "RandomCodes.h"
+#include "compiler/kernels/Convolve.h"
 #include "compiler/kernels/FastConvolution.h"
+#include "compiler/kernels/FastIntegerKernels.h"
 #include "compiler/kernels/FloatKernels.h"
 
 #include <gtest/gtest.h>
@@ -74,6 +76,42 @@ TEST(Convolution, everyLevelEqualsNaive) {
                                    << tile.inputChannels << "->" << tile.outputChannels;
         }
       }
+}
+
+TEST(Convolution, layersWithoutAccumulatorsEqualNaive) {
+  Random random(6);
+  int trial = 0;
+  for (const ConvTile &tile : kShapes)
+    for (CodeFormat format : {kWide, kNarrow})
+      for (CodeFormat result : {kWide, kNarrow})
+        for (Pattern pattern : kPatterns) {
+          Data data = makeData(random, pattern, format, tile);
+          std::vector<ChannelParams> params;
+          // Now and then parameters that only the accumulators have room for.
+          int64_t bias = int64_t(1) << (++trial % 5 ? 30 : 60);
+          int32_t minShift = trial % 7 ? 25 : 20;
+          for (int64_t i = 0; i < tile.outputChannels; ++i)
+            params.push_back({random.between(-bias, bias),
+                              static_cast<int32_t>(random.between(1 << 30, INT32_MAX)),
+                              static_cast<int32_t>(random.between(minShift, 50))});
+          std::fill(data.acc.begin(), data.acc.end(), 0);
+          auto size = static_cast<int64_t>(data.acc.size());
+          int64_t rows = size / tile.outputChannels;
+          Tensor expected(result.type, {size});
+          naiveKernels().convAccumulate(tile, view(data.x, format), data.weights.data(),
+                                        data.acc.data());
+          naiveKernels().requantize(data.acc.data(), rows, tile.outputChannels, params.data(),
+                                    result, expected.mutableBytes());
+          std::vector<const IntegerKernels *> all = {&naiveKernels()};
+          for (const IntegerKernels *kernels : fastKernelLevels())
+            all.push_back(kernels);
+          for (const IntegerKernels *kernels : all) {
+            Tensor y(result.type, {size});
+            convolve(*kernels, tile, view(data.x, format), data.weights.data(), params.data(),
+                     result, y.mutableBytes());
+            ASSERT_TRUE(y.sameBits(expected)) << describe(format, pattern);
+          }
+        }
 }
 
 TEST(Convolution, everyZeroPointIsExact) {

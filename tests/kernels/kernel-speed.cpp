@@ -7,6 +7,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler/kernels/Convolve.h"
 #include "compiler/kernels/DotPanels.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/IntegerKernels.h"
@@ -89,13 +90,15 @@ constexpr Layer kLayers[] = {
 };
 
 void measureLayers(const Clock &clock) {
-  std::printf("%-28s %12s %12s\n", "convAccumulate", "A8 GMAC/s", "A16 GMAC/s");
+  std::printf("%-28s %12s %12s %12s %12s\n", "GMAC/s", "A8 sums", "A8 layer", "A16 sums",
+              "A16 layer");
   for (const Layer &layer : kLayers) {
     const ConvTile &t = layer.tile;
     int64_t depth = t.kernelHeight * t.kernelWidth * t.inputChannels;
     int64_t outputs = t.outputHeight * t.outputWidth * t.outputChannels;
     Tensor weights = randomTensor(ElementType::I8, t.outputChannels * depth);
     std::vector<int64_t> acc(outputs);
+    std::vector<ChannelParams> params(t.outputChannels, {5000, 1 << 30, 40});
     std::printf("%-28s", layer.name);
     for (CodeFormat format : kFormats) {
       Tensor x = randomTensor(format.type, t.inputHeight * t.inputWidth * t.inputChannels);
@@ -103,7 +106,13 @@ void measureLayers(const Clock &clock) {
         fastKernels().convAccumulate(t, {x.bytes(), format}, weights.values<int8_t>().data(),
                                      acc.data());
       });
-      std::printf(" %12.1f", static_cast<double>(outputs * depth) / seconds * 1e-9);
+      Tensor y(format.type, {outputs});
+      double direct = clock.best([&] {
+        convolve(fastKernels(), t, {x.bytes(), format}, weights.values<int8_t>().data(),
+                 params.data(), format, y.mutableBytes());
+      });
+      double products = static_cast<double>(outputs * depth) * 1e-9;
+      std::printf(" %12.1f %12.1f", products / seconds, products / direct);
     }
     std::printf("\n");
   }

@@ -1,0 +1,38 @@
+//===- Convolve.cpp - whole layers without accumulators ---------------------===//
+
+#include "compiler/kernels/Convolve.h"
+#include "compiler/kernels/FastConvolution.h"
+#include "compiler/kernels/FastIntegerKernels.h"
+#include "compiler/kernels/Scratch.h"
+
+#include <algorithm>
+
+namespace sdopt {
+
+namespace {
+
+// Null for kernels that are not ours: tests plant faults in theirs.
+const DotKernels *levelOf(const IntegerKernels &kernels) {
+  std::span<const IntegerKernels *const> levels = fastKernelLevels();
+  for (size_t i = 0; i < levels.size(); ++i)
+    if (levels[i] == &kernels)
+      return &dotKernelLevels()[i];
+  return nullptr;
+}
+
+} // namespace
+
+void convolve(const IntegerKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
+              const ChannelParams *params, CodeFormat format, void *y) {
+  const DotKernels *level = levelOf(kernels);
+  if (level && fastConvolve(*level, tile, x, weights, params, format, y))
+    return;
+  int64_t rows = tile.outputHeight * tile.outputWidth, size = rows * tile.outputChannels;
+  thread_local Scratch scratch;
+  auto *acc = reinterpret_cast<int64_t *>(scratch.reserve(size * int64_t(sizeof(int64_t))));
+  std::fill_n(acc, size, 0);
+  kernels.convAccumulate(tile, x, weights, acc);
+  kernels.requantize(acc, rows, tile.outputChannels, params, format, y);
+}
+
+} // namespace sdopt
