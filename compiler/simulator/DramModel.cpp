@@ -1,6 +1,7 @@
 #include "compiler/simulator/DramModel.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace sdopt {
@@ -13,6 +14,13 @@ constexpr int64_t kTicks = 1024;
 int64_t roundedUp(double value) { return static_cast<int64_t>(std::ceil(value)); }
 
 } // namespace
+
+DramModel::Field::Field(int64_t divisor, int64_t size)
+    : divisor_(divisor), size_(size),
+      shift_(std::has_single_bit(static_cast<uint64_t>(divisor)) &&
+                     std::has_single_bit(static_cast<uint64_t>(size))
+                 ? std::countr_zero(static_cast<uint64_t>(divisor))
+                 : -1) {}
 
 DramModel::DramModel(const DramTarget &target, double clock)
     : burstBytes_(std::max<int64_t>(target.burstBytes, 1)) {
@@ -28,15 +36,15 @@ DramModel::DramModel(const DramTarget &target, double clock)
   int64_t divisor = 1;
   for (DramField which : mapping) {
     const int64_t size = std::max<int64_t>(sizes[static_cast<size_t>(which)], 1);
-    fields_[static_cast<size_t>(which)] = {divisor, size};
+    fields_[static_cast<size_t>(which)] = Field(divisor, size);
     if (which != DramField::Row)
       divisor *= size;
   }
-  interleave_ = field(DramField::Column).divisor / burstBytes_;
+  interleave_ = field(DramField::Column).divisor() / burstBytes_;
   stripeBursts_ = interleave_ * columns;
-  channels_.resize(field(DramField::Channel).size);
-  openRows_.resize(field(DramField::Channel).size * field(DramField::BankGroup).size *
-                   field(DramField::Bank).size);
+  channels_.resize(field(DramField::Channel).size());
+  openRows_.resize(field(DramField::Channel).size() * field(DramField::BankGroup).size() *
+                   field(DramField::Bank).size());
 
   const double bytesPerCycle = target.bandwidth / clock / static_cast<double>(channels_.size());
   burstTicks_ = roundedUp(static_cast<double>(burstBytes_ * kTicks) / bytesPerCycle);
@@ -83,10 +91,10 @@ void DramModel::flush() {
 void DramModel::accessPage(int64_t address, int64_t bursts) {
   const int64_t channel = field(DramField::Channel).of(address);
   const int64_t bank =
-      (channel * field(DramField::BankGroup).size + field(DramField::BankGroup).of(address)) *
-          field(DramField::Bank).size +
+      (channel * field(DramField::BankGroup).size() + field(DramField::BankGroup).of(address)) *
+          field(DramField::Bank).size() +
       field(DramField::Bank).of(address);
-  const int64_t row = address / field(DramField::Row).divisor;
+  const int64_t row = field(DramField::Row).of(address);
   Channel &state = channels_[channel];
   int64_t penalty = 0;
   if (openRows_[bank] == row) {

@@ -50,10 +50,20 @@ public:
   int64_t latency() const { return latency_; }
 
 private:
-  struct Field {
-    int64_t divisor = 1;
-    int64_t size = 1;
-    int64_t of(int64_t address) const { return address / divisor % size; }
+  /// Powers of two, as nearly all are, are shifted out: a division costs as much as all else.
+  class Field {
+  public:
+    Field() = default;
+    Field(int64_t divisor, int64_t size);
+    int64_t divisor() const { return divisor_; }
+    int64_t size() const { return size_; }
+    int64_t of(int64_t address) const {
+      return shift_ >= 0 ? (address >> shift_) & (size_ - 1) : address / divisor_ % size_;
+    }
+
+  private:
+    int64_t divisor_ = 1, size_ = 1;
+    int shift_ = 0; ///< -1: not powers of two
   };
   struct Channel {
     int64_t ticks = 0;     ///< of the transfer under way
