@@ -10,6 +10,7 @@
 #include "compiler/kernels/AmxTiles.h"
 #include "compiler/kernels/AttentionVectors.h"
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/WorkSharing.h"
 
 #include <algorithm>
 
@@ -123,9 +124,12 @@ SDOPT_AVX512 void addValueSums(const int32_t *high, const int32_t *middle, const
     acc[i] += highFactor * high[i] + 256 * int64_t(middle[i]) + low[i] + correction;
 }
 
-int usefulThreads(const AttentionTile &tile) {
-  constexpr int64_t kFewScores = 1 << 17;
-  return tile.queries * tile.keys < kFewScores ? 1 : kernelThreads();
+// Calls work(first query) for each group, from several threads where there is much to do.
+template <typename Work> void forQueryGroups(const AttentionTile &tile, Work work) {
+  constexpr int64_t kFewScores = 1 << 16;
+  int threads = tile.queries * tile.keys < kFewScores ? 1 : kernelThreads();
+  int64_t groups = (tile.queries + kByteGroup - 1) / kByteGroup;
+  shareItems(groups, threads, [&](int64_t group) { work(group * kByteGroup); });
 }
 
 CodeRows rowsOf(Codes codes, int64_t first, int64_t rows, int64_t columns, int64_t stride) {
@@ -283,11 +287,10 @@ void amxAttentionMaxima(const DotKernels &kernels, const AttentionTile &tile, Co
                         const AttentionParams &params, int64_t *rowMax) {
   ScoreFormat format(q, k);
   KeyPanels keys(kernels, keyRows(k, tile), format);
-  int threads = usefulThreads(tile);
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t first = 0; first < tile.queries; first += kByteGroup)
+  forQueryGroups(tile, [&](int64_t first) {
     groupMaxima(QueryGroup(kernels, tile, q, format, keys, params, first), keys, format.narrow,
                 rowMax + first);
+  });
 }
 
 void amxAttentionAccumulate(const DotKernels &kernels, const AttentionTile &tile, Codes q, Codes k,
@@ -297,13 +300,11 @@ void amxAttentionAccumulate(const DotKernels &kernels, const AttentionTile &tile
   KeyPanels keys(kernels, keyRows(k, tile), format);
   ValuePanels values(kernels, keyRows(v, tile));
   Exponentials exponentials(kernels, params);
-  int threads = usefulThreads(tile);
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t first = 0; first < tile.queries; first += kByteGroup) {
+  forQueryGroups(tile, [&](int64_t first) {
     QueryGroup group(kernels, tile, q, format, keys, params, first);
     GroupAccumulation(group, keys, values, exponentials, tile.headDim, v.format.zeroPoint)
         .run(format.narrow, rowMax + first, rowSum + first, acc + first * tile.headDim);
-  }
+  });
 }
 
 #else

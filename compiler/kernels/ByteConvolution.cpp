@@ -10,6 +10,7 @@
 #include "compiler/kernels/ByteVectors.h"
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/Scratch.h"
+#include "compiler/kernels/WorkSharing.h"
 
 #include <algorithm>
 
@@ -64,15 +65,9 @@ public:
       channels.assign(output.params, output.params + tile.outputChannels);
     int64_t products = tile.outputHeight * tile.outputWidth * panelCount * panelBytes;
     int threads = products < kFewProducts ? 1 : kernelThreads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-      // The end of the first band's bytes is the end of this, too.
-#pragma omp for nowait
-      for (int64_t panel = 0; panel < panelCount; ++panel)
-        pack(panel);
-      for (int64_t first = 0; first < tile.outputHeight; first += bandRows)
-        multiplyBand(first, std::min(bandRows, tile.outputHeight - first), threads);
-    }
+    shareItems(panelCount, threads, [&](int64_t panel) { pack(panel); });
+    for (int64_t first = 0; first < tile.outputHeight; first += bandRows)
+      multiplyBand(first, std::min(bandRows, tile.outputHeight - first), threads);
   }
 
 private:
@@ -106,25 +101,23 @@ private:
     }
   }
 
-  // Called by all threads.
   void multiplyBand(int64_t firstOutputRow, int64_t outputRows, int threads) {
     int64_t pieces = picture.pieces(outputRows);
-#pragma omp for
-    for (int64_t piece = 0; piece < pieces; ++piece)
+    shareItems(pieces, threads, [&](int64_t piece) {
       picture.fill(firstOutputRow, piece, planes, planes + (picture.planes() - 1) * planeBytes);
+    });
     int64_t rows = outputRows * picture.width();
     int64_t strip = stripRows();
     int64_t itemRows = std::min(kItemRows, quotientUp(quotientUp(rows, threads), strip) * strip);
     int64_t itemLanes = std::max<int64_t>(1, kItemWeightBytes / (panelBytes * 2)) * kBlockLanes;
     int64_t rowItems = quotientUp(rows, itemRows);
     int64_t laneItems = quotientUp(tile.outputChannels, itemLanes);
-#pragma omp for schedule(dynamic)
-    for (int64_t i = 0; i < rowItems * laneItems; ++i) {
+    shareItems(rowItems * laneItems, threads, [&](int64_t i) {
       int64_t row = i % rowItems * itemRows, lane = i / rowItems * itemLanes;
       multiply({row, std::min(rows, row + itemRows), lane,
                 std::min(tile.outputChannels, lane + itemLanes)},
                firstOutputRow);
-    }
+    });
   }
 
   // Both planes of 16 rows, or 32 rows.

@@ -15,6 +15,7 @@
 #include "compiler/kernels/AttentionAmx.h"
 #include "compiler/kernels/AttentionPanels.h"
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/WorkSharing.h"
 
 #include <algorithm>
 #include <array>
@@ -38,6 +39,8 @@ bool useTiles(const DotKernels &kernels, const AttentionTile &tile) {
   return kernels.bytes && kernels.bytes->tiles && tile.headDim >= 1 &&
          tile.headDim <= kMaxByteHeadDim;
 }
+
+int64_t queryGroups(const AttentionTile &tile) { return (tile.queries + kDotRows - 1) / kDotRows; }
 
 bool isWide(Codes codes) { return codes.format.type == ElementType::I16; }
 
@@ -286,10 +289,9 @@ void fastAttentionMaxima(const DotKernels &kernels, const AttentionTile &tile, C
   if (useTiles(kernels, tile))
     return amxAttentionMaxima(kernels, tile, q, k, params, rowMax);
   PackedKeys keys(kernels, tile, k);
-  int threads = kernelThreads();
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t query = 0; query < tile.queries; query += kDotRows)
-    groupMaxima(kernels, tile, q, keys, params, query, rowMax);
+  shareItems(queryGroups(tile), kernelThreads(), [&](int64_t group) {
+    groupMaxima(kernels, tile, q, keys, params, group * kDotRows, rowMax);
+  });
 }
 
 void fastAttentionAccumulate(const DotKernels &kernels, const AttentionTile &tile, Codes q, Codes k,
@@ -301,10 +303,10 @@ void fastAttentionAccumulate(const DotKernels &kernels, const AttentionTile &til
     return amxAttentionAccumulate(kernels, tile, q, k, v, params, rowMax, rowSum, acc);
   PackedKeys keys(kernels, tile, k);
   PackedValues values(kernels, tile, v);
-  int threads = kernelThreads();
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t query = 0; query < tile.queries; query += kDotRows)
-    GroupAccumulation(kernels, tile, q, params, query).run(keys, values, rowMax, rowSum, acc);
+  shareItems(queryGroups(tile), kernelThreads(), [&](int64_t group) {
+    GroupAccumulation(kernels, tile, q, params, group * kDotRows)
+        .run(keys, values, rowMax, rowSum, acc);
+  });
 }
 
 } // namespace sdopt

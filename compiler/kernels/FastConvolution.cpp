@@ -9,6 +9,7 @@
 #include "compiler/kernels/FastConvolution.h"
 #include "compiler/kernels/ByteConvolution.h"
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/WorkSharing.h"
 
 #include <algorithm>
 #include <cstring>
@@ -101,12 +102,11 @@ void packBlock(const Problem &problem, int64_t first, int64_t last, int16_t *pan
   int64_t channels = problem.tile.outputChannels, depth = problem.depth();
   int64_t panelSize = (last - first + 1) / 2 * 2 * kPanelLanes;
   int64_t panelCount = (channels + kPanelLanes - 1) / kPanelLanes;
-  int threads = kernelThreads();
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t i = 0; i < panelCount; ++i)
+  shareItems(panelCount, kernelThreads(), [&](int64_t i) {
     packPanel(problem.weights + i * kPanelLanes * depth + first, depth,
               std::min(kPanelLanes, channels - i * kPanelLanes), last - first,
               panels + i * panelSize);
+  });
 }
 
 void convolveBlocks(const Problem &problem) {
@@ -123,18 +123,15 @@ void convolveBlocks(const Problem &problem) {
     int64_t last = std::min(depth, first + blockDepth);
     int64_t pairs = (last - first + 1) / 2;
     packBlock(problem, first, last, panels.data());
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-      std::vector<int16_t> patches(kStripPixels * 2 * pairs);
-#pragma omp for
-      for (int64_t strip = 0; strip < strips; ++strip) {
-        int64_t firstPixel = strip * kStripPixels;
-        int64_t count = std::min(kStripPixels, pixels - firstPixel);
-        for (int64_t i = 0; i < count; ++i)
-          gatherPatch(problem, firstPixel + i, first, last, patches.data() + i * 2 * pairs);
-        multiplyStrip(problem, patches.data(), panels.data(), firstPixel, count, pairs);
-      }
-    }
+    shareItems(strips, threads, [&](int64_t strip) {
+      thread_local std::vector<int16_t> patches;
+      patches.resize(kStripPixels * 2 * pairs);
+      int64_t firstPixel = strip * kStripPixels;
+      int64_t count = std::min(kStripPixels, pixels - firstPixel);
+      for (int64_t i = 0; i < count; ++i)
+        gatherPatch(problem, firstPixel + i, first, last, patches.data() + i * 2 * pairs);
+      multiplyStrip(problem, patches.data(), panels.data(), firstPixel, count, pairs);
+    });
   }
 }
 
@@ -147,11 +144,11 @@ void convolveRows(const Problem &problem) {
   for (int64_t i = 0; i < pixels; ++i)
     gatherPatch(problem, i, 0, depth, patches.data() + i * stride);
   int threads = kernelThreads();
-#pragma omp parallel for num_threads(threads) if (threads > 1)
-  for (int64_t channel = 0; channel < channels; ++channel)
+  shareItems(channels, threads, [&](int64_t channel) {
     for (int64_t i = 0; i < pixels; ++i)
       problem.acc[i * channels + channel] += problem.kernels.rowDot(
           patches.data() + i * stride, problem.weights + channel * depth, depth);
+  });
 }
 
 // One output pixel or a few: their dot products need no panels.

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
 
 namespace sdopt {
 
@@ -124,6 +125,7 @@ public:
     // As many rows as the sums of a channel may have.
     constexpr int64_t kElements = 1 << 15;
     bool single = channelsPerGroup >= channels;
+    std::mutex lock;
     auto addBlock = [&](int64_t first, int64_t count) {
       Codes part = from(x, first * channels);
       std::vector<NormSums> parts(single ? 1 : channels);
@@ -131,7 +133,7 @@ public:
         parts[0] = pointwise.sums(part, count * channels);
       else
         pointwise.channelSums(part, count, channels, parts.data());
-#pragma omp critical(sdoptNormSums)
+      std::lock_guard guard(lock);
       for (size_t i = 0; i < parts.size(); ++i) {
         NormSums &target = sums[static_cast<int64_t>(i) / channelsPerGroup];
         target.sum += parts[i].sum;

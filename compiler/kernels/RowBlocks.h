@@ -4,6 +4,7 @@
 #define SDOPT_COMPILER_KERNELS_ROWBLOCKS_H
 
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/WorkSharing.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -21,17 +22,9 @@ void forRowBlocks(int64_t rows, int64_t channels, Work work,
   constexpr int64_t kManyElements = 1 << 16;
   int64_t blockRows = std::max<int64_t>(1, blockElements / std::max<int64_t>(1, channels));
   int64_t blocks = (rows + blockRows - 1) / blockRows;
-  auto block = [&](int64_t i) { work(i * blockRows, std::min(blockRows, rows - i * blockRows)); };
   int threads = rows * channels < kManyElements ? 1 : kernelThreads();
-  // A team of one thread costs as much as a short row.
-  if (threads == 1) {
-    for (int64_t i = 0; i < blocks; ++i)
-      block(i);
-    return;
-  }
-#pragma omp parallel for num_threads(threads)
-  for (int64_t i = 0; i < blocks; ++i)
-    block(i);
+  shareItems(blocks, threads,
+             [&](int64_t i) { work(i * blockRows, std::min(blockRows, rows - i * blockRows)); });
 }
 
 } // namespace sdopt

@@ -218,6 +218,23 @@ TEST(Attention, resultDoesNotDependOnHowKeysAreSplitOrThreads) {
   }
 }
 
+TEST(Attention, largeTilesDoNotDependOnThreads) {
+  Random random(10);
+  AttentionTile tile{
+      .queries = 331, .keys = 290, .headDim = 40, .queryStride = 40, .keyStride = 40};
+  for (CodeFormat format : {kWide, kNarrow}) {
+    Inputs in = makeInputs(random, Pattern::Random, format, tile);
+    AttentionParams params = paramsFor(format, tile.headDim, true);
+    State expected = run(naiveKernels(), tile, in, params);
+    for (int threads : {1, 2, 3}) {
+      setKernelThreads(threads);
+      for (const DotKernels &level : dotKernelLevels())
+        EXPECT_EQ(runLevel(level, tile, in, params), expected) << level.name << " " << threads;
+      setKernelThreads(1);
+    }
+  }
+}
+
 TEST(Attention, longRowsAreAccurate) {
   Random random(5);
   const int64_t queries = 16, keys = 4096, headDim = 64;

@@ -217,5 +217,29 @@ TEST(Convolution, resultDoesNotDependOnTilesOrThreads) {
   }
 }
 
+// Large enough for more than one thread.
+TEST(Convolution, largeLayersDoNotDependOnThreads) {
+  Random random(8);
+  const ConvTile tiles[] = {{40, 37, 70, 40, 37, 65, 3, 3, 1, 1, 1, 1, 1, 1},
+                            {1, 1500, 200, 1, 1500, 130},
+                            {41, 40, 70, 21, 20, 150, 3, 3, 2, 2, 1, 1, 1, 1}};
+  for (const ConvTile &tile : tiles)
+    for (CodeFormat format : {kWide, kNarrow}) {
+      Data data = makeData(random, Pattern::Random, format, tile);
+      std::vector<int64_t> expected = data.acc;
+      fastConvAccumulate(dotKernelLevels().front(), tile, view(data.x, format), data.weights.data(),
+                         expected.data());
+      for (int threads : {1, 2, 3}) {
+        setKernelThreads(threads);
+        for (const DotKernels &level : dotKernelLevels()) {
+          std::vector<int64_t> acc = data.acc;
+          fastConvAccumulate(level, tile, view(data.x, format), data.weights.data(), acc.data());
+          EXPECT_EQ(acc, expected) << level.name << " threads " << threads;
+        }
+        setKernelThreads(1);
+      }
+    }
+}
+
 } // namespace
 } // namespace sdopt
