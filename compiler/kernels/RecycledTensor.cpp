@@ -3,7 +3,7 @@
 #include "compiler/kernels/RecycledTensor.h"
 
 #include <cstdlib>
-#include <map>
+#include <deque>
 #include <mutex>
 #include <new>
 #if defined(__linux__)
@@ -32,37 +32,43 @@ void *allocate(size_t size) {
   return std::aligned_alloc(kAlignment, size);
 }
 
-// Released blocks by size.
+// Released blocks, the latest last.
 class BlockPool {
 public:
-  // A kept block of `size` to `size` + 1/8 bytes, or null.
+  // The latest block of `size` to `size` + 1/8 bytes, or null.
   void *take(size_t &size) {
     std::lock_guard lock(mutex);
-    auto found = blocks.lower_bound(size);
-    if (found == blocks.end() || found->first > size + size / 8)
-      return nullptr;
-    size = found->first;
-    void *block = found->second;
-    total -= size;
-    blocks.erase(found);
-    return block;
+    for (size_t i = blocks.size(); i-- > 0;)
+      if (blocks[i].size >= size && blocks[i].size <= size + size / 8) {
+        size = blocks[i].size;
+        void *memory = blocks[i].memory;
+        total -= size;
+        blocks.erase(blocks.begin() + static_cast<ptrdiff_t>(i));
+        return memory;
+      }
+    return nullptr;
   }
 
-  void give(void *block, size_t size) {
-    {
-      std::lock_guard lock(mutex);
-      if (size >= kSmallestKept && total + size <= kLargestTotal) {
-        total += size;
-        blocks.insert({size, block});
-        return;
-      }
+  // Keeps a block, instead of earlier ones if need be.
+  void give(void *memory, size_t size) {
+    if (size < kSmallestKept || size > kLargestTotal)
+      return std::free(memory);
+    std::lock_guard lock(mutex);
+    blocks.push_back({memory, size});
+    total += size;
+    for (; total > kLargestTotal; blocks.pop_front()) {
+      total -= blocks.front().size;
+      std::free(blocks.front().memory);
     }
-    std::free(block);
   }
 
 private:
+  struct Block {
+    void *memory;
+    size_t size;
+  };
   std::mutex mutex;
-  std::multimap<size_t, void *> blocks;
+  std::deque<Block> blocks;
   size_t total = 0;
 };
 

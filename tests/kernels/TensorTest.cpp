@@ -1,4 +1,4 @@
-#include "compiler/kernels/Tensor.h"
+#include "compiler/kernels/RecycledTensor.h"
 
 #include <bit>
 #include <cmath>
@@ -122,6 +122,35 @@ TEST(Tensor, copiesShareStorageAndCompareByBits) {
   EXPECT_EQ(toString({}), "scalar");
   EXPECT_EQ(Tensor(ElementType::I16, {3}).values<int16_t>()[2], 0);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(Tensor(ElementType::I8, {1}).bytes()) % 64, 0u);
+}
+
+// Sizes that are kept (64 KiB and more), in large pages (4 MiB and more), and too large to keep.
+TEST(RecycledTensor, livingTensorsNeverShareStorage) {
+  for (int64_t count :
+       {int64_t(0), int64_t(7), int64_t(1) << 14, (int64_t(1) << 20) + 3, int64_t(40) << 20}) {
+    auto filled = [&](float value) {
+      Tensor t = recycledTensor(ElementType::F32, {count});
+      std::fill(t.mutableValues<float>().begin(), t.mutableValues<float>().end(), value);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(t.bytes()) % 64, 0u);
+      return t;
+    };
+    Tensor kept = filled(1), copy = kept.reshaped({1, count});
+    {
+      Tensor released = filled(2);
+    }
+    Tensor later = filled(3), last = filled(4);
+    kept = later;
+    for (auto [tensor, value] : {std::pair(copy, 1.0f), {later, 3.0f}, {kept, 3.0f}, {last, 4.0f}})
+      for (float element : tensor.values<float>())
+        ASSERT_EQ(element, value);
+  }
+}
+
+TEST(RecycledTensor, storageIsUsedAgain) {
+  const std::byte *first = recycledTensor(ElementType::F32, {100000}).bytes();
+  Tensor again = recycledTensor(ElementType::I8, {399000});
+  EXPECT_EQ(again.bytes(), first);
+  EXPECT_NE(recycledTensor(ElementType::F32, {100000}).bytes(), first);
 }
 
 } // namespace

@@ -137,7 +137,10 @@ void measureAll(const Report &report) {
 } // namespace sdopt
 
 int main(int argc, char **argv) {
-  sdopt::setKernelThreads(argc > 1 ? std::atoi(argv[1]) : 1);
-  sdopt::measureAll(sdopt::Report(argc > 2 ? std::atoi(argv[2]) : 3));
+  auto number = [&](int index, int otherwise) {
+    return argc > index ? static_cast<int>(std::strtol(argv[index], nullptr, 10)) : otherwise;
+  };
+  sdopt::setKernelThreads(number(1, 1));
+  sdopt::measureAll(sdopt::Report(number(2, 3)));
   return 0;
 }
