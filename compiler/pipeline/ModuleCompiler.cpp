@@ -83,6 +83,7 @@ ModuleCompiler::ModuleCompiler(const ModelModule &model, const CompileOptions &o
   collectRemarks(context_.get(), model.name, &remarks_);
   evaluation_.kernels = &fastKernels();
   evaluation_.weights = &weights_;
+  evaluation_.scales = &scales_;
   reference_ = evaluation_;
   if (options.verify == VerifyMode::Spec)
     reference_.kernels = &naiveKernels();

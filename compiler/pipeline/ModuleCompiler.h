@@ -10,6 +10,7 @@
 #include "compiler/pipeline/Verify.h"
 #include "compiler/recipe/Recipe.h"
 #include "compiler/target/Target.h"
+#include "compiler/weights/ScaleCache.h"
 
 #include "mlir/IR/MLIRContext.h"
 
@@ -24,8 +25,8 @@ class OpPassManager;
 
 namespace sdopt {
 
-/// Takes one module from ONNX to package sections. Stages must be called in order; each is a line
-/// of the table in DESIGN section 3.
+/// Takes one module from ONNX to package sections: import, normalize, calibrate, quantize, lower,
+/// schedule, emit, check.
 class ModuleCompiler {
 public:
   ModuleCompiler(const ModelModule &model, const CompileOptions &options, const Messages &messages,
@@ -75,6 +76,7 @@ private:
   Recipe &recipe_;
 
   WeightStore weights_;
+  ScaleCache scales_;
   std::set<std::string> dimensionNames_;
   std::unique_ptr<mlir::MLIRContext> context_;
   mlir::OwningOpRef<mlir::ModuleOp> module_;

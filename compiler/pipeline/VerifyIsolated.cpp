@@ -5,6 +5,8 @@
 #include "compiler/pipeline/Verify.h"
 #include "dialects/npu/Npu.h"
 
+#include <optional>
+
 using namespace mlir;
 
 namespace sdopt {
@@ -27,34 +29,53 @@ std::map<std::string, Operation *> namedOps(func::FuncOp function) {
   return ops;
 }
 
-/// Real constants and extreme codes for the operands of one operation.
-FailureOr<SmallVector<Tensor>> operandsOf(Operation *op, CodePattern pattern,
-                                          Evaluator &evaluator) {
-  SmallVector<Tensor> operands;
-  uint64_t seed = 1;
-  for (Value operand : op->getOperands()) {
-    Operation *source = operand.getDefiningOp();
-    if (source && isConstantExpression(source)) {
-      FailureOr<Tensor> constant = evaluator.constant(operand);
+/// One operation with its real constants, evaluated once, to be run on extreme codes.
+class LoneOp {
+public:
+  LoneOp(Operation *op, Evaluator &evaluator) : op_(op), evaluator_(evaluator) {}
+
+  LogicalResult prepare() {
+    for (Value operand : op_->getOperands()) {
+      constants_.emplace_back();
+      Operation *source = operand.getDefiningOp();
+      if (!source || !isConstantExpression(source))
+        continue;
+      FailureOr<Tensor> constant = evaluator_.constant(operand);
       if (failed(constant))
         return failure();
-      operands.push_back(*constant);
-      continue;
+      constants_.back() = *constant;
     }
-    Shape shape(cast<RankedTensorType>(operand.getType()).getShape());
-    operands.push_back(
-        extremeCodes(evaluatedType(operand.getType()), shape, pattern, seed++, kIndexLimit));
+    return success();
   }
-  return operands;
-}
 
-FailureOr<Tensor> evaluateAlone(Operation *op, CodePattern pattern, Evaluator &evaluator) {
-  FailureOr<SmallVector<Tensor>> operands = operandsOf(op, pattern, evaluator);
-  SmallVector<Tensor> results;
-  if (failed(operands) ||
-      failed(cast<sd::EvaluationInterface>(op).evaluate(*operands, results, evaluator.context())))
-    return failure();
-  return results[0];
+  FailureOr<Tensor> run(CodePattern pattern) const {
+    SmallVector<Tensor> operands, results;
+    uint64_t seed = 1;
+    for (auto [operand, constant] : llvm::zip(op_->getOperands(), constants_)) {
+      if (constant) {
+        operands.push_back(*constant);
+        continue;
+      }
+      Shape shape(cast<RankedTensorType>(operand.getType()).getShape());
+      operands.push_back(
+          extremeCodes(evaluatedType(operand.getType()), shape, pattern, seed++, kIndexLimit));
+    }
+    if (failed(
+            cast<sd::EvaluationInterface>(op_).evaluate(operands, results, evaluator_.context())))
+      return failure();
+    return results[0];
+  }
+
+  std::string kind() const { return op_->getName().getStringRef().str(); }
+
+private:
+  Operation *op_;
+  Evaluator &evaluator_;
+  SmallVector<std::optional<Tensor>> constants_;
+};
+
+absl::Status cannotRunAlone(const std::string &name) {
+  return absl::InternalError("verify: op '" + name + "' can't be evaluated alone");
 }
 
 /// "lower' on all minimum codes", inside the quotes of a step's name.
@@ -122,13 +143,15 @@ absl::Status verifyOpsInIsolation(Evaluator &before, Evaluator &after, VerifyCou
     if (reference == references.end())
       continue;
     counts.layers += 1;
+    LoneOp trusted(reference->second, before), lowered(op, after);
+    if (failed(trusted.prepare()) || failed(lowered.prepare()))
+      return cannotRunAlone(name);
     for (CodePattern pattern : kCodePatterns) {
-      FailureOr<Tensor> expected = evaluateAlone(reference->second, pattern, before);
-      FailureOr<Tensor> actual = evaluateAlone(op, pattern, after);
+      FailureOr<Tensor> expected = trusted.run(pattern), actual = lowered.run(pattern);
       if (failed(expected) || failed(actual))
-        return absl::InternalError("verify: op '" + name + "' can't be evaluated alone");
-      absl::Status status = compareCodes(name, op->getName().getStringRef().str(), *expected,
-                                         *actual, isolated("lower", pattern), counts);
+        return cannotRunAlone(name);
+      absl::Status status = compareCodes(name, lowered.kind(), *expected, *actual,
+                                         isolated("lower", pattern), counts);
       if (!status.ok())
         return status;
     }
@@ -155,15 +178,18 @@ absl::Status verifyLayersInIsolation(Evaluator &npuFunction, const PackageModule
       return program.status();
     single.info.program = *std::move(program);
     counts.layers += 1;
+    LoneOp scheduled(op->second, npuFunction);
+    if (failed(scheduled.prepare()))
+      return cannotRunAlone(op->first);
     for (CodePattern pattern : kCodePatterns) {
-      FailureOr<Tensor> expected = evaluateAlone(op->second, pattern, npuFunction);
+      FailureOr<Tensor> expected = scheduled.run(pattern);
       absl::StatusOr<Tensor> actual = simulateAlone(single, target, pattern, nullptr);
       if (failed(expected))
-        return absl::InternalError("verify: op '" + op->first + "' can't be evaluated alone");
+        return cannotRunAlone(op->first);
       if (!actual.ok())
         return actual.status();
-      absl::Status status = compareCodes(op->first, op->second->getName().getStringRef().str(),
-                                         *expected, *actual, isolated("emit", pattern), counts);
+      absl::Status status = compareCodes(op->first, scheduled.kind(), *expected, *actual,
+                                         isolated("emit", pattern), counts);
       if (!status.ok())
         return status;
     }

@@ -1,10 +1,13 @@
 //===- EvaluateWeights.cpp - weights, constants and expressions on them ------===//
 
 #include "compiler/reference/EvaluationModels.h"
+#include "compiler/reference/Evaluator.h"
 #include "compiler/reference/WeightQuantization.h"
+#include "compiler/weights/ScaleCache.h"
 #include "compiler/weights/WeightStore.h"
 
 #include "mlir/IR/BuiltinAttributes.h"
+#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 
@@ -76,13 +79,33 @@ struct ConstantModel : Model<ConstantModel, sd::ConstantOp> {
   }
 };
 
+/// What an expression over weights computes: operations, attributes, digests of the weights.
+void writeExpression(Operation *op, llvm::raw_ostream &stream) {
+  stream << op->getName().getStringRef();
+  op->getAttrDictionary().print(stream);
+  stream << '(';
+  for (Value operand : op->getOperands())
+    writeExpression(operand.getDefiningOp(), stream);
+  stream << ')';
+}
+
 struct QuantizeWeightModel : Model<QuantizeWeightModel, sd::QuantizeWeightOp> {
   static LogicalResult compute(sd::QuantizeWeightOp op, Operands operands, Results &results,
-                               const EvaluationContext &) {
+                               const EvaluationContext &context) {
     auto estimator = static_cast<RangeEstimator>(op.getRange());
-    QuantizedWeights weights = quantizeWeights(operands[0], op.getAxis(), estimator);
+    std::string key;
+    std::optional<Tensor> scales;
+    if (context.scales && estimator != RangeEstimator::MinMax && isConstantExpression(op)) {
+      llvm::raw_string_ostream stream(key);
+      writeExpression(op, stream);
+      scales = context.scales->find(key);
+    }
+    QuantizedWeights weights =
+        quantizeWeights(operands[0], op.getAxis(), estimator, scales ? &*scales : nullptr);
     if (weights.firstNonFinite >= 0)
       return op.emitOpError() << "weight element " << weights.firstNonFinite << " is not finite";
+    if (!key.empty() && !scales)
+      context.scales->keep(key, weights.scales);
     results.push_back(std::move(weights.codes));
     return give(results, std::move(weights.scales));
   }

@@ -246,15 +246,13 @@ void moveChannels(const ChannelLayout &layout, int64_t count, T *all, T *block, 
 }
 
 /// One channel whose elements are dense.
-float quantizeDense(std::span<const float> weights, int64_t group, RangeEstimator range,
-                    std::span<int8_t> codes, Scratch &scratch) {
-  float scale = weightScale(weights, range);
+void quantizeDense(std::span<const float> weights, int64_t group, float scale,
+                   std::span<int8_t> codes, Scratch &scratch) {
   scratch.errors.resize(weights.size());
   roundWeights(weights.data(), weights.size(), scale, codes.data(), scratch.errors.data());
   for (size_t first = 0; first < weights.size(); first += group)
     balance(std::span(scratch.errors).subspan(first, group), codes.subspan(first, group),
             scratch.order);
-  return scale;
 }
 
 } // namespace
@@ -281,7 +279,8 @@ void balanceCodes(std::span<const float> weights, float scale, std::span<int8_t>
   balance(errors, codes, order);
 }
 
-QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range) {
+QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range,
+                                 const Tensor *knownScales) {
   std::span<const float> values = weights.values<float>();
   ChannelLayout layout = channelLayout(weights.shape(), axis);
   QuantizedWeights result{.codes = Tensor(ElementType::I8, weights.shape()),
@@ -311,8 +310,11 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
     for (int64_t c = 0; c < count; ++c) {
       const float *channel = (dense ? from : scratch.weights.data()) + c * channelSize;
       int8_t *coded = (dense ? to : scratch.codes.data()) + c * channelSize;
-      scales[first + c] = quantizeDense({channel, static_cast<size_t>(channelSize)}, group, range,
-                                        {coded, static_cast<size_t>(channelSize)}, scratch);
+      std::span<const float> weightsOfChannel(channel, static_cast<size_t>(channelSize));
+      scales[first + c] = knownScales ? knownScales->values<float>()[first + c]
+                                      : weightScale(weightsOfChannel, range);
+      quantizeDense(weightsOfChannel, group, scales[first + c],
+                    {coded, static_cast<size_t>(channelSize)}, scratch);
     }
     if (!dense)
       moveChannels(layout, count, to, scratch.codes.data(), /*gather=*/false);

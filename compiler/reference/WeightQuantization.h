@@ -44,8 +44,10 @@ struct QuantizedWeights {
 };
 
 /// Quantizes F32 weights channel by channel along `axis`. Groups for balanceCodes are the kernels
-/// [kh][kw] of [co][ci][kh][kw] along axis 0 with kh * kw > 1, else whole channels.
-QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range);
+/// [kh][kw] of [co][ci][kh][kw] along axis 0 with kh * kw > 1, else whole channels. With
+/// `knownScales`, which an earlier call gave, they are not searched again.
+QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range,
+                                 const Tensor *knownScales = nullptr);
 
 } // namespace sdopt
 

@@ -8,12 +8,14 @@
 namespace sdopt {
 
 class IntegerKernels;
+class ScaleCache;
 class WeightStore;
 
-/// Kernels and weights behind an evaluation. Both outlive it.
+/// Kernels and weights behind an evaluation. All outlive it.
 struct EvaluationContext {
   const IntegerKernels *kernels = nullptr; ///< never null
   const WeightStore *weights = nullptr;    ///< null: `sd.weight` is an error
+  ScaleCache *scales = nullptr;            ///< null: scales are searched every time
   /// Convolution, matrix product and attention in float by naive loops instead of oneDNN.
   bool naiveFloat = false;
 };
