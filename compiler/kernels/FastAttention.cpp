@@ -15,10 +15,12 @@
 #include "compiler/kernels/AttentionAmx.h"
 #include "compiler/kernels/AttentionPanels.h"
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/VectorLoop.h"
 #include "compiler/kernels/WorkSharing.h"
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 
 namespace sdopt {
 
@@ -138,8 +140,7 @@ public:
     std::fill_n(scores, kDotRows * kDotLanes, 0);
     if (!high.empty()) {
       multiply(high, keys, firstKey, lanes, scores);
-      for (int64_t i = 0; i < kDotRows * kDotLanes; ++i)
-        scores[i] *= 256;
+      vectorLoop(kDotRows * kDotLanes, [scores](int64_t i) SDOPT_INLINE { scores[i] *= 256; });
     }
     multiply(low, keys, firstKey, lanes, scores);
   }
@@ -176,7 +177,7 @@ int64_t visibleKeys(const AttentionTile &tile, const AttentionParams &params, in
   return std::clamp<int64_t>(tile.firstQuery + query - tile.firstKey + 1, 0, tile.keys);
 }
 
-int64_t difference(int64_t a, int64_t b) {
+inline int64_t difference(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
 }
 
@@ -184,17 +185,21 @@ void groupMaxima(const DotKernels &kernels, const AttentionTile &tile, Codes q,
                  const PackedKeys &keys, const AttentionParams &params, int64_t firstQuery,
                  int64_t *rowMax) {
   QueryGroup group(kernels, tile, q, firstQuery);
-  int64_t scores[kDotRows * kDotLanes];
+  int64_t scores[kDotRows * kDotLanes], best[kDotRows * kDotLanes];
+  std::fill_n(best, kDotRows * kDotLanes, INT64_MIN);
   int64_t end = visibleKeys(tile, params, firstQuery + group.rows - 1);
   for (int64_t key = 0; key < end; key += kDotLanes) {
     group.scores(keys, key, std::min(kDotLanes, tile.keys - key), scores);
     for (int64_t r = 0; r < group.rows; ++r) {
       int64_t count = std::min(kDotLanes, visibleKeys(tile, params, firstQuery + r) - key);
-      int64_t best = rowMax[firstQuery + r];
-      for (int64_t lane = 0; lane < count; ++lane)
-        best = std::max(best, scores[r * kDotLanes + lane]);
-      rowMax[firstQuery + r] = best;
+      vectorLoop(count, [to = best + r * kDotLanes, from = scores + r * kDotLanes](int64_t i)
+                            SDOPT_INLINE { to[i] = std::max(to[i], from[i]); });
     }
+  }
+  for (int64_t r = 0; r < group.rows; ++r) {
+    const int64_t *lanes = best + r * kDotLanes;
+    int64_t &maximum = rowMax[firstQuery + r];
+    maximum = std::max(maximum, *std::max_element(lanes, lanes + kDotLanes));
   }
 }
 
@@ -240,16 +245,14 @@ private:
   // Writes the digits of E at `position` and returns the sum of E.
   int64_t rowExponentials(int64_t *scores, int64_t lanes, int64_t rowMax, int64_t position) {
     uint16_t e[kDotLanes];
-    for (int64_t lane = 0; lane < lanes; ++lane)
-      scores[lane] = difference(rowMax, scores[lane]);
+    vectorLoop(lanes, [=](int64_t i) SDOPT_INLINE { scores[i] = difference(rowMax, scores[i]); });
     kernels.exponentials({scores, lanes, params.exponent.multiplier, params.exponent.shift}, e);
-    int64_t sum = 0;
-    for (int64_t lane = 0; lane < lanes; ++lane) {
-      sum += e[lane];
-      highDigits[position + lane] = static_cast<int16_t>(e[lane] >> 8);
-      lowDigits[position + lane] = static_cast<int16_t>(e[lane] & 255);
-    }
-    return sum;
+    int16_t *highDigit = highDigits.data() + position, *lowDigit = lowDigits.data() + position;
+    vectorLoop(lanes, [=, &e](int64_t i) SDOPT_INLINE {
+      highDigit[i] = static_cast<int16_t>(e[i] >> 8);
+      lowDigit[i] = static_cast<int16_t>(e[i] & 255);
+    });
+    return std::accumulate(e, e + lanes, int64_t(0));
   }
 
   using Digits = std::array<int16_t, kDotRows * kKeyBlock>;
