@@ -22,6 +22,7 @@ class Source(Protocol):
     """A pipeline whose components are loaded one at a time."""
 
     pipeline_class: str
+    extra: Mapping[str, Any]  # further entries of model_index.json that change what is computed
 
     def component_names(self) -> list[str]: ...
 
@@ -51,6 +52,7 @@ class RandomSource:
     def __init__(self, architecture: Architecture, seed: int) -> None:
         self._architecture, self._seed = architecture, seed
         self.pipeline_class = architecture.pipeline_class
+        self.extra = architecture.extra
 
     def component_names(self) -> list[str]:
         return [component.name for component in self._architecture.components]
@@ -85,6 +87,8 @@ class FolderSource:
         if "_class_name" not in self._index:
             raise UsageError(f"'{folder / 'model_index.json'}' has no _class_name")
         self.pipeline_class = str(self._index["_class_name"])
+        kept = ("force_zeros_for_empty_prompt", "requires_aesthetics_score")
+        self.extra = {key: self._index[key] for key in kept if key in self._index}
 
     def _entry(self, name: str) -> tuple[str, str] | None:
         entry = self._index.get(name)
@@ -204,6 +208,7 @@ def write_index(source: Source, folder: Path, names: list[str]) -> None:
     index: dict[str, Any] = {
         "_class_name": source.pipeline_class,
         "scheduler": ["diffusers", source.scheduler_class()],
+        **source.extra,
     }
     for name in sorted({component_of(name) for name in names}):
         library = "transformers" if name.startswith("text_encoder") else "diffusers"
