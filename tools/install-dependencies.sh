@@ -7,9 +7,9 @@ build_packages=(
   g++ cmake ninja-build ccache pkg-config python3
   libmlir-22-dev mlir-22-tools llvm-22-dev llvm-22-tools
   libprotobuf-dev protobuf-compiler libonnx-dev libabsl-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev
-  libdnnl-dev libpng-dev libwebp-dev zlib1g-dev libgtest-dev libgmock-dev
+  libpng-dev libwebp-dev zlib1g-dev libgtest-dev libgmock-dev
 )
-test_packages=(libonnx-testdata clang-format-22 clang-tidy-22 clang-22 libclang-rt-22-dev libomp-22-dev)
+test_packages=(libonnx-testdata clang-format-22 clang-tidy-22 clang-22 libclang-rt-22-dev)
 
 packages=("${build_packages[@]}")
 [ "${1:-build}" = test ] && packages+=("${test_packages[@]}")

@@ -19,7 +19,5 @@ compile build release --samples "$data/samples" --statistics-out "$work/statisti
 compile build threads2 --samples "$data/samples" --threads 2
 same release threads2
 statistics=(--statistics "$work/statistics/text_encoder.pb,$work/statistics/vae_encoder.pb,$work/statistics/unet.pb,$work/statistics/vae_decoder.pb")
-ONEDNN_MAX_CPU_ISA=AVX2 compile build avx2 "${statistics[@]}"
-same release avx2
 compile build-debug debug "${statistics[@]}"
 same release debug

@@ -1,5 +1,6 @@
 //===- DeterminismTest.cpp - the same bytes from the same inputs --------------===//
 
+#include "compiler/kernels/VectorLoop.h"
 #include "tests/pipeline/Compiling.h"
 #include "tests/weights/TemporaryFolder.h"
 
@@ -47,6 +48,22 @@ TEST(Determinism, ThreadsAndFolderDecideNothing) {
     compiled(options);
     expectSameOutputs(folder.path("one"), folder.path("given" + std::to_string(threads)));
   }
+}
+
+// Calibration included: float sums are made of the same fused multiply-adds at each level.
+TEST(Determinism, VectorInstructionsDecideNothing) {
+  TemporaryFolder folder;
+  std::string samples = fewSamples(folder);
+  for (VectorLevel level : {VectorLevel::Avx512, VectorLevel::Avx2, VectorLevel::Portable}) {
+    limitVectorLevel(level);
+    CompileOptions options =
+        optionsFor(folder.path(std::to_string(static_cast<int>(level))), smallModules());
+    options.samples = samples;
+    compiled(options);
+  }
+  limitVectorLevel(VectorLevel::Avx512);
+  expectSameOutputs(folder.path("2"), folder.path("1"));
+  expectSameOutputs(folder.path("2"), folder.path("0"));
 }
 
 TEST(Determinism, AllRecordedSamples) {
