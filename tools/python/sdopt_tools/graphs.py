@@ -68,7 +68,7 @@ def family_of(pipeline_class: str) -> str:
 
 
 class TextEncoder(nn.Module):
-    def __init__(self, model: nn.Module, penultimate: bool, outputs: tuple[str, ...]) -> None:
+    def __init__(self, model: Any, penultimate: bool, outputs: tuple[str, ...]) -> None:
         super().__init__()
         self.text_model = model
         self.penultimate, self.outputs = penultimate, outputs
@@ -83,7 +83,7 @@ class TextEncoder(nn.Module):
 
 
 class UNet(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.unet = model
 
@@ -94,7 +94,7 @@ class UNet(nn.Module):
 
 
 class UNetWithSizes(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.unet = model
 
@@ -113,7 +113,7 @@ class UNetWithSizes(nn.Module):
 
 
 class Transformer(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.transformer = model
 
@@ -134,18 +134,18 @@ class Transformer(nn.Module):
 
 
 class VaeEncoder(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.vae = model
+        self.vae: Any = model
 
     def forward(self, sample: torch.Tensor) -> Any:
         return self.vae.encode(sample).latent_dist.parameters
 
 
 class VaeDecoder(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.vae = model
+        self.vae: Any = model
 
     def forward(self, latent_sample: torch.Tensor) -> Any:
         return self.vae.decode(latent_sample, return_dict=False)[0]

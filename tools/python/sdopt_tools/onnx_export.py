@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 
 from .errors import UsageError
@@ -80,6 +81,23 @@ def _torch_export(graph: Graph, path: Path, options: ExportOptions) -> None:
         )
 
 
+def _rename_sizes(graph: Graph, path: Path) -> None:
+    """Gives the sizes that the dynamo exporter numbers (s12) the names that `graph` has for them."""
+    model = onnx.load(str(path), load_external_data=False)
+    names: dict[str, str] = {}
+    for value in model.graph.input:
+        axes = graph.symbolic.get(value.name, {})
+        for axis, size in enumerate(value.type.tensor_type.shape.dim):
+            if axis in axes and size.dim_param:
+                names[size.dim_param] = axes[axis]
+    values = [*model.graph.input, *model.graph.output, *model.graph.value_info]
+    for value in values:
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_param in names:
+                size.dim_param = names[size.dim_param]
+    path.write_bytes(model.SerializeToString())
+
+
 def export_graph(graph: Graph, folder: Path, options: ExportOptions) -> int:
     """Writes `graph` to `folder`, which must not exist; returns the bytes of its weights."""
     folder.mkdir(parents=True)
@@ -93,6 +111,8 @@ def export_graph(graph: Graph, folder: Path, options: ExportOptions) -> int:
             raise UsageError(
                 f"{graph.name}: torch's {options.exporter} exporter failed: {reason}"
             ) from error
+        if options.exporter == "dynamo" and options.symbolic:
+            _rename_sizes(graph, raw)
         size = move_weights_out(raw, folder / "model.onnx", options.file_limit)
     with open(folder / "config.json", "w", encoding="utf-8") as file:
         json.dump(graph.config, file, indent=1, default=str, sort_keys=True)

@@ -26,7 +26,8 @@ def draw_picture(height: int, width: int, seed: int) -> Array:
     wave = np.sin(frequency * (np.cos(angle) * x + np.sin(angle) * y))
     picture[:, stripes] = 0.7 * wave[stripes]
     picture += 0.03 * random.standard_normal(picture.shape)
-    return np.clip(picture, -1, 1).astype(np.float32)[None]
+    result: Array = np.clip(picture, -1, 1).astype(np.float32)[None]
+    return result
 
 
 def draw_mask(height: int, width: int, seed: int) -> Array:

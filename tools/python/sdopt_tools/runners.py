@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,8 +52,8 @@ class OnnxRunner:
             reason = str(error).strip().splitlines()[0]
             raise UsageError(f"ONNX Runtime cannot load '{path}': {reason}") from error
         inputs = self._session.get_inputs()
-        self.types = {entry.name: _NUMPY_TYPES[entry.type] for entry in inputs}
-        self.shapes = {
+        self.types: Mapping[str, str] = {entry.name: _NUMPY_TYPES[entry.type] for entry in inputs}
+        self.shapes: Mapping[str, tuple[int, ...]] = {
             entry.name: tuple(size if isinstance(size, int) else 0 for size in entry.shape)
             for entry in inputs
         }
@@ -78,16 +78,18 @@ class OnnxModules:
         return OnnxRunner(self._folder / name / "model.onnx", self._threads)
 
 
+def _fixed_sizes(shape: Sequence[int], free: Mapping[int, str]) -> tuple[int, ...]:
+    return tuple(0 if axis in free else size for axis, size in enumerate(shape))
+
+
 class TorchRunner:
     def __init__(self, graph: Any) -> None:
         self._graph = graph
-        self.types = {name: str(value.numpy().dtype) for name, value in graph.inputs.items()}
-        self.shapes = {}
-        for name, value in graph.inputs.items():
-            free = graph.symbolic.get(name, {})
-            self.shapes[name] = tuple(
-                0 if axis in free else size for axis, size in enumerate(value.shape)
-            )
+        self.types: Mapping[str, str] = {name: str(value.numpy().dtype) for name, value in graph.inputs.items()}
+        self.shapes: Mapping[str, tuple[int, ...]] = {
+            name: _fixed_sizes(value.shape, graph.symbolic.get(name, {}))
+            for name, value in graph.inputs.items()
+        }
 
     def run(self, values: Values) -> Values:
         import torch

@@ -88,7 +88,7 @@ class FolderSource:
             raise UsageError(f"'{folder / 'model_index.json'}' has no _class_name")
         self.pipeline_class = str(self._index["_class_name"])
         kept = ("force_zeros_for_empty_prompt", "requires_aesthetics_score")
-        self.extra = {key: self._index[key] for key in kept if key in self._index}
+        self.extra: Mapping[str, Any] = {key: self._index[key] for key in kept if key in self._index}
 
     def _entry(self, name: str) -> tuple[str, str] | None:
         entry = self._index.get(name)
