@@ -114,6 +114,8 @@ def export(arguments: Sequence[str]) -> None:
     chosen = chosen_architecture(options)
     check(options)
     require("torch", "diffusers", "transformers", "onnx")
+    if options.exporter == "dynamo":
+        require("onnxscript")
 
     from .graphs import Sizes, component_of, make_graph
     from .onnx_export import ExportOptions, export_graph

@@ -99,7 +99,11 @@ def _rename_sizes(graph: Graph, path: Path) -> None:
 
 
 def export_graph(graph: Graph, folder: Path, options: ExportOptions) -> int:
-    """Writes `graph` to `folder`, which must not exist; returns the bytes of its weights."""
+    """Writes `graph` to `folder`, which must not exist; returns the bytes of its weights.
+
+    The TorchScript exporter folds constants into the network's own storage: the network must not be
+    run afterwards.
+    """
     folder.mkdir(parents=True)
     # Beside the result: the exporter's files can be as large as the module.
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as scratch:
