@@ -353,9 +353,11 @@ absl::StatusOr<WeightTotals> ExpressionBuilder::finish(func::FuncOp function,
   for (sd::WeightOp op : ops) {
     const Constant &constant = constants_.find(op.getResult())->second;
     auto type = cast<RankedTensorType>(op.getType());
-    if (isParameter(constant))
+    bool trained = isParameter(constant);
+    if (trained)
       totals.parameters += type.getNumElements();
-    if (type.getNumElements() > kMostConstantElements) {
+    // What was trained stays out of printed IR, however small.
+    if (trained || type.getNumElements() > kMostConstantElements) {
       if (absl::Status status = storeConstant(op, constant, weights); !status.ok())
         return status;
       continue;

@@ -1,6 +1,6 @@
 //===- Diagnostics.h - from MLIR's messages to a status ---------*- C++ -*-===//
 //
-// The one place where diagnostics become absl::Status (DESIGN section 4), and where remarks are
+// The one place where diagnostics become absl::Status, and where remarks are
 // collected.
 //
 //===----------------------------------------------------------------------===//

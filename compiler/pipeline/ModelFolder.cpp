@@ -63,7 +63,10 @@ absl::Status bindFromConfigs(const fs::path &folder, ModelFolder &model,
                              const CompileOptions &options) {
   absl::StatusOr<json> unet = readConfig(folder / "unet" / "config.json");
   absl::StatusOr<json> text = readConfig(folder / "text_encoder" / "config.json");
-  absl::StatusOr<json> vae = readConfig(folder / "vae_decoder" / "config.json");
+  // Both halves of the autoencoder have the same configuration.
+  bool decoder = fs::exists(folder / "vae_decoder" / "config.json");
+  absl::StatusOr<json> vae =
+      readConfig(folder / (decoder ? "vae_decoder" : "vae_encoder") / "config.json");
   for (const absl::Status &status : {unet.status(), text.status(), vae.status()})
     if (!status.ok())
       return status;
@@ -72,6 +75,12 @@ absl::Status bindFromConfigs(const fs::path &folder, ModelFolder &model,
   int64_t tokens = integer(*text, "max_position_embeddings");
   for (ModelModule &module : model.modules) {
     module.import.dimensions = options.dimensions;
+    // Sizes are those of the latents, as the UNet names them; the VAE encoder reads pixels.
+    if (module.name == "vae_encoder")
+      for (const char *name : {"height", "width"})
+        if (auto given = module.import.dimensions.find(name);
+            given != module.import.dimensions.end())
+          given->second *= autoencoderFactor(*vae);
     bool autoencoder = module.name.starts_with("vae");
     module.import.batch = autoencoder ? 1 : options.batch.value_or(2);
     int64_t size = module.name == "vae_encoder" ? picture : latent;

@@ -210,10 +210,28 @@ absl::Status ModuleCompiler::importModel(bool keepModule) {
   if (!keepModule)
     return absl::OkStatus();
   module_ = std::move(imported->module);
+  if (absl::Status status = checkBatch(); !status.ok())
+    return status;
   ModuleReport &report = *state_.partial.add_modules();
   report.set_name(model_.name);
   report.set_parameters(imported->parameters);
   report.set_fp32_bytes(imported->fp32Bytes);
+  return absl::OkStatus();
+}
+
+/// --batch means nothing to a model whose rows are fixed, unless it has as many.
+absl::Status ModuleCompiler::checkBatch() const {
+  if (!options_.batch || model_.import.batch != options_.batch)
+    return absl::OkStatus();
+  func::FuncOp func = function(*module_);
+  for (BlockArgument argument : func.getArguments()) {
+    auto type = cast<RankedTensorType>(argument.getType());
+    if (type.getRank() >= 2 && type.getDimSize(0) != *options_.batch)
+      return absl::InvalidArgumentError(
+          "--batch " + std::to_string(*options_.batch) + ": input '" + sd::valueName(argument) +
+          "' of module '" + model_.name + "' has " + std::to_string(type.getDimSize(0)) +
+          " rows; leave --batch out, or export the model with a symbolic batch");
+  }
   return absl::OkStatus();
 }
 

@@ -51,6 +51,7 @@ private:
   absl::Status runStage(Stage stage);
   absl::Status restore(const StageFolder &folder);
   absl::Status importModel(bool keepModule);
+  absl::Status checkBatch() const;
   absl::Status normalize();
   absl::Status calibrateModel();
   absl::Status quantize();

@@ -270,7 +270,7 @@ private:
     report.set_package_bytes((*package)->fileBytes());
     for (const std::string &assumption : target_.assumptions)
       report.add_assumptions(assumption);
-    setRates(report, options_.steps, guidanceRows(**package));
+    setRates(report, options_.steps, rowsOfRuns(**package));
     absl::StatusOr<std::vector<GateResult>> gates = evaluateGates(report, gates_);
     if (!gates.ok())
       return gates.status();
@@ -283,13 +283,14 @@ private:
     return writeDepfile(options_.output);
   }
 
-  /// Rows that one run of the UNet takes: the model's own number, whoever bound it.
-  static int64_t guidanceRows(const Package &package) {
-    if (const PackageModule *unet = package.find("unet"))
-      for (const TensorInfo &tensor : unet->info.network.tensors)
-        if (tensor.role == TensorRole::Input && tensor.logicalShape.size() == 4)
-          return tensor.logicalShape[0];
-    return 0;
+  /// Rows that one run of each module takes: its inputs' first dimension.
+  static std::map<std::string, int64_t> rowsOfRuns(const Package &package) {
+    std::map<std::string, int64_t> rows;
+    for (const PackageModule &module : package.modules())
+      for (const TensorInfo &tensor : module.info.network.tensors)
+        if (tensor.role == TensorRole::Input && tensor.logicalShape.size() >= 2)
+          rows.emplace(module.info.network.name, tensor.logicalShape[0]);
+    return rows;
   }
 
   absl::Status writeDepfile(const std::string &output) {

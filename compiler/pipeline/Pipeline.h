@@ -21,7 +21,7 @@ struct CompileResult {
   bool passed() const;                 ///< every gate holds and nothing regressed
 };
 
-/// Runs the pipeline of DESIGN section 3, module by module. Writes what the options ask for, each
+/// Takes a model folder to a package, module by module. Writes what the options ask for, each
 /// file beside its place and renamed; on an error nothing is left behind. The error names the thing
 /// and the place.
 absl::StatusOr<CompileResult> compile(const CompileOptions &options, const Messages &messages);

@@ -2,22 +2,50 @@
 
 #include "compiler/pipeline/Rates.h"
 
+#include <algorithm>
+
 namespace sdopt {
 
-void setRates(Report &report, int steps, int64_t guidanceBatch) {
+namespace {
+
+bool encodesText(const std::string &module) { return module.starts_with("text_encoder"); }
+bool denoises(const std::string &module) { return module == "unet" || module == "transformer"; }
+
+/// Runs of a module for one picture, given `needed` rows for it.
+double runsFor(double needed, int64_t rows) {
+  return rows <= 1 ? needed : needed / std::max<double>(1, static_cast<double>(rows / 2) * 2);
+}
+
+} // namespace
+
+void setRates(Report &report, int steps, const std::map<std::string, int64_t> &rows) {
   double seconds = 0, energy = 0;
-  bool paints = false;
+  bool reads = false, paints = false, decodes = false;
+  int64_t denoiserRows = 0;
   for (const ModuleReport &module : report.modules()) {
-    paints |= module.name() == "unet";
-    double runs = module.name() == "unet" ? steps : 1;
+    const std::string &name = module.name();
+    auto found = rows.find(name);
+    int64_t rowsOfRun = found == rows.end() ? 1 : found->second;
+    double runs = 1;
+    if (encodesText(name)) {
+      reads = true;
+      runs = runsFor(2, rowsOfRun);
+    } else if (denoises(name)) {
+      paints = true;
+      denoiserRows = rowsOfRun;
+      runs = steps * runsFor(2, rowsOfRun);
+    } else {
+      decodes |= name == "vae_decoder";
+      runs = 1 / std::max<double>(1, static_cast<double>(rowsOfRun));
+    }
     seconds += runs * module.seconds();
     energy += runs * module.energy();
   }
-  if (!paints)
+  if (!reads || !paints || !decodes)
     return;
   PipelineReport &pipeline = *report.mutable_pipeline();
   pipeline.set_steps(steps);
-  pipeline.set_guidance_batch(static_cast<int32_t>(guidanceBatch));
+  pipeline.set_guidance_batch(static_cast<int32_t>(denoiserRows));
   pipeline.set_seconds_per_image(seconds);
   pipeline.set_joules_per_image(energy);
   pipeline.set_images_per_second(seconds > 0 ? 1 / seconds : 0);

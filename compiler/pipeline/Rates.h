@@ -5,12 +5,17 @@
 
 #include "compiler/report/report.pb.h"
 
+#include <map>
+#include <string>
+
 namespace sdopt {
 
-/// One generated picture = text encoder + VAE encoder + steps x UNet (with `guidanceBatch` rows in
-/// one run) + VAE decoder, for the modules that are there. Sets Report.pipeline from the modules'
-/// seconds and energy.
-void setRates(Report &report, int steps, int64_t guidanceBatch);
+/// One generated picture = text encoders for two prompts + VAE encoder (if there is one) + steps x
+/// UNet on two rows (both guidance branches) + VAE decoder. `rows` of one run by module: with one
+/// row a module runs twice, with 2 n rows n pictures share a run. Sets Report.pipeline from the
+/// modules' seconds and energy, if a text encoder, a UNet or transformer, and a VAE decoder are
+/// there.
+void setRates(Report &report, int steps, const std::map<std::string, int64_t> &rows);
 
 } // namespace sdopt
 

@@ -105,11 +105,12 @@ LogicalResult collectExpression(Value value, SmallVectorImpl<Operation *> &order
                                 const ConstantCache *known = nullptr) {
   llvm::DenseMap<Operation *, bool> finished;
   SmallVector<Operation *> stack;
+  // Another thread may have made `value` itself known by now: it is evaluated all the same.
   auto visit = [&](Value operand) -> LogicalResult {
     Operation *producer = operand.getDefiningOp();
     if (!producer)
       return emitError(operand.getLoc(), "an expression over weights depends on an input");
-    if (!finished.contains(producer) && !(known && known->find(operand)))
+    if (!finished.contains(producer) && (operand == value || !known || !known->find(operand)))
       stack.push_back(producer);
     return success();
   };

@@ -245,8 +245,13 @@ absl::StatusOr<double> lookUp(const Report &report, const Gate &gate) {
       return notMeasured(gate);
     return worst->psnr();
   }
-  if (gate.owner == "pipeline")
+  if (gate.owner == "pipeline") {
+    if (!report.has_pipeline())
+      return absl::FailedPreconditionError(absl::StrCat(
+          "gate '", gate.text, "': the package paints no picture by itself; that takes ",
+          "a text encoder, a UNet and a VAE decoder"));
     return valueOf(report.pipeline(), gate.field);
+  }
   std::string present;
   for (const ModuleReport &module : report.modules()) {
     present += (present.empty() ? "" : " ") + module.name();

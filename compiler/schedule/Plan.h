@@ -50,7 +50,7 @@ struct LayerCost {
   int64_t dramReadBytes = 0;
   int64_t dramWriteBytes = 0;
   int64_t sramBytes = 0;       ///< peak of this layer's buffers
-  int64_t lowerBoundBytes = 0; ///< no schedule moves fewer (DESIGN 7, PEERS "hard floor")
+  int64_t lowerBoundBytes = 0; ///< no schedule moves fewer
   int64_t computeCycles = 0;
   int64_t dramCycles = 0;
 };

@@ -41,7 +41,7 @@ Estimate estimateMatrix(const MatrixShape &shape, const WindowCut &vertical,
 
 Estimate estimate(const LayerShape &shape, const Tiling &tiling, const Target &target);
 
-/// Bytes that no schedule of the layer can do without: DESIGN section 7.
+/// Bytes that no schedule of the layer can do without.
 int64_t lowerBoundBytes(const Network &network, const Layer &layer, int64_t sramBytes);
 
 } // namespace sdopt

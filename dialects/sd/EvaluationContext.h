@@ -16,7 +16,7 @@ struct EvaluationContext {
   const IntegerKernels *kernels = nullptr; ///< never null
   const WeightStore *weights = nullptr;    ///< null: `sd.weight` is an error
   ScaleCache *scales = nullptr;            ///< null: scales are searched every time
-  /// Convolution, matrix product and attention in float by naive loops instead of oneDNN.
+  /// Convolution, matrix product and attention in float by naive loops instead of the fast ones.
   bool naiveFloat = false;
 };
 

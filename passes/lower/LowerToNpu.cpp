@@ -215,6 +215,13 @@ private:
   }
 
   LogicalResult lowerOp(sd::AttentionOp op) {
+    double factor = attentionExponentFactor(scaleOf(op.getQuery()), scaleOf(op.getKey()),
+                                            op.getScale().convertToDouble());
+    if (!(factor < 64))
+      return op.emitOpError("scores are too coarse: one code of a score is ")
+             << factor
+             << " / 4096 of an octave, which must be below 64 / 4096; the scales of query "
+             << "and key are too large";
     AttentionParams params =
         attentionParams(scaleOf(op.getQuery()), scaleOf(op.getKey()), scaleOf(op.getValue()),
                         scaleOf(op.getResult()), op.getScale().convertToDouble(), op.getCausal());

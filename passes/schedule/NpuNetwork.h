@@ -1,7 +1,8 @@
 //===- NpuNetwork.h - between npu IR and the plain network ------*- C++ -*-===//
 //
-// The adapter of DESIGN section 4: compiler/schedule knows no MLIR, npu IR no tiles. networkOf()
-// reads a function as layers, planOf() reads its schedule attributes, setPlan() writes them.
+// The adapter between IR and plain data: compiler/schedule knows no MLIR, npu IR no tiles.
+// networkOf() reads a function as layers, planOf() reads its schedule attributes, setPlan() writes
+// them.
 //
 //===----------------------------------------------------------------------===//
 

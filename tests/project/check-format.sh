@@ -9,3 +9,8 @@ if ! clang-format-22 --dry-run -Werror $files 2>/tmp/format.$$; then
   exit 1
 fi
 rm -f "/tmp/format.$$"
+# What is written down for people refers to what they have.
+if grep -rnE '\b(DESIGN|PEERS|STYLE)(\.md)?\b|shared/(facts|models|anchors)' compiler dialects passes tools docs README.md; then
+  echo "error: these lines refer to documents that are not in the repository"
+  exit 1
+fi

@@ -6,7 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
+#include <thread>
 
 namespace sdopt::test {
 namespace {
@@ -34,6 +36,37 @@ void expectNaiveAgrees(const std::string &text, const std::vector<Shape> &shapes
   auto fast = function.run(inputs, fastContext()), naive = function.run(inputs, naiveContext());
   ASSERT_TRUE(fast && naive) << function.messages();
   expectClose((*fast)[0], (*naive)[0], 1e-5);
+}
+
+TEST(Evaluator, ThreadsShareConstants) {
+  FunctionText function(R"(
+    func.func @f(%x: tensor<4xf32>) -> tensor<4xf32> {
+      %a = sd.constant dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>
+      %b = sd.reshape %a : tensor<4xf32> -> tensor<2x2xf32>
+      %c = sd.transpose %b [1, 0] : (tensor<2x2xf32>) -> tensor<2x2xf32>
+      %d = sd.reshape %c : tensor<2x2xf32> -> tensor<4xf32>
+      %y = sd.add %x, %d : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+      return %y : tensor<4xf32>
+    })");
+  ASSERT_TRUE(function.parsed()) << function.messages();
+  // Each round is a race for the first evaluation of the same values.
+  for (int round = 0; round < 300; ++round) {
+    auto constants = std::make_shared<ConstantCache>();
+    std::atomic<int> waiting = 4, right = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i)
+      threads.emplace_back([&] {
+        Evaluator evaluator(function.function(), fastContext(), constants);
+        for (--waiting; waiting > 0;) {
+        }
+        auto results = evaluator.run({floats({4}, {0, 0, 0, 0})});
+        if (mlir::succeeded(results) && (*results)[0].sameBits(floats({4}, {1, 3, 2, 4})))
+          ++right;
+      });
+    for (std::thread &thread : threads)
+      thread.join();
+    ASSERT_EQ(right, 4) << round;
+  }
 }
 
 TEST(FloatOperations, Conv2dWithStridesPaddingAndGroups) {

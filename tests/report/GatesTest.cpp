@@ -50,6 +50,16 @@ TEST(Gates, EveryGateCanFail) {
     EXPECT_FALSE(result.passed) << describe(result);
 }
 
+TEST(Gates, RatesOfAPackageThatPaintsNothingAreAnError) {
+  Report report = sampleReport();
+  report.clear_pipeline();
+  auto gates = parseGates("pipeline.images_per_second>=0");
+  ASSERT_TRUE(gates.ok());
+  auto results = evaluateGates(report, *gates);
+  ASSERT_FALSE(results.ok());
+  EXPECT_THAT(std::string(results.status().message()), HasSubstr("paints no picture"));
+}
+
 TEST(Gates, OperatorsAtTheLimit) {
   auto results = evaluate(sampleReport(),
                           "package_bytes>=7300000,package<=7300000B,package>7.3MB,package<7.3MB");

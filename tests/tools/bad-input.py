@@ -294,6 +294,10 @@ class BadInput(Cases):
         fails("input shape", "--input-shape", "text_encoder.input_ids=2xx", needles=["--input-shape"])
         fails("shape of an unknown input", "--input-shape", f"{MODULE}.tokens=2x77", needles=["tokens"])
         fails("shape of an unknown module", "--input-shape", "unnet.x=2x77", needles=["unnet"])
+        fixed = self.testdata / "patterns-sd2" / "opset20-fp16"
+        self.fails("flags: a batch that the model has not", "--batch", "3", model=fixed, needles=["--batch 3", "'input_ids'", f"'{MODULE}'", "2 rows"])
+        rate = ["--gate", "pipeline.images_per_second>=1"]
+        fails("a gate on pictures of a part", *rate, needles=["pipeline.images_per_second", "VAE decoder"])
         fails("dimension", "--dimension", "height=tall", needles=["--dimension"])
         self.refused("flags: no output", "sdopt-compile", *self.arguments(), needles=["-o"])
         self.refused("flags: no samples", "sdopt-compile", *self.arguments("-o", self.out, samples=""), needles=["--samples"], output=self.out)

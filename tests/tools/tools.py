@@ -65,6 +65,8 @@ class Tools(Cases):
         self.expect("compile: --version", {"says sdopt and a number": re.fullmatch(r"sdopt \d+\.\d+\.\d+\n", version)})
         for tool in ("sdopt-run", "sdopt-objdump"):
             self.expect(f"{tool}: --version", {"as sdopt-compile": self.run(tool, "--version").stdout == version})
+        for tool in ("sdopt-opt", "sdopt-translate", "sdopt-lsp-server"):
+            self.expect(f"{tool}: --version", {"sdopt's beside LLVM's": version in self.run(tool, "--version").stdout})
         target, _, inputs = (self.work / "pipeline.d").read_text().partition(":")
         inputs = inputs.replace("\\\n", " ").split()
         needed = [self.model / module / name for module in MODULES for name in ("model.onnx", "config.json")]
@@ -84,7 +86,7 @@ class Tools(Cases):
         spaced = self.work / "a folder #1"
         shutil.copytree(self.model / "vae_encoder", spaced / "vae_encoder")
         depfile = self.work / "spaced.d"
-        done = self.run("sdopt-compile", spaced, "--samples", self.samples, "--dimension", "height=64", "--dimension", "width=64", "-o", spaced / "p.sdnpu", "--depfile", depfile, "--quiet")
+        done = self.run("sdopt-compile", spaced, "--samples", self.samples, "--dimension", "height=16", "--dimension", "width=16", "-o", spaced / "p.sdnpu", "--depfile", depfile, "--quiet")
         text = depfile.read_text() if done.returncode == 0 else done.stderr
         self.expect("compile: --depfile with blanks", {f"blanks and # are escaped: {text[:300]}": "a\\ folder\\ \\#1/p.sdnpu:" in text})
 

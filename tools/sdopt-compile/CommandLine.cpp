@@ -25,7 +25,7 @@ Examples
     sdopt-compile model/ --samples samples/ --stages stages/ --start-from quantize -o p.sdnpu
   calibrate once, compile many times:
     sdopt-compile model/ -o p.sdnpu --samples samples/ --statistics-out statistics/
-    sdopt-compile model/ -o q.sdnpu --statistics statistics/unet.pb ...
+    sdopt-compile model/ -o q.sdnpu --statistics statistics/unet.pb,statistics/vae_decoder.pb
 )";
 
 constexpr const char *kExitCodes =
@@ -90,8 +90,9 @@ void addFiles(CLI::App &app, CompileOptions &options) {
   app.add_option("--samples", options.samples,
                  "Folder with MODULE_calibration and MODULE_test samples (.safetensors, .npz)")
       ->type_name("DIR");
-  app.add_option("--statistics", options.statistics, "Statistics to use instead of calibrating")
-      ->type_name("MODULE.pb")
+  app.add_option("--statistics", options.statistics,
+                 "Statistics to use instead of calibrating; repeat or separate by commas")
+      ->type_name("MODULE.pb,...")
       ->delimiter(',')
       ->allow_extra_args(false);
   app.add_option("--statistics-out", options.statisticsOut,
@@ -119,8 +120,10 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
   app.add_option("--input-shape", raw.inputShapes, "Shape of an input with symbolic dimensions")
       ->type_name("MODULE.INPUT=2x9x64x64")
       ->allow_extra_args(false);
-  app.add_option("--dimension", raw.dimensions,
-                 "Value of a symbolic dimension, in every module that has it")
+  app.add_option(
+         "--dimension", raw.dimensions,
+         "Value of a symbolic dimension, in every module that has it; height and width of a "
+         "folder are those of the latents, the VAE encoder's picture follows")
       ->type_name("height=64")
       ->allow_extra_args(false);
   app.add_option("--batch", options.batch,

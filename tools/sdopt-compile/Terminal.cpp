@@ -89,13 +89,17 @@ void printResult(const CompileOptions &options, const CompileResult &result) {
   }
   std::printf("%-14s %10s %10s %9s %13s %11s %10s %9s\n", "module", "parameters", "package",
               "PSNR dB", "cycles", "DRAM MB", "SRAM KiB", "mJ");
-  for (const ModuleReport &module : report.modules())
-    std::printf("%-14s %10lld %10lld %9.1f %13lld %11.2f %10.0f %9.3f\n", module.name().c_str(),
+  for (const ModuleReport &module : report.modules()) {
+    char quality[16] = "-";
+    if (module.samples() > 0)
+      std::snprintf(quality, sizeof(quality), "%.1f", module.psnr());
+    std::printf("%-14s %10lld %10lld %9s %13lld %11.2f %10.0f %9.3f\n", module.name().c_str(),
                 static_cast<long long>(module.parameters()),
-                static_cast<long long>(module.package_bytes()), module.psnr(),
+                static_cast<long long>(module.package_bytes()), quality,
                 static_cast<long long>(module.cycles()),
                 static_cast<double>(module.dram_read_bytes() + module.dram_write_bytes()) / 1e6,
                 static_cast<double>(module.sram_peak_bytes()) / 1024, module.energy() * 1e3);
+  }
   const PipelineReport &pipeline = report.pipeline();
   std::printf("%s: %lld bytes; %s, %s", options.output.c_str(),
               static_cast<long long>(report.package_bytes()), report.target().c_str(),

@@ -4,8 +4,12 @@
 
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/raw_ostream.h"
 
 int main(int argc, char **argv) {
+  llvm::cl::AddExtraVersionPrinter(
+      [](llvm::raw_ostream &out) { out << "sdopt " SDOPT_VERSION "\n"; });
   mlir::DialectRegistry registry;
   sdopt::registerSdoptDialects(registry);
   sdopt::registerSdoptPasses();

@@ -31,3 +31,14 @@ func.func @width(%arg0: tensor<1x4xf32> {sd.name = "x"}) -> tensor<1x1xf32> {
   %r = sd.dequantize %y : tensor<1x1x!y> -> tensor<1x1xf32>
   return %r : tensor<1x1xf32>
 }
+
+// -----
+
+!x = !quant.uniform<i16:f32, 1.0>
+func.func @coarse_scores(%arg0: tensor<1x2x4xf32> {sd.name = "x"}) -> tensor<1x2x4xf32> {
+  %x = sd.quantize %arg0 : tensor<1x2x4xf32> -> tensor<1x2x4x!x>
+  // expected-error@+1 {{'sd.attention' op scores are too coarse}}
+  %y = sd.attention %x, %x, %x {heads = 1 : i64, scale = 1.0 : f64, causal = false} : (tensor<1x2x4x!x>, tensor<1x2x4x!x>, tensor<1x2x4x!x>) -> tensor<1x2x4x!x>
+  %r = sd.dequantize %y : tensor<1x2x4x!x> -> tensor<1x2x4xf32>
+  return %r : tensor<1x2x4xf32>
+}
