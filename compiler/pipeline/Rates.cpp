@@ -13,7 +13,8 @@ bool denoises(const std::string &module) { return module == "unet" || module == 
 
 /// Runs of a module for one picture, given `needed` rows for it.
 double runsFor(double needed, int64_t rows) {
-  return rows <= 1 ? needed : needed / std::max<double>(1, static_cast<double>(rows / 2) * 2);
+  int64_t used = rows <= 1 ? 1 : rows - rows % 2;
+  return needed / static_cast<double>(used);
 }
 
 } // namespace

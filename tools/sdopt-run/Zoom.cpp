@@ -47,7 +47,7 @@ uint8_t mixed(uint8_t below, uint8_t above, int64_t weight256) {
 /// and fades over the outermost `feather` of them.
 int64_t coverage(int64_t i, int64_t n, double covered, double feather) {
   double depth = covered * 0.5 - std::fabs(i + 0.5 - n * 0.5) + 0.5;
-  return static_cast<int64_t>(std::clamp(depth / (feather + 1), 0.0, 1.0) * 256.0 + 0.5);
+  return std::llround(std::clamp(depth / (feather + 1), 0.0, 1.0) * 256.0);
 }
 
 /// Weight (of 256) of the known centre at pixel i of n.
@@ -242,8 +242,7 @@ absl::Status validate(const ZoomOptions &options, const ModelShapes &shapes) {
 
 int64_t borderPixels(double fraction, int64_t side, int64_t cells) {
   int64_t cell = std::max<int64_t>(1, side / std::max<int64_t>(1, cells));
-  auto whole =
-      static_cast<int64_t>(fraction * static_cast<double>(side) / static_cast<double>(cell) + 0.5);
+  auto whole = std::llround(fraction * static_cast<double>(side) / static_cast<double>(cell));
   return std::max<int64_t>(1, whole) * cell;
 }
 
