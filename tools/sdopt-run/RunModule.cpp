@@ -9,10 +9,13 @@
 #include "tools/sdopt-run/ModuleRunner.h"
 #include "tools/sdopt-run/Progress.h"
 
+#include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <limits>
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace sdopt {
 
@@ -71,6 +74,16 @@ void printTotals(const ModuleTotals &totals) {
             << perRun(static_cast<double>(sum.dramReadBytes), "B") << " read, "
             << perRun(static_cast<double>(sum.dramWriteBytes), "B") << " written, SRAM peak "
             << withPrefix(static_cast<double>(sum.sramPeakBytes), "B") << "\n";
+}
+
+/// Wall-clock time goes to stderr: what stdout says depends on nothing but the inputs. The first
+/// run also prepares weights, so the fastest is the steady state.
+void printPace(const std::string &module, std::vector<double> seconds) {
+  if (seconds.empty())
+    return;
+  std::sort(seconds.begin(), seconds.end());
+  std::cerr << module << ": one run took " << significant(seconds.front()) << " s (fastest of "
+            << seconds.size() << ", median " << significant(seconds[seconds.size() / 2]) << " s)\n";
 }
 
 void printQuality(const TensorMap &recorded, const TensorMap &outputs) {
@@ -133,11 +146,17 @@ absl::Status runModuleCommand(const RunModuleOptions &options) {
 
   ModuleRunner runner(**module, *target);
   std::vector<TraceEvent> events;
+  std::vector<double> seconds;
+  double last = 0;
   Progress progress(options.module);
-  absl::StatusOr<TensorMap> outputs =
-      runner.run(*recorded, options.trace.empty() ? nullptr : &events,
-                 [&](int64_t done, int64_t records) { progress.show(done, records, "runs"); });
+  absl::StatusOr<TensorMap> outputs = runner.run(
+      *recorded, options.trace.empty() ? nullptr : &events, [&](int64_t done, int64_t records) {
+        double now = progress.seconds();
+        seconds.push_back(now - std::exchange(last, now));
+        progress.show(done, records, "runs");
+      });
   progress.finish();
+  printPace(options.module, std::move(seconds));
   if (!outputs.ok())
     return absl::Status(outputs.status().code(),
                         absl::StrCat(options.inputs, ": ", outputs.status().message()));
