@@ -188,7 +188,13 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
       return sample.status();
     CallSums sums(observed.size());
     std::string bad;
+    size_t seen = 0;
     auto observe = [&](Value value, const Tensor &tensor) {
+      if (options.progress && shares.samples() == 1)
+        options.progress(static_cast<double>(i) +
+                             static_cast<double>(std::min(++seen, observed.size())) /
+                                 static_cast<double>(observed.size() + 1),
+                         reader->size());
       int64_t index = observed.indexOf(value);
       if (index >= 0 && bad.empty() &&
           !accumulate(tensor.values<float>(), accumulators[index], sums[index]))

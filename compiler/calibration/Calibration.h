@@ -20,8 +20,9 @@ namespace sdopt {
 struct CalibrationOptions {
   int threads = 1;
   int64_t limit = 0; ///< at most so many evaluations, spread evenly; 0: all
-  /// Called with the number of finished evaluations and of all, from one thread at a time.
-  std::function<void(int64_t done, int64_t total)> progress = {};
+  /// Called with the number of finished evaluations, parts of large ones counted, and of all; from
+  /// one thread at a time.
+  std::function<void(double done, int64_t total)> progress = {};
 };
 
 /// Statistics of every float activation of `function`. Errors: a sample that does not fit, an

@@ -126,11 +126,13 @@ public:
   Comparison(func::FuncOp reference, func::FuncOp quantized, const EvaluationContext &context,
              const std::shared_ptr<ConstantCache> &constants, const ComparedValues &values,
              bool perLayer, bool recorded)
-      : quantizedFunction_(quantized), reference_(reference, context, constants),
-        quantized_(quantized, context, constants), values_(values), perLayer_(perLayer),
-        recorded_(recorded) {}
+      : referenceFunction_(reference), quantizedFunction_(quantized),
+        reference_(reference, context, constants), quantized_(quantized, context, constants),
+        values_(values), perLayer_(perLayer), recorded_(recorded) {}
 
-  absl::StatusOr<CallErrors> run(const SampleReader &reader, int64_t call) {
+  /// Tells `progress`, if there is one, which part of the call is done.
+  absl::StatusOr<CallErrors> run(const SampleReader &reader, int64_t call,
+                                 const std::function<void(double part)> &progress) {
     absl::StatusOr<Sample> sample = reader.read(call);
     if (!sample.ok())
       return sample.status();
@@ -155,7 +157,12 @@ public:
     if (mlir::failed(quantized.start(sample->inputs)))
       return failed(call);
     // The later function follows the earlier one as closely as it can: few values are kept.
+    const double all = static_cast<double>((needsReference ? operations(referenceFunction_) : 0) +
+                                           operations(quantizedFunction_) + 1);
+    double done = 0;
     while (reference.next() || quantized.next()) {
+      if (progress)
+        progress(++done / all);
       bool follows = quantized.next() && (!reference.next() || isReady(quantized.next()));
       if (mlir::failed(follows ? quantized.step() : reference.step()))
         return failed(call);
@@ -191,7 +198,11 @@ private:
     });
   }
 
-  func::FuncOp quantizedFunction_;
+  static size_t operations(func::FuncOp function) {
+    return function.getBody().front().getOperations().size();
+  }
+
+  func::FuncOp referenceFunction_, quantizedFunction_;
   Evaluator reference_, quantized_;
   std::vector<Tensor> kept_; ///< reference values that wait to be compared
   const ComparedValues &values_;
@@ -254,7 +265,14 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
   std::vector<std::string> names = resultNames(quantized);
   std::vector<std::vector<ErrorSums>> outputs(names.size());
   std::vector<ErrorSums> layers(values.size());
-  auto work = [&](int worker, int64_t i) { return comparisons[worker]->run(*reader, i); };
+  auto work = [&](int worker, int64_t i) {
+    std::function<void(double)> progress;
+    if (options.progress && threads == 1)
+      progress = [&, i](double part) {
+        options.progress(static_cast<double>(i) + part, reader->size());
+      };
+    return comparisons[worker]->run(*reader, i, progress);
+  };
   auto finish = [&](int64_t i, CallErrors errors) {
     for (size_t o = 0; o < outputs.size(); ++o)
       outputs[o].push_back(errors.outputs[o]);

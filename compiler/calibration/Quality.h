@@ -20,7 +20,7 @@ struct QualityOptions {
   int threads = 1;
   int64_t limit = 0;    ///< at most so many evaluations, spread evenly; 0: all
   bool perLayer = true; ///< compare every value that both functions name, not only the results
-  std::function<void(int64_t done, int64_t total)> progress = {};
+  std::function<void(double done, int64_t total)> progress = {}; ///< as in CalibrationOptions
 };
 
 struct OutputQuality {

@@ -16,6 +16,8 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
 
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <thread>
 
@@ -102,6 +104,15 @@ func::FuncOp ModuleCompiler::function(ModuleOp module) const {
 void ModuleCompiler::progress(const std::string &text) const {
   if (messages_.progress)
     messages_.progress(model_.name + ": " + text);
+}
+
+/// Progress of a task as "task 3/10", or "task 3.25/10" within a long step.
+std::function<void(double, int64_t)> ModuleCompiler::counter(const std::string &task) const {
+  return [this, task](double done, int64_t all) {
+    char text[32];
+    std::snprintf(text, sizeof(text), done == std::floor(done) ? " %.0f/" : " %.2f/", done);
+    progress(task + text + std::to_string(all));
+  };
 }
 
 absl::Status ModuleCompiler::runStages() {
@@ -261,9 +272,7 @@ absl::Status ModuleCompiler::calibrateModel() {
       return file.status();
     CalibrationOptions calibration;
     calibration.threads = threadsOf(options_);
-    calibration.progress = [&](int64_t done, int64_t all) {
-      progress("calibrate " + std::to_string(done) + "/" + std::to_string(all));
-    };
+    calibration.progress = counter("calibrate");
     absl::StatusOr<Statistics> statistics = calibrate(func, evaluation_, {*file}, calibration);
     if (!statistics.ok())
       return statistics.status();
@@ -306,9 +315,7 @@ absl::Status ModuleCompiler::measure() {
     return file.status();
   QualityOptions quality;
   quality.threads = threadsOf(options_);
-  quality.progress = [&](int64_t done, int64_t all) {
-    progress("measure " + std::to_string(done) + "/" + std::to_string(all));
-  };
+  quality.progress = counter("measure");
   absl::StatusOr<QualityResult> result =
       measureQuality(function(*normalized_), function(*quantized_), evaluation_, {*file}, quality);
   if (!result.ok())
@@ -394,7 +401,7 @@ absl::Status ModuleCompiler::verifyLowered() {
     if (!status.ok())
       return status;
   }
-  return verifyOpsInIsolation(*trusted_, lowered, counts_);
+  return verifyOpsInIsolation(*trusted_, lowered, counts_, counter("verify lower"));
 }
 
 absl::Status ModuleCompiler::emit(PackageWriter &writer) {
@@ -405,7 +412,12 @@ absl::Status ModuleCompiler::emit(PackageWriter &writer) {
     return emittable.status().message().empty() ? errors.take("emit failed") : emittable.status();
   emittable_ = *std::move(emittable);
   ConstantPacker packer(emittable_, evaluation_);
+  auto told = counter("emit MB");
+  double done = 0;
+  const double all = static_cast<double>(emittable_.info.program.constantsBytes) / 1e6;
   return writer.addModule(emittable_.info, [&](ConstantId id, std::span<std::byte> out) {
+    done += static_cast<double>(out.size()) / 1e6;
+    told(std::floor(done), static_cast<int64_t>(std::ceil(all)));
     return packer.pack(id, out);
   });
 }

@@ -69,6 +69,7 @@ private:
                               ModuleReport &report);
   mlir::func::FuncOp function(mlir::ModuleOp module) const;
   void progress(const std::string &text) const;
+  std::function<void(double, int64_t)> counter(const std::string &task) const;
 
   const ModelModule &model_;
   const CompileOptions &options_;

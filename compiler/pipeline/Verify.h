@@ -68,14 +68,19 @@ absl::Status compareRuns(const RunDigests &digests, const CodeRun &reference, co
 /// Names of the values with codes that a function returns, as codes or through a conversion.
 std::vector<std::string> resultNames(mlir::func::FuncOp function);
 
+/// Told how many operations of all were run.
+using VerifyProgress = std::function<void(double done, int64_t total)>;
+
 /// Feeds every integer operation of `before` (quantized sd) and its npu twin extreme codes;
 /// compares.
-absl::Status verifyOpsInIsolation(Evaluator &before, Evaluator &after, VerifyCounts &counts);
+absl::Status verifyOpsInIsolation(Evaluator &before, Evaluator &after, VerifyCounts &counts,
+                                  const VerifyProgress &progress = {});
 
 /// Feeds every layer of the package, alone with its own tiling, extreme codes; compares the
 /// simulator with the evaluator on the npu operation of the same name.
 absl::Status verifyLayersInIsolation(Evaluator &npuFunction, const PackageModule &module,
-                                     const Target &target, VerifyCounts &counts);
+                                     const Target &target, VerifyCounts &counts,
+                                     const VerifyProgress &progress = {});
 
 } // namespace sdopt
 

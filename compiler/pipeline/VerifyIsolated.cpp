@@ -136,9 +136,14 @@ absl::StatusOr<Tensor> simulateAlone(const PackageModule &single, const Target &
 
 } // namespace
 
-absl::Status verifyOpsInIsolation(Evaluator &before, Evaluator &after, VerifyCounts &counts) {
+absl::Status verifyOpsInIsolation(Evaluator &before, Evaluator &after, VerifyCounts &counts,
+                                  const VerifyProgress &progress) {
   std::map<std::string, Operation *> references = namedOps(before.function());
-  for (auto &[name, op] : namedOps(after.function())) {
+  std::map<std::string, Operation *> ops = namedOps(after.function());
+  int64_t done = 0;
+  for (auto &[name, op] : ops) {
+    if (progress)
+      progress(static_cast<double>(done++), static_cast<int64_t>(ops.size()));
     auto reference = references.find(name);
     if (reference == references.end())
       continue;
@@ -160,10 +165,13 @@ absl::Status verifyOpsInIsolation(Evaluator &before, Evaluator &after, VerifyCou
 }
 
 absl::Status verifyLayersInIsolation(Evaluator &npuFunction, const PackageModule &module,
-                                     const Target &target, VerifyCounts &counts) {
+                                     const Target &target, VerifyCounts &counts,
+                                     const VerifyProgress &progress) {
   std::map<std::string, Operation *> ops = namedOps(npuFunction.function());
   const Network &network = module.info.network;
   for (size_t i = 0; i < network.layers.size(); ++i) {
+    if (progress)
+      progress(static_cast<double>(i), static_cast<int64_t>(network.layers.size()));
     auto op = ops.find(network.layers[i].name);
     // A concatenation is several layers: it is checked on samples.
     if (op == ops.end() || isa<npu::ConcatOp>(op->second))

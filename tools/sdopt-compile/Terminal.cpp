@@ -16,36 +16,56 @@ struct ProgressLine {
   bool open = false;
   std::string
       task; ///< text up to the counter, to print each task once where lines can't be replaced
-  std::chrono::steady_clock::time_point start;
+  std::chrono::steady_clock::time_point start, shown;
+  int lastTenth = 0;
 
   void show(const std::string &text) {
+    auto now = std::chrono::steady_clock::now();
     std::string name = text.substr(0, text.find_first_of("0123456789"));
-    if (name != task) {
+    bool first = name != task;
+    if (first) {
       task = name;
-      start = std::chrono::steady_clock::now();
-      if (!terminal)
-        std::fprintf(stderr, "%s\n", text.c_str());
+      start = now;
+      lastTenth = 0;
     }
-    if (!terminal)
-      return;
-    std::fprintf(stderr, "\r\033[K%s%s", text.c_str(), remaining(text).c_str());
-    open = true;
+    double seconds = std::chrono::duration<double>(now - start).count();
+    Counter counter = parse(text);
+    if (terminal) {
+      if (!first && now - shown < std::chrono::milliseconds(50))
+        return;
+      std::fprintf(stderr, "\r\033[K%s%s", text.c_str(), remaining(counter, seconds).c_str());
+      open = true;
+    } else {
+      // In a log: each task once, and long ones at each tenth of the way.
+      int tenth = counter.all > 0 ? static_cast<int>(10 * counter.done / counter.all) : 0;
+      if (!first && (seconds < 2 || tenth <= lastTenth))
+        return;
+      lastTenth = tenth;
+      std::fprintf(stderr, "%s%s\n", text.c_str(), remaining(counter, seconds).c_str());
+    }
+    shown = now;
   }
 
-  /// ", 12/s, 3 s left" for a text that ends in "done/all".
-  std::string remaining(const std::string &text) const {
+  struct Counter {
+    double done = 0, all = 0;
+  };
+
+  /// Of a text that ends in "done/all".
+  static Counter parse(const std::string &text) {
     size_t slash = text.rfind('/'), blank = text.rfind(' ');
     if (slash == std::string::npos || blank == std::string::npos || blank > slash)
-      return "";
-    double done = std::strtod(text.c_str() + blank + 1, nullptr);
-    double all = std::strtod(text.c_str() + slash + 1, nullptr);
-    double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (done < 1 || seconds < 0.5)
+      return {};
+    return {std::strtod(text.c_str() + blank + 1, nullptr),
+            std::strtod(text.c_str() + slash + 1, nullptr)};
+  }
+
+  /// ", 12/s, 3 s left".
+  static std::string remaining(const Counter &counter, double seconds) {
+    if (counter.done <= 0 || seconds < 0.5)
       return "";
     char buffer[64];
-    std::snprintf(buffer, sizeof(buffer), ", %.1f/s, %.0f s left", done / seconds,
-                  (all - done) * seconds / done);
+    std::snprintf(buffer, sizeof(buffer), ", %.1f/s, %.0f s left", counter.done / seconds,
+                  (counter.all - counter.done) * seconds / counter.done);
     return buffer;
   }
 
