@@ -9,6 +9,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -39,32 +40,35 @@ float candidateScale(float largest, int percent) {
   return largest * static_cast<float>(percent) / 100.0f / 127.0f;
 }
 
-/// Adds the squared errors of kLanes weights, in units of the squared scale. A loop of constant
-/// length over memory that does not overlap becomes vector instructions.
-inline __attribute__((always_inline)) void addErrors(const float *__restrict weights,
-                                                     float reciprocal, float *__restrict sums) {
-  for (int i = 0; i < kLanes; ++i) {
-    float v = weights[i] * reciprocal;
-    float clamped = v < -127.0f ? -127.0f : v;
-    clamped = clamped > 127.0f ? 127.0f : clamped;
-    float error = v - static_cast<float>(static_cast<int32_t>(clamped + 128.5f) - 128);
-    sums[i] += error * error;
-  }
+using Lanes __attribute__((vector_size(kLanes * sizeof(float)))) = float;
+using LaneCodes __attribute__((vector_size(kLanes * sizeof(int32_t)))) = int32_t;
+
+inline __attribute__((always_inline)) void addErrors(const float *weights, float reciprocal,
+                                                     Lanes *sums) {
+  Lanes lanes;
+  std::memcpy(&lanes, weights, sizeof(lanes));
+  Lanes value = lanes * reciprocal;
+  Lanes clamped = value < -127.0f ? Lanes{} - 127.0f : value;
+  clamped = clamped > 127.0f ? Lanes{} + 127.0f : clamped;
+  LaneCodes code = __builtin_convertvector(clamped + 128.5f, LaneCodes) - 128;
+  Lanes error = value - __builtin_convertvector(code, Lanes);
+  *sums += error * error;
 }
 
-/// The same for `count` <= kBlock weights.
+/// Squared error of `count` <= kBlock weights, in units of the squared scale.
 SDOPT_CLONES double blockError(const float *weights, size_t count, float reciprocal) {
-  std::array<float, kLanes> sums{}, tail{};
+  Lanes sums{};
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes)
-    addErrors(weights + i, reciprocal, sums.data());
+    addErrors(weights + i, reciprocal, &sums);
   if (i < count) {
+    std::array<float, kLanes> tail{};
     std::copy(weights + i, weights + count, tail.begin());
-    addErrors(tail.data(), reciprocal, sums.data());
+    addErrors(tail.data(), reciprocal, &sums);
   }
   double total = 0;
-  for (float sum : sums)
-    total += sum;
+  for (int lane = 0; lane < kLanes; ++lane)
+    total += sums[lane];
   return total;
 }
 
