@@ -64,14 +64,15 @@ def run(model, inputs, outputs):
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     loaded = time.monotonic() - start
     names = [output.name for output in session.get_outputs()]
-    calls, results = [], []
+    calls, cpu, results = [], [], []
     for feeds in records_of({value.name: value.shape for value in session.get_inputs()}, inputs):
-        start = time.monotonic()
+        start, used = time.monotonic(), time.process_time()
         results.append(session.run(names, feeds))
         calls.append(time.monotonic() - start)
+        cpu.append(time.process_time() - used)
         print(f"call {len(calls)}: {calls[-1]:.2f} s", file=sys.stderr, flush=True)
     write_safetensors(outputs, {name: np.stack([result[i] for result in results]) for i, name in enumerate(names)})
-    return {"load": loaded, "calls": calls}
+    return {"load": loaded, "calls": calls, "cpu": cpu}
 
 
 def nncf(model, output):
