@@ -63,6 +63,10 @@ def parse_arguments():
 # Measuring.
 
 
+class Failed(Exception):
+    pass
+
+
 class Child:
     """What one process took."""
 
@@ -93,17 +97,21 @@ def run(name, command, cores, quiet=False):
     reader = threading.Thread(target=lambda: output.append(process.stdout.read()))
     reader.start()
     errors = []
-    for line in process.stderr:
-        errors.append(line)
-        if time.monotonic() - shown > 10 and line.strip():
-            shown = time.monotonic()
-            say(f"  {line.strip()[:110]}")
-    _, status, usage = os.wait4(process.pid, 0)
+    try:
+        for line in process.stderr:
+            errors.append(line)
+            if time.monotonic() - shown > 10 and line.strip():
+                shown = time.monotonic()
+                say(f"  {line.strip()[:110]}")
+        _, status, usage = os.wait4(process.pid, 0)
+    except KeyboardInterrupt:
+        process.kill()
+        raise
     seconds = time.monotonic() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     reader.join()
     if process.returncode != 0:
-        sys.exit(f"failed with {process.returncode}: {' '.join(map(str, command))}\n{''.join(errors)[-2000:]}")
+        raise Failed(f"failed with {process.returncode}: {' '.join(map(str, command))}\n{''.join(errors).strip()[-2000:]}")
     return Child(seconds, usage, output[0], "".join(errors))
 
 
@@ -330,8 +338,12 @@ class Benchmark:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             child = self.peer(name, action, self.model / "unet/model.onnx", folder / "model.onnx")
-            ran = self.run_peer("unet", folder / "model.onnx", action, records=1)
-            self.row(name, child.values["seconds"], child.peak, child.cpu, size_of(folder / "model.onnx"), ran.quality, step=min(ran.values["calls"]))
+            quality = None
+            try:
+                quality = self.run_peer("unet", folder / "model.onnx", action, records=1).quality
+            except Failed as error:
+                self.notes.append(f"ONNX Runtime cannot run the model of {name}: {str(error).splitlines()[-1][:200]}")
+            self.row(name, child.values["seconds"], child.peak, child.cpu, size_of(folder / "model.onnx"), quality)
             shutil.rmtree(folder)
 
     # (b): activations too, calibration included.
@@ -513,18 +525,22 @@ class Benchmark:
             print(f"note: {note}")
 
     def measure(self):
-        """All rows; what an interrupt leaves is still shown."""
+        """All rows; what an interrupt or a failure leaves is still shown."""
+        failed = False
         try:
             self.measure_rows(self.options.rows)
         except KeyboardInterrupt:
             self.notes.append("interrupted: rows are missing")
+        except Failed as error:
+            failed = True
+            print(error, file=sys.stderr)
         self.judge()
         self.add_recorded()
         self.save()
         write_plot(self.work / "full-size.svg", self.rows)
         self.print_table()
         print(f"\n{self.work}/full-size.json and full-size.svg")
-        return any(bar["holds"] is False for bar in self.bars)
+        return failed or any(bar["holds"] is False for bar in self.bars)
 
     def measure_rows(self, wanted):
         if "weights" in wanted:
