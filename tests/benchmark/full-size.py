@@ -29,6 +29,8 @@ from tool_cases import read_safetensors, write_safetensors  # noqa: E402
 
 CALLS = 3  # of a module: the fastest is the steady state
 MODELLED_PHONES = "39.6-96.3 ms"  # Qualcomm AI Hub, SD 2.1 UNet W8A16, one call
+# The mobile target: multiply-accumulates a second with 16-bit activations (half rate; attention, 16 by 16 bits: a quarter), DRAM bytes.
+MOBILE_MATRIX, MOBILE_ATTENTION, MOBILE_DRAM = 4 * 64 * 64 * 1e9 / 2, 4 * 64 * 64 * 1e9 / 4, 51.2e9
 SD2_CONFIGS = {
     "unet": {"sample_size": 64, "in_channels": 9, "cross_attention_dim": 1024},
     "vae_decoder": {"sample_size": 512, "latent_channels": 4, "block_out_channels": [128, 256, 512, 512]},
@@ -502,7 +504,16 @@ class Benchmark:
             cycles[layer["bound"]] = cycles.get(layer["bound"], 0) + int(layer.get("cycles", 0))
         seconds = float(module["seconds"])
         parts = ", ".join(f"{bound} {seconds * 1e3 * count / total:.1f}" for bound, count in sorted(cycles.items(), key=lambda item: -item[1]))
-        self.notes.append(f"modelled UNet step W8A16 on the mobile target: {seconds * 1e3:.1f} ms (published for phones: {MODELLED_PHONES}); ms by what bounds a layer: {parts}")
+        macs = {True: 0, False: 0}
+        for layer in module["layers"]:
+            macs[layer["kind"] == "attention"] += int(layer.get("macs", 0))
+        array_floor = macs[False] / MOBILE_MATRIX + macs[True] / MOBILE_ATTENTION
+        bytes_of = lambda key, kinds=None: sum(int(layer.get(key, 0)) for layer in module["layers"] if kinds is None or layer["kind"] not in kinds)
+        self.notes += [
+            f"modelled UNet step W8A16 on the mobile target: {seconds * 1e3:.1f} ms (published for phones: {MODELLED_PHONES}); ms by what bounds a layer: {parts}",
+            f"its floors: multiplications {array_floor * 1e3:.1f} ms, DRAM bytes of each layer by itself {bytes_of('dram_lower_bound_bytes') / MOBILE_DRAM * 1e3:.1f} ms;"
+            f" {bytes_of('dram_bytes', ('conv', 'linear', 'attention')) / bytes_of('dram_bytes') * 100:.0f} % of {bytes_of('dram_bytes') / 1e9:.2f} GB are moved by layers without multiplications, which a fusing compiler keeps on the chip",
+        ]
 
     def add_recorded(self):
         """Peers that were not run stand in the table with numbers of another run, marked."""
