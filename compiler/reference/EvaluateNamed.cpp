@@ -191,7 +191,7 @@ struct TimeEmbeddingModel : NamedModel<TimeEmbeddingModel, sd::TimeEmbeddingOp> 
                                const EvaluationContext &context) {
     if (hasQuantizedValues(op))
       return computeQuantized(op, operands, results, context);
-    Shape shape = shapeOf(op.getResult());
+    Shape shape = tensorShape(op.getResult());
     Tensor rows = timeEmbedding(operands[0], shape[1] / 2, op.getCosFirst(),
                                 op.getFrequencyShift().convertToDouble(),
                                 op.getMaxPeriod().convertToDouble());

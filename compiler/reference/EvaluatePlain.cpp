@@ -87,7 +87,7 @@ struct CastModel : Model<CastModel, sd::CastOp> {
 struct ReshapeModel : Model<ReshapeModel, sd::ReshapeOp> {
   static LogicalResult compute(sd::ReshapeOp op, Operands operands, Results &results,
                                const EvaluationContext &) {
-    return give(results, operands[0].reshaped(shapeOf(op.getResult())));
+    return give(results, operands[0].reshaped(tensorShape(op.getResult())));
   }
 };
 
@@ -153,7 +153,7 @@ struct GatherNdModel : Model<GatherNdModel, sd::GatherNdOp> {
 struct ExpandModel : Model<ExpandModel, sd::ExpandOp> {
   static LogicalResult compute(sd::ExpandOp op, Operands operands, Results &results,
                                const EvaluationContext &) {
-    return give(results, expand(operands[0], shapeOf(op.getResult())));
+    return give(results, expand(operands[0], tensorShape(op.getResult())));
   }
 };
 

@@ -161,7 +161,7 @@ LogicalResult computeQuantized(sd::Conv2dOp op, Operands operands, Results &resu
   x.tensor = toChannelLast(x.tensor, op.getLayout());
   const int64_t order[] = {0, 2, 3, 1};
   Tensor weights = transpose(layer->weights, order);
-  Shape shape = shapeOf(op.getResult());
+  Shape shape = tensorShape(op.getResult());
   if (op.getLayout() == sd::Layout::nchw)
     shape = {shape[0], shape[2], shape[3], shape[1]};
   int64_t groups = op.getGroups(), outputs = weights.dim(0) / groups;
@@ -188,7 +188,7 @@ LogicalResult computeQuantized(sd::LinearOp op, Operands operands, Results &resu
   if (failed(layer))
     return failure();
   int64_t outputs = layer->weights.dim(0), inputs = layer->weights.dim(1);
-  Activation y = output(op.getResult(), shapeOf(op.getResult()));
+  Activation y = output(op.getResult(), tensorShape(op.getResult()));
   int64_t rows = inputs ? layer->x.tensor.size() / inputs : 0;
   ConvTile tile{
       .inputWidth = rows, .inputChannels = inputs, .outputWidth = rows, .outputChannels = outputs};
@@ -321,7 +321,7 @@ LogicalResult computeQuantized(sd::GegluOp op, Operands operands, Results &resul
   if (failed(requireQuantized(op, {op.getInput(), op.getResult()})))
     return failure();
   Activation x = activation(op.getInput(), operands[0]);
-  Activation y = output(op.getResult(), shapeOf(op.getResult()));
+  Activation y = output(op.getResult(), tensorShape(op.getResult()));
   int64_t channels = y.tensor.dim(-1);
   int64_t rows = channels ? y.tensor.size() / channels : 0;
   context.kernels->geglu(x.codes(), rows, channels, gegluTable(x.format, x.scale),
@@ -386,7 +386,7 @@ LogicalResult computeQuantized(sd::TimeEmbeddingOp op, Operands operands, Result
                                const EvaluationContext &context) {
   if (failed(requireQuantized(op, op->getResults())))
     return failure();
-  Activation y = output(op.getResult(), shapeOf(op.getResult()));
+  Activation y = output(op.getResult(), tensorShape(op.getResult()));
   int64_t batch = y.tensor.dim(0), channels = y.tensor.dim(1);
   std::vector<uint32_t> steps = makeTimeSteps(
       channels / 2, op.getFrequencyShift().convertToDouble(), op.getMaxPeriod().convertToDouble());
@@ -412,7 +412,7 @@ LogicalResult computeQuantized(sd::EmbeddingOp op, Operands operands, Results &r
   for (const Tensor &scales : operands.take_back(2))
     if (failed(requireFloatOperand(op, scales, "scales")))
       return failure();
-  Activation y = output(op.getResult(), shapeOf(op.getResult()));
+  Activation y = output(op.getResult(), tensorShape(op.getResult()));
   std::span<const float> tokenScales = floats(&operands[3]), positionScales = floats(&operands[4]);
   int32_t shift = embeddingShift(tokenScales, positionScales, y.scale);
   std::vector<int32_t> tokenMultipliers = embeddingMultipliers(tokenScales, y.scale, shift);

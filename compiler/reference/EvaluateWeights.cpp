@@ -36,9 +36,9 @@ struct WeightModel : Model<WeightModel, sd::WeightOp> {
     absl::StatusOr<Tensor> value = context.weights->get(key);
     if (!value.ok())
       return failWith(op, value.status());
-    if (value->shape() != shapeOf(op.getResult()))
+    if (value->shape() != tensorShape(op.getResult()))
       return op.emitOpError() << "weight '" << key << "' has shape " << toString(value->shape())
-                              << " but the result needs " << toString(shapeOf(op.getResult()));
+                              << " but the result needs " << toString(tensorShape(op.getResult()));
     return give(results, value->converted(evaluatedType(op.getType())));
   }
 };
@@ -67,7 +67,7 @@ struct ConstantModel : Model<ConstantModel, sd::ConstantOp> {
     auto dense = dyn_cast<DenseElementsAttr>(op.getValue());
     if (!dense)
       return op.emitOpError("needs a dense value");
-    Shape shape = shapeOf(op.getResult());
+    Shape shape = tensorShape(op.getResult());
     if (isa<FloatType>(dense.getElementType()))
       return give(results, filled<float>(shape, dense.getValues<llvm::APFloat>()));
     if (!isa<IntegerType>(dense.getElementType()))

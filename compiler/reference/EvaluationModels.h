@@ -46,7 +46,7 @@ inline mlir::LogicalResult give(Results &results, Tensor value) {
   return mlir::success();
 }
 
-inline Shape shapeOf(mlir::Value value) {
+inline Shape tensorShape(mlir::Value value) {
   return mlir::cast<mlir::RankedTensorType>(value.getType()).getShape().vec();
 }
 
