@@ -293,8 +293,8 @@ class Benchmark:
         out = self.work / f"{module}-{label}.safetensors"
         command = [self.options.build / "bin/sdopt-run", package, "--module", module, "--inputs", self.samples(module, CALLS, 2), "-o", out, "--threads", self.options.threads]
         child = run(f"{module} {label}: {CALLS} calls on the simulator", command, self.cores)
-        pace = re.search(r"one run took ([\d.,e-]+) s \(fastest of \d+, median ([\d.,e-]+) s", child.errors)
-        child.fastest, child.median = (float(value.replace(",", "")) for value in pace.groups())
+        pace = re.search(r"one run took ([\d.,e-]+) s \(fastest of \d+, median ([\d.,e-]+) s\), ([\d.,e-]+) s of processor", child.errors)
+        child.fastest, child.median, child.cpu = (float(value.replace(",", "")) for value in pace.groups())
         modelled = re.search(r"each ([\d,]+) cycles \(([^)]*)\)", child.output)
         child.modelled = modelled[2] if modelled else ""
         child.quality = sqnr(self.reference(module), out, self.output_name(module)) if self.reference(module) else None
@@ -390,7 +390,7 @@ class Benchmark:
         if fp32:
             self.row(f"ORT fp32 {name}", min(fp32.values["calls"]), fp32.peak, min(fp32.values["cpu"]), None, None, median=statistics.median(fp32.values["calls"]), load=fp32.values["load"])
         for label, child in best.items():
-            self.row(f"sdopt {label} {name}", child.fastest, child.peak, child.cpu / CALLS, None, child.quality, median=child.median, modelled=child.modelled)
+            self.row(f"sdopt {label} {name}", child.fastest, child.peak, child.cpu, None, child.quality, median=child.median, modelled=child.modelled)
 
     def unet_steps(self):
         if not (self.work / "w8a8.sdnpu").exists():
@@ -492,7 +492,7 @@ class Benchmark:
         if all(samples) and samples[1]["cpu_seconds"] > samples[0]["cpu_seconds"]:
             one, two, three = (row["cpu_seconds"] for row in samples)
             self.bar("growth of calibration per sample, third / second", (three - two) / (two - one), "x", most=most)
-            self.bar("peak memory of calibration, 3 samples / 1", samples[2]["peak_bytes"] / samples[0]["peak_bytes"], "x", most=most)
+            self.bar("peak memory of calibration, 3 samples / 2", samples[2]["peak_bytes"] / samples[1]["peak_bytes"], "x", most=most)
 
     def modelled_step(self):
         path = self.work / "report" / "report.json"

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <iostream>
 #include <limits>
 #include <optional>
@@ -76,15 +77,32 @@ void printTotals(const ModuleTotals &totals) {
             << withPrefix(static_cast<double>(sum.sramPeakBytes), "B") << "\n";
 }
 
-/// Wall-clock time goes to stderr: what stdout says depends on nothing but the inputs. The first
-/// run also prepares weights, so the fastest is the steady state.
-void printPace(const std::string &module, std::vector<double> seconds) {
-  if (seconds.empty())
-    return;
-  std::sort(seconds.begin(), seconds.end());
-  std::cerr << module << ": one run took " << significant(seconds.front()) << " s (fastest of "
-            << seconds.size() << ", median " << significant(seconds[seconds.size() / 2]) << " s)\n";
-}
+/// Seconds of each run of a module, by the clock and of all threads together.
+class Pace {
+public:
+  void runEnded(double clock) {
+    clock_.push_back(clock - std::exchange(lastClock_, clock));
+    std::clock_t used = std::clock();
+    used_.push_back(static_cast<double>(used - std::exchange(lastUsed_, used)) / CLOCKS_PER_SEC);
+  }
+
+  /// To stderr: what stdout says depends on nothing but the inputs. The first run also prepares
+  /// weights, so the fastest is the steady state.
+  void print(const std::string &module) {
+    if (clock_.empty())
+      return;
+    std::sort(clock_.begin(), clock_.end());
+    std::cerr << module << ": one run took " << significant(clock_.front()) << " s (fastest of "
+              << clock_.size() << ", median " << significant(clock_[clock_.size() / 2]) << " s), "
+              << significant(*std::min_element(used_.begin(), used_.end()))
+              << " s of processor time\n";
+  }
+
+private:
+  std::vector<double> clock_, used_;
+  double lastClock_ = 0;
+  std::clock_t lastUsed_ = std::clock();
+};
 
 void printQuality(const TensorMap &recorded, const TensorMap &outputs) {
   for (const auto &[name, value] : outputs) {
@@ -146,17 +164,15 @@ absl::Status runModuleCommand(const RunModuleOptions &options) {
 
   ModuleRunner runner(**module, *target);
   std::vector<TraceEvent> events;
-  std::vector<double> seconds;
-  double last = 0;
+  Pace pace;
   Progress progress(options.module);
   absl::StatusOr<TensorMap> outputs = runner.run(
       *recorded, options.trace.empty() ? nullptr : &events, [&](int64_t done, int64_t records) {
-        double now = progress.seconds();
-        seconds.push_back(now - std::exchange(last, now));
+        pace.runEnded(progress.seconds());
         progress.show(done, records, "runs");
       });
   progress.finish();
-  printPace(options.module, std::move(seconds));
+  pace.print(options.module);
   if (!outputs.ok())
     return absl::Status(outputs.status().code(),
                         absl::StrCat(options.inputs, ": ", outputs.status().message()));
