@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 using namespace mlir;
 
@@ -135,6 +136,25 @@ void convertTranspose(NodeImporter &node) {
   if (permutation.size() != static_cast<size_t>(node.rank(0)))
     return node.invalid(absl::StrCat("perm has ", permutation.size(), " entries but the input has ",
                                      node.rank(0), " dimensions"));
+  node.define(0, node.build().transpose(node.input(0), permutation));
+}
+
+void convertEinsum(NodeImporter &node) {
+  // "nhwpqc->nchpwq": each letter once on both sides.
+  std::string equation = node.text("equation", "");
+  std::erase(equation, ' ');
+  size_t arrow = equation.find("->");
+  std::string from = equation.substr(0, arrow);
+  std::string to = arrow == std::string::npos ? "" : equation.substr(arrow + 2);
+  std::vector<int64_t> permutation;
+  for (char letter : to)
+    if (size_t axis = from.find(letter); axis != std::string::npos && from.rfind(letter) == axis)
+      permutation.push_back(static_cast<int64_t>(axis));
+  std::set<int64_t> axes(permutation.begin(), permutation.end());
+  size_t rank = static_cast<size_t>(node.rank(0));
+  if (from.size() != rank || to.size() != rank || axes.size() != rank)
+    return node.unsupported(
+        absl::StrCat("equation '", equation, "' is no permutation of ", rank, " dimensions"));
   node.define(0, node.build().transpose(node.input(0), permutation));
 }
 

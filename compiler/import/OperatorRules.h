@@ -65,6 +65,7 @@ void convertSoftmax(NodeImporter &node);
 
 // ConvertLayout.cpp
 void convertConcat(NodeImporter &node);
+void convertEinsum(NodeImporter &node);
 void convertExpand(NodeImporter &node);
 void convertFlatten(NodeImporter &node);
 void convertGather(NodeImporter &node);

@@ -10,6 +10,7 @@ namespace sdopt {
 namespace {
 
 constexpr double kPi = 0x1.921fb54442d18p+1;
+constexpr double kSqrtTwoOverPi = 0x1.9884533d43651p-1;
 constexpr double kLn2 = 0x1.62e42fefa39efp-1;
 
 double sigmoid(double x) {
@@ -28,6 +29,8 @@ double evaluate(TableFunction function, double x) {
     return x * sigmoid(1.702 * x);
   case TableFunction::Sigmoid:
     return sigmoid(x);
+  case TableFunction::GELUTanh: // x * (1 + tanh(u)) / 2 = x * sigmoid(2 u)
+    return x * sigmoid(2.0 * kSqrtTwoOverPi * (x + 0.044715 * x * x * x));
   }
   return 0.0;
 }

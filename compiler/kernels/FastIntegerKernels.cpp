@@ -58,6 +58,35 @@ void tableOfBytes(const int8_t *x, int64_t count, const int32_t *entries, CodeFo
     tableBytes(x, count, entries, format, static_cast<int16_t *>(y));
 }
 
+template <typename Input, typename Output>
+void modulateRow(const Input *x, int64_t channels, int64_t zeroPoint, const int64_t *gains,
+                 const int64_t *offsets, int32_t shift, CodeFormat format, Output *y) {
+  const int64_t low = format.min(), high = format.max(), zero = format.zeroPoint;
+  for (int64_t c = 0; c < channels; ++c) {
+    int64_t value = ((x[c] - zeroPoint) * gains[c] + offsets[c]) >> shift;
+    y[c] = static_cast<Output>(std::clamp(value + zero, low, high));
+  }
+}
+
+void modulateRows(Codes x, int64_t rows, int64_t channels, const int64_t *gains,
+                  const int64_t *offsets, int32_t shift, CodeFormat format, void *y) {
+  auto each = [&](auto *input, auto *output) {
+    for (int64_t r = 0; r < rows; ++r)
+      modulateRow(input + r * channels, channels, x.format.zeroPoint, gains, offsets, shift, format,
+                  output + r * channels);
+  };
+  auto withInput = [&](auto *input) {
+    if (format.type == ElementType::I8)
+      each(input, static_cast<int8_t *>(y));
+    else
+      each(input, static_cast<int16_t *>(y));
+  };
+  if (x.format.type == ElementType::I8)
+    withInput(static_cast<const int8_t *>(x.data));
+  else
+    withInput(static_cast<const int16_t *>(x.data));
+}
+
 class FastIntegerKernels final : public IntegerKernels {
 public:
   explicit FastIntegerKernels(const DotKernels &level)
@@ -120,6 +149,36 @@ public:
     });
   }
 
+  void modulate(Codes x, Codes scale, Codes shift, int64_t rows, int64_t channels,
+                const ModulateParams &params, CodeFormat format, void *y) const override {
+    auto within = [](int64_t value, int64_t limit) { return value >= 0 && value <= limit; };
+    bool modest = within(params.scaleMultiplier, kLargestScaleMultiplier) &&
+                  within(params.unit, kLargestModulation) &&
+                  within(params.shiftMultiplier, kLargestModulation) && params.shift >= 1 &&
+                  params.shift <= kLargestModulateShift;
+    for (CodeFormat operand : {x.format, scale.format, shift.format})
+      modest &=
+          operand.type == ElementType::I8 ? isModest(operand.zeroPoint, 7) : operand.zeroPoint == 0;
+    if (!modest)
+      return naiveKernels().modulate(x, scale, shift, rows, channels, params, format, y);
+    // What all rows share: gain, and offset with the rounding.
+    std::vector<int64_t> gains(channels), offsets(channels);
+    auto valueAt = [](Codes codes, int64_t i) {
+      return (codes.format.type == ElementType::I8 ? static_cast<const int8_t *>(codes.data)[i]
+                                                   : static_cast<const int16_t *>(codes.data)[i]) -
+             codes.format.zeroPoint;
+    };
+    for (int64_t c = 0; c < channels; ++c) {
+      gains[c] = valueAt(scale, c) * params.scaleMultiplier + params.unit;
+      offsets[c] = (shift.data ? valueAt(shift, c) * params.shiftMultiplier : 0) +
+                   (int64_t(1) << (params.shift - 1));
+    }
+    forRowBlocks(rows, channels, [&](int64_t first, int64_t count) {
+      modulateRows(from(x, first * channels), count, channels, gains.data(), offsets.data(),
+                   params.shift, format, from(y, format, first * channels));
+    });
+  }
+
   void normSums(Codes x, int64_t rows, int64_t channels, int64_t channelsPerGroup,
                 std::span<NormSums> sums) const override {
     // As many rows as the sums of a channel may have.
@@ -151,7 +210,7 @@ public:
     bool modest =
         isShift(params.shift) && params.shift <= 61 && pointwise.areModest(channelParams, channels);
     for (int64_t first = 0; first < channels; first += channelsPerGroup) {
-      factors.push_back(normFactor(sums[first / channelsPerGroup], params));
+      factors.push_back(normFactor(sums[first / channelsPerGroup], params, x.format.zeroPoint));
       const NormFactor &factor = factors.back();
       modest &= isModest(factor.mean, 29) && (factor.mantissa == 0 || isShift(factor.shift));
     }

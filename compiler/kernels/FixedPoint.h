@@ -46,12 +46,14 @@ PairScaling pairScalingFor(double factorA, double factorB);
 int64_t scaled(int64_t acc, Scaling scaling);
 
 /// How a stored code is to be read: real value = scale * (code - zeroPoint). I8 (asymmetric), I16
-/// (zeroPoint 0).
+/// (zeroPoint 0); timesteps in fixed point are I32 (zeroPoint 0), which only time embeddings read.
 struct CodeFormat {
-  ElementType type = ElementType::I16; ///< I8 or I16
+  ElementType type = ElementType::I16;
   int32_t zeroPoint = 0;
-  int32_t min() const { return type == ElementType::I8 ? -128 : -32768; }
-  int32_t max() const { return type == ElementType::I8 ? 127 : 32767; }
+  int32_t min() const { return -max() - 1; }
+  int32_t max() const {
+    return type == ElementType::I8 ? 127 : type == ElementType::I16 ? 32767 : INT32_MAX;
+  }
   friend bool operator==(const CodeFormat &, const CodeFormat &) = default;
 };
 

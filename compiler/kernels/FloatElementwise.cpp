@@ -366,6 +366,8 @@ Tensor quantizeCodes(const Tensor &x, double scale, CodeFormat format) {
                                              : static_cast<int32_t>(rounded);
     if (format.type == ElementType::I8)
       codes.mutableValues<int8_t>()[i] = static_cast<int8_t>(code);
+    else if (format.type == ElementType::I32)
+      codes.mutableValues<int32_t>()[i] = code;
     else
       codes.mutableValues<int16_t>()[i] = static_cast<int16_t>(code);
   }

@@ -48,6 +48,8 @@ Tensor layerNorm(const Tensor &x, const Tensor &gamma, const Tensor &beta, doubl
 Tensor attention(const Tensor &q, const Tensor &k, const Tensor &v, int64_t heads, double scale,
                  bool causal);
 
+/// x / sqrt(mean(x^2) + epsilon) * gamma over the last dimension.
+Tensor rmsNorm(const Tensor &x, const Tensor &gamma, double epsilon);
 /// Softmax over `axis`.
 Tensor softmax(const Tensor &x, int64_t axis);
 

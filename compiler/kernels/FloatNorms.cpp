@@ -186,6 +186,27 @@ Tensor layerNorm(const Tensor &x, const Tensor &gamma, const Tensor &beta, doubl
   return y;
 }
 
+Tensor rmsNorm(const Tensor &x, const Tensor &gamma, double epsilon) {
+  if (x.size() == 0)
+    return Tensor(ElementType::F32, x.shape());
+  Tensor y = recycledTensor(ElementType::F32, x.shape());
+  int64_t width = x.dim(-1), rows = x.size() / width;
+  const float *inputs = x.values<float>().data(), *g = gamma.values<float>().data();
+  float *outputs = y.mutableValues<float>().data();
+  int64_t grain = std::max<int64_t>(1, (16 << 10) / width);
+  parallelRanges(rows, grain, [=](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      const float *in = inputs + row * width;
+      float *out = outputs + row * width;
+      double squares = sumOf(width, [=](int64_t c) SDOPT_INLINE { return in[c] * in[c]; });
+      auto inverse =
+          static_cast<float>(1.0 / std::sqrt(squares / static_cast<double>(width) + epsilon));
+      vectorLoop(width, [=](int64_t c) SDOPT_INLINE { out[c] = in[c] * inverse * g[c]; });
+    }
+  });
+  return y;
+}
+
 Tensor softmax(const Tensor &x, int64_t axis) {
   if (axis < 0)
     axis += x.rank();

@@ -59,6 +59,23 @@ struct GegluParams {
   Scaling scaling; ///< inputScale^2 / 2^8 / outputScale
 };
 
+/// A gain and an offset for each channel, from operands with one row for all rows of x (adaptive
+/// norms, gates). With the integers s = scale - zero point and h = shift - zero point (0 without):
+///
+///   y = saturate(((x - zx) * (s * a + b) + h * d + 2^(t-1)) >> t)
+///
+/// with 0 <= a <= 2^28, 0 <= b <= 2^44, 0 <= d <= 2^44, 1 <= t <= 61: the sum fits 64 bits.
+struct ModulateParams {
+  int64_t scaleMultiplier = 0; ///< a: inputScale * scaleScale / outputScale * 2^t
+  int64_t unit = 0;            ///< b: offset * inputScale / outputScale * 2^t
+  int64_t shiftMultiplier = 0; ///< d: shiftScale / outputScale * 2^t
+  int32_t shift = 1;           ///< t
+  friend bool operator==(const ModulateParams &, const ModulateParams &) = default;
+};
+inline constexpr int64_t kLargestScaleMultiplier = int64_t(1) << 28;
+inline constexpr int64_t kLargestModulation = int64_t(1) << 44; ///< of b and d
+inline constexpr int32_t kLargestModulateShift = 61;
+
 /// Normalization over groups of N = count codes, 1 <= N < 2^31. x is the stored code: its zero
 /// point cancels. With S1 = sum x and S2 = sum x^2 over the group, all quantities integers:
 ///
@@ -77,11 +94,13 @@ struct GegluParams {
 ///   z clamped to [-2^38, 2^38 - 1]; V <= 0 (a constant group without epsilon) gives z = 0
 ///   y = saturate((z * gamma[c] + beta[c] + 2^(shift-1)) >> shift)
 ///
-/// with |gamma| < 2^24, |beta| < 2^61, 1 <= shift <= 61.
+/// with |gamma| < 2^24, |beta| < 2^61, 1 <= shift <= 61. Not `centered` (root mean square alone):
+/// S1 = 0, S2 = sum (x - zero point)^2, mean = zero point * 2^14.
 struct NormParams {
   int64_t count = 0;    ///< N: elements of one group
   uint64_t epsilon = 0; ///< round(eps / inputScale^2 * 2^32)
   int32_t shift = 24;   ///< fraction bits of z * gamma
+  bool centered = true; ///< subtract the mean
 };
 
 /// Sums of one group.
@@ -112,16 +131,19 @@ struct AttentionTile {
   int64_t queryStride = 0, keyStride = 0; ///< elements from one row to the next (>= headDim)
 };
 
-/// Sinusoidal embedding of integer timesteps by a sine table of 1,025 knots over one turn:
+/// Sinusoidal embedding of timesteps, integers or fixed point, by a sine table of 1,025 knots over
+/// one turn. With F = fractionBits:
 ///
-///   phase_i = uint32(t * step[i]), segment i = phase >> 22, position f = (phase >> 10) & 4095
+///   phase_i = uint32((t * step[i] + half) >> F), half = 2^(F-1), or 0 for F = 0
+///   segment i = phase >> 22, position f = (phase >> 10) & 4095
 ///   sin(phase) = saturate((T[i] * (4096 - f) + T[i+1] * f + 2^19) >> 20)
 ///   cos(phase) = sin(phase + 2^30)
 ///
 /// 12 bits of f: with the 6 of the activation tables the phase alone would cost 3 codes of I16.
 struct TimeEmbeddingParams {
   int64_t halfDim = 0;
-  bool cosFirst = true; ///< diffusers flip_sin_to_cos
+  bool cosFirst = true;     ///< diffusers flip_sin_to_cos
+  int32_t fractionBits = 0; ///< of t, 0 ... 30
 };
 
 class IntegerKernels {
@@ -150,6 +172,10 @@ public:
   /// x: [rows][2*channels], y: [rows][channels].
   virtual void geglu(Codes x, int64_t rows, int64_t channels, std::span<const int32_t> entries,
                      const GegluParams &params, CodeFormat format, void *y) const = 0;
+
+  /// x: [rows][channels]; scale and shift: [channels], shift may be null.
+  virtual void modulate(Codes x, Codes scale, Codes shift, int64_t rows, int64_t channels,
+                        const ModulateParams &params, CodeFormat format, void *y) const = 0;
 
   /// Adds the tile's stored codes (no zero point) to sums[g], g = channel / channelsPerGroup. x:
   /// [rows][channels].
@@ -194,7 +220,7 @@ const IntegerKernels &naiveKernels();
 
 /// Functions that activation tables are made of. Evaluated with + - * / and sqrt on IEEE doubles
 /// only.
-enum class TableFunction : uint8_t { SiLU, GELU, QuickGELU, Sigmoid };
+enum class TableFunction : uint8_t { SiLU, GELU, QuickGELU, Sigmoid, GELUTanh };
 
 /// Table for y = f(x): knots at the codes' real values, entries round(f / outputScale * 2^8).
 /// I8 input: 256 entries; I16 input: 1,025 knots.

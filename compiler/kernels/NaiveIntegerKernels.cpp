@@ -146,6 +146,18 @@ public:
       }
   }
 
+  void modulate(Codes x, Codes scale, Codes shift, int64_t rows, int64_t channels,
+                const ModulateParams &params, CodeFormat format, void *y) const override {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < channels; ++c) {
+        Int128 gain = static_cast<Int128>(valueAt(scale, c)) * params.scaleMultiplier + params.unit;
+        Int128 sum = valueAt(x, r * channels + c) * gain;
+        if (shift.data)
+          sum += static_cast<Int128>(valueAt(shift, c)) * params.shiftMultiplier;
+        storeCode(y, r * channels + c, roundedShift(sum, params.shift), format);
+      }
+  }
+
   void normSums(Codes x, int64_t rows, int64_t channels, int64_t channelsPerGroup,
                 std::span<NormSums> sums) const override {
     for (int64_t r = 0; r < rows; ++r)
@@ -161,7 +173,7 @@ public:
                  const NormChannel *channelParams, CodeFormat format, void *y) const override {
     constexpr Int128 kLimit = static_cast<Int128>(1) << 38; // z has 39 bits
     for (int64_t c = 0; c < channels; ++c) {
-      NormFactor factor = normFactor(sums[c / channelsPerGroup], params);
+      NormFactor factor = normFactor(sums[c / channelsPerGroup], params, x.format.zeroPoint);
       for (int64_t r = 0; r < rows; ++r) {
         int64_t i = r * channels + c;
         Int128 centred = static_cast<Int128>(rawCode(x, i)) * 16384 - factor.mean;
@@ -211,7 +223,8 @@ public:
                      std::span<const int32_t> sine, const TimeEmbeddingParams &params,
                      CodeFormat format, void *y) const override {
     for (int64_t i = 0; i < params.halfDim; ++i) {
-      uint32_t phase = static_cast<uint32_t>(timestep) * steps[i];
+      Int128 product = static_cast<Int128>(timestep) * steps[i];
+      auto phase = static_cast<uint32_t>(roundedShift(product, params.fractionBits));
       storeSine(sine, phase, format, y, i + (params.cosFirst ? params.halfDim : 0));
       storeSine(sine, phase + (1u << 30), format, y, i + (params.cosFirst ? 0 : params.halfDim));
     }

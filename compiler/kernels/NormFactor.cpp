@@ -45,10 +45,16 @@ int32_t roundedMean(int64_t sum, int64_t count) {
 }
 
 // V = N*S2 - S1^2 + round(N^2 * epsilon / 2^32), or 0 where the sums cannot come from N codes.
-UInt128 scaledVariance(const NormSums &sums, const NormParams &params) {
+// Without a mean, S1 = 0 and S2 is taken about the zero point.
+UInt128 scaledVariance(const NormSums &sums, const NormParams &params, int32_t zeroPoint) {
   UInt128 count = static_cast<uint64_t>(params.count);
-  Int128 spread =
-      static_cast<Int128>(params.count) * sums.squares - static_cast<Int128>(sums.sum) * sums.sum;
+  Int128 squares = sums.squares, sum = sums.sum;
+  if (!params.centered) {
+    squares +=
+        static_cast<Int128>(zeroPoint) * (params.count * int64_t(zeroPoint)) - 2 * sum * zeroPoint;
+    sum = 0;
+  }
+  Int128 spread = params.count * squares - sum * sum;
   UInt128 epsilon = (count * count * params.epsilon + (UInt128(1) << 31)) >> 32;
   Int128 variance = spread + static_cast<Int128>(epsilon);
   return variance > 0 ? static_cast<UInt128>(variance) : 0;
@@ -56,13 +62,14 @@ UInt128 scaledVariance(const NormSums &sums, const NormParams &params) {
 
 } // namespace
 
-NormFactor normFactor(const NormSums &sums, const NormParams &params) {
+NormFactor normFactor(const NormSums &sums, const NormParams &params, int32_t zeroPoint) {
   constexpr int64_t kMaxCount = INT32_MAX;
   if (params.count <= 0 || params.count > kMaxCount)
     return {};
   NormFactor factor;
-  factor.mean = roundedMean(sums.sum, params.count);
-  UInt128 variance = scaledVariance(sums, params);
+  factor.mean =
+      params.centered ? roundedMean(sums.sum, params.count) : zeroPoint * (int32_t(1) << 14);
+  UInt128 variance = scaledVariance(sums, params, zeroPoint);
   if (variance == 0)
     return factor;
 

@@ -20,7 +20,8 @@ struct NormFactor {
   int32_t shift = 0;    ///< in [-11, 85]
 };
 
-NormFactor normFactor(const NormSums &sums, const NormParams &params);
+/// The zero point of the codes matters only where params are not centered.
+NormFactor normFactor(const NormSums &sums, const NormParams &params, int32_t zeroPoint);
 
 } // namespace sdopt
 

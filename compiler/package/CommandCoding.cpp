@@ -238,6 +238,7 @@ Opcode opcodeOf(const CommandArgs &args) {
       Opcode::AttentionMaxima, Opcode::AttentionAccumulate,
       Opcode::AttentionFinish, Opcode::TimeEmbedding,
       Opcode::Embed,           Opcode::PoolToken,
+      Opcode::Modulate,
   };
   static_assert(std::size(kOpcodes) == std::variant_size_v<CommandArgs>);
   return kOpcodes[args.index()];

@@ -40,6 +40,7 @@ enum class Opcode : uint8_t {
   TimeEmbedding = 0x27,
   Embed = 0x28,
   PoolToken = 0x29,
+  Modulate = 0x2a,
 };
 
 Opcode opcodeOf(const CommandArgs &args);
@@ -164,6 +165,7 @@ template <typename Archive> void visitFields(Archive &a, NormApplyCommand &c) {
   a.template field<uint64_t>("count", c.params.count);
   a.template field<uint64_t>("epsilon", c.params.epsilon);
   a.template field<uint8_t>("shift", c.params.shift);
+  a.flag("centered", c.params.centered);
 }
 
 template <typename Archive> void visitFields(Archive &a, AttentionTile &t) {
@@ -226,6 +228,7 @@ template <typename Archive> void visitFields(Archive &a, TimeEmbeddingCommand &c
   a.format("output_format", c.outputFormat);
   a.template field<uint32_t>("half_dim", c.params.halfDim);
   a.flag("cos_first", c.params.cosFirst);
+  a.template field<uint8_t>("fraction_bits", c.params.fractionBits);
 }
 
 template <typename Archive> void visitFields(Archive &a, EmbedCommand &c) {
@@ -246,6 +249,22 @@ template <typename Archive> void visitFields(Archive &a, PoolTokenCommand &c) {
   a.template field<uint32_t>("tokens", c.tokens);
   a.template field<uint32_t>("row_bytes", c.rowBytes);
   a.template field<int32_t>("token", c.token);
+}
+
+template <typename Archive> void visitFields(Archive &a, ModulateCommand &c) {
+  a.template field<uint32_t>("input", c.input);
+  a.template field<uint32_t>("scale", c.scale);
+  a.template field<int32_t>("offsets", c.shift);
+  a.template field<uint32_t>("output", c.output);
+  a.template list<uint32_t>("size", c.rows, c.channels);
+  a.format("input_format", c.inputFormat);
+  a.format("scale_format", c.scaleFormat);
+  a.format("offsets_format", c.shiftFormat);
+  a.format("output_format", c.outputFormat);
+  a.template field<uint64_t>("scale_multiplier", c.params.scaleMultiplier);
+  a.template field<uint64_t>("unit", c.params.unit);
+  a.template field<uint64_t>("offsets_multiplier", c.params.shiftMultiplier);
+  a.template field<uint8_t>("shift", c.params.shift);
 }
 
 /// All arguments of a command.

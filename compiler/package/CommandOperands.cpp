@@ -75,6 +75,14 @@ struct SramVisitor {
             c.bFormat, false);
     codes("output", c.output, saturatingProduct({c.rows, c.channels}), c.outputFormat, true);
   }
+  void operator()(const ModulateCommand &c) {
+    const int64_t elements = saturatingProduct({c.rows, c.channels});
+    codes("input", c.input, elements, c.inputFormat, false);
+    codes("scale", c.scale, c.channels, c.scaleFormat, false);
+    if (c.shift >= 0)
+      codes("offsets", c.shift, c.channels, c.shiftFormat, false);
+    codes("output", c.output, elements, c.outputFormat, true);
+  }
   void operator()(const TableCommand &c) {
     codes("input", c.input, c.count, c.inputFormat, false);
     table("table", c.table, c.inputFormat);
@@ -236,6 +244,24 @@ struct FieldCheck {
     if (c.b < -1)
       refuse("b", c.b, "an offset or -1");
   }
+  void operator()(const ModulateCommand &c) {
+    positive({{"rows", c.rows}, {"channels", c.channels}});
+    format("input_format", c.inputFormat);
+    format("scale_format", c.scaleFormat);
+    format("offsets_format", c.shiftFormat);
+    format("output_format", c.outputFormat);
+    const auto within = [&](const char *name, int64_t value, int64_t most) {
+      if (value < 0 || value > most)
+        refuse(name, value, "a multiplier in range");
+    };
+    within("scale_multiplier", c.params.scaleMultiplier, kLargestScaleMultiplier);
+    within("unit", c.params.unit, kLargestModulation);
+    within("offsets_multiplier", c.params.shiftMultiplier, kLargestModulation);
+    if (c.params.shift < 1 || c.params.shift > kLargestModulateShift)
+      refuse("shift", c.params.shift, "1..61");
+    if (c.shift < -1)
+      refuse("offsets", c.shift, "an offset or -1");
+  }
   void operator()(const TableCommand &c) {
     positive({{"count", c.count}});
     format("input_format", c.inputFormat);
@@ -281,6 +307,8 @@ struct FieldCheck {
     positive({{"batch", c.batch}, {"inputs", c.inputs}, {"half_dim", c.params.halfDim}});
     if (c.inputs != 1 && c.inputs != c.batch)
       refuse("inputs", c.inputs, "1 or the batch");
+    if (c.params.fractionBits < 0 || c.params.fractionBits > 30)
+      refuse("fraction_bits", c.params.fractionBits, "0..30");
     format("output_format", c.outputFormat);
   }
   void operator()(const EmbedCommand &c) {

@@ -58,6 +58,7 @@ struct SpecWriter {
     m->set_shift(spec.params.shift);
     m->set_groups(spec.groups);
     m->set_per_row(spec.perRow);
+    m->set_uncentered(!spec.params.centered);
     m->set_channels(spec.channels);
   }
   void operator()(const AttentionLayer &spec) {
@@ -90,8 +91,21 @@ struct SpecWriter {
     m->set_cos_first(spec.params.cosFirst);
     m->set_steps(spec.steps);
     m->set_sine(spec.sine);
+    m->set_fraction_bits(spec.params.fractionBits);
   }
   void operator()(const PoolTokenLayer &spec) { out.mutable_pool_token()->set_token(spec.token); }
+  void operator()(const ModulateLayer &spec) {
+    auto *m = out.mutable_modulate();
+    m->set_scale_multiplier(spec.params.scaleMultiplier);
+    m->set_unit(spec.params.unit);
+    m->set_shift_multiplier(spec.params.shiftMultiplier);
+    m->set_shift(spec.params.shift);
+  }
+  void operator()(const SliceLayer &spec) {
+    for (int64_t start : spec.starts)
+      out.mutable_slice()->add_starts(start);
+  }
+  void operator()(const ConstantLayer &spec) { out.mutable_constant()->set_codes(spec.codes); }
 };
 
 void put(manifest::Tensor &out, const TensorInfo &tensor, int64_t offset) {
@@ -176,7 +190,7 @@ MatrixLayer take(const manifest::MatrixSpec &in) {
 }
 
 NormLayer take(const manifest::NormSpec &in) {
-  return {.params = {in.count(), in.epsilon(), in.shift()},
+  return {.params = {in.count(), in.epsilon(), in.shift(), !in.uncentered()},
           .groups = in.groups(),
           .perRow = in.per_row(),
           .channels = in.channels()};
@@ -228,11 +242,25 @@ absl::StatusOr<LayerSpec> takeSpec(const manifest::Layer &in) {
   case manifest::Layer::kEmbedding:
     return take(in.embedding());
   case manifest::Layer::kTimeEmbedding:
-    return TimeEmbeddingLayer{{in.time_embedding().half_dim(), in.time_embedding().cos_first()},
+    return TimeEmbeddingLayer{{in.time_embedding().half_dim(), in.time_embedding().cos_first(),
+                               in.time_embedding().fraction_bits()},
                               in.time_embedding().steps(),
                               in.time_embedding().sine()};
   case manifest::Layer::kPoolToken:
     return PoolTokenLayer{in.pool_token().token()};
+  case manifest::Layer::kModulate:
+    return ModulateLayer{{in.modulate().scale_multiplier(), in.modulate().unit(),
+                          in.modulate().shift_multiplier(), in.modulate().shift()}};
+  case manifest::Layer::kSlice: {
+    SliceLayer spec;
+    if (in.slice().starts_size() != 4)
+      return absl::DataLossError(
+          absl::StrCat("slice of ", in.slice().starts_size(), " starts; needs 4"));
+    std::copy(in.slice().starts().begin(), in.slice().starts().end(), spec.starts.begin());
+    return spec;
+  }
+  case manifest::Layer::kConstant:
+    return ConstantLayer{in.constant().codes()};
   case manifest::Layer::SPEC_NOT_SET:
     break;
   }
@@ -299,7 +327,7 @@ absl::Status take(const manifest::Module &in, ModuleInfo &module) {
     module.plan.offsets.push_back(entry.offset());
   }
   for (const auto &entry : in.constants()) {
-    if (entry.kind() > static_cast<uint32_t>(ConstantKind::RowMultipliers))
+    if (entry.kind() > static_cast<uint32_t>(ConstantKind::Codes))
       return absl::DataLossError(
           absl::StrCat("constant ", network.constants.size(), " has unknown kind ", entry.kind()));
     network.constants.push_back(

@@ -121,6 +121,18 @@ struct SpecCheck {
     atLeast("half dimension", s.params.halfDim, 1);
   }
   void operator()(const PoolTokenLayer &) { minInputs = maxInputs = 2; }
+  void operator()(const ModulateLayer &) {
+    minInputs = 2;
+    maxInputs = 3;
+  }
+  void operator()(const SliceLayer &s) {
+    for (int64_t start : s.starts)
+      atLeast("start", start, 0);
+  }
+  void operator()(const ConstantLayer &s) {
+    minInputs = maxInputs = 0;
+    constant("codes", s.codes, ConstantKind::Codes);
+  }
 };
 
 Problem layerProblem(const ModuleInfo &module, size_t index) {

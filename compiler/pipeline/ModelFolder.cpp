@@ -5,7 +5,6 @@
 #include "nlohmann/json.hpp"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 
 namespace fs = std::filesystem;
@@ -15,14 +14,22 @@ namespace sdopt {
 
 namespace {
 
-constexpr std::array<const char *, 4> kKnownModules = {"text_encoder", "vae_encoder", "unet",
-                                                       "vae_decoder"};
-constexpr std::array<const char *, 5> kAssets = {
-    "model_index.json", "tokenizer/vocab.json", "tokenizer/merges.txt",
-    "tokenizer/tokenizer_config.json", "scheduler/scheduler_config.json"};
+/// In the order in which a pipeline runs them.
+constexpr const char *kKnownModules[] = {"text_encoder", "text_encoder_2", "text_encoder_3",
+                                         "vae_encoder",  "unet",           "transformer",
+                                         "vae_decoder"};
+constexpr const char *kAssets[] = {"model_index.json",
+                                   "tokenizer/vocab.json",
+                                   "tokenizer/merges.txt",
+                                   "tokenizer/tokenizer_config.json",
+                                   "tokenizer_2/vocab.json",
+                                   "tokenizer_2/merges.txt",
+                                   "tokenizer_2/tokenizer_config.json",
+                                   "scheduler/scheduler_config.json"};
 
 size_t order(const std::string &name) {
-  return std::find(kKnownModules.begin(), kKnownModules.end(), name) - kKnownModules.begin();
+  return std::find(std::begin(kKnownModules), std::end(kKnownModules), name) -
+         std::begin(kKnownModules);
 }
 
 /// A config.json; an empty object if there is none.
@@ -61,16 +68,19 @@ void bindDimension(ModelModule &module, std::initializer_list<const char *> name
 /// Sizes that the configurations give for symbolic dimensions.
 absl::Status bindFromConfigs(const fs::path &folder, ModelFolder &model,
                              const CompileOptions &options) {
-  absl::StatusOr<json> unet = readConfig(folder / "unet" / "config.json");
+  // What denoises is a UNet or a transformer.
+  bool hasUnet = fs::exists(folder / "unet" / "config.json");
+  absl::StatusOr<json> denoiser =
+      readConfig(folder / (hasUnet ? "unet" : "transformer") / "config.json");
   absl::StatusOr<json> text = readConfig(folder / "text_encoder" / "config.json");
   // Both halves of the autoencoder have the same configuration.
   bool decoder = fs::exists(folder / "vae_decoder" / "config.json");
   absl::StatusOr<json> vae =
       readConfig(folder / (decoder ? "vae_decoder" : "vae_encoder") / "config.json");
-  for (const absl::Status &status : {unet.status(), text.status(), vae.status()})
+  for (const absl::Status &status : {denoiser.status(), text.status(), vae.status()})
     if (!status.ok())
       return status;
-  int64_t latent = integer(*unet, "sample_size");
+  int64_t latent = integer(*denoiser, "sample_size");
   int64_t picture = latent * autoencoderFactor(*vae);
   int64_t tokens = integer(*text, "max_position_embeddings");
   for (ModelModule &module : model.modules) {

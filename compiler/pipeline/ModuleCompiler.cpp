@@ -523,7 +523,8 @@ void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics
     layer.set_kind(kindName(source));
     for (const std::string &node : source.onnxNodes)
       layer.add_onnx_nodes(node);
-    layer.set_activation_bits(8 * byteWidth(info.network.tensors[source.inputs[0]].type));
+    TensorId activation = source.inputs.empty() ? source.output : source.inputs[0];
+    layer.set_activation_bits(8 * byteWidth(info.network.tensors[activation].type));
     if (auto *matrix = std::get_if<MatrixLayer>(&source.spec)) {
       layer.set_weight_bits(8);
       layer.set_weight_bytes(info.network.constants[matrix->weights].bytes);

@@ -154,7 +154,7 @@ private:
     }
     // Sizes of one module may come from the configuration of another.
     if (!options_.modules.empty())
-      for (const char *folder : {"unet", "text_encoder", "vae_decoder"})
+      for (const char *folder : {"unet", "transformer", "text_encoder", "vae_decoder"})
         if (std::find(options_.modules.begin(), options_.modules.end(), folder) ==
             options_.modules.end())
           addIfFile((fs::path(options_.model) / folder / "config.json").string());

@@ -15,9 +15,10 @@ std::span<const EmbeddedText> builtInRecipeTexts();
 namespace {
 
 constexpr const char *kOpTypes[] = {
-    "conv2d",   "linear",         "group_norm", "layer_norm", "attention", "silu",
-    "gelu",     "quick_gelu",     "geglu",      "sigmoid",    "add",       "concat",
-    "upsample", "time_embedding", "embedding",  "pool_token", "transpose", "reshape",
+    "conv2d",    "linear",         "group_norm", "layer_norm", "attention", "silu",
+    "gelu",      "quick_gelu",     "geglu",      "sigmoid",    "add",       "concat",
+    "upsample",  "time_embedding", "embedding",  "pool_token", "transpose", "reshape",
+    "gelu_tanh", "modulate",       "rms_norm",   "slice",
 };
 
 class RecipeReader {

@@ -151,6 +151,8 @@ using SiluModel = ActivationModel<sd::SiluOp, UnaryFunction::SiLU, TableFunction
 using GeluModel = ActivationModel<sd::GeluOp, UnaryFunction::GELU, TableFunction::GELU>;
 using QuickGeluModel =
     ActivationModel<sd::QuickGeluOp, UnaryFunction::QuickGELU, TableFunction::QuickGELU>;
+using GeluTanhModel =
+    ActivationModel<sd::GeluTanhOp, UnaryFunction::GELUTanh, TableFunction::GELUTanh>;
 using SigmoidModel = ActivationModel<sd::SigmoidOp, UnaryFunction::Sigmoid, TableFunction::Sigmoid>;
 
 struct GegluModel : NamedModel<GegluModel, sd::GegluOp> {
@@ -168,6 +170,30 @@ struct AddModel : NamedModel<AddModel, sd::AddOp> {
     if (hasQuantizedValues(op))
       return computeQuantized(op, operands, results, context);
     return give(results, binary(BinaryFunction::Add, operands[0], operands[1]));
+  }
+};
+
+struct RmsNormModel : NamedModel<RmsNormModel, sd::RmsNormOp> {
+  static LogicalResult compute(sd::RmsNormOp op, Operands operands, Results &results,
+                               const EvaluationContext &context) {
+    if (hasQuantizedValues(op))
+      return computeQuantized(op, operands, results, context);
+    return give(results, rmsNorm(operands[0], operands[1], op.getEpsilon().convertToDouble()));
+  }
+};
+
+struct ModulateModel : NamedModel<ModulateModel, sd::ModulateOp> {
+  static LogicalResult compute(sd::ModulateOp op, Operands operands, Results &results,
+                               const EvaluationContext &context) {
+    if (hasQuantizedValues(op))
+      return computeQuantized(op, operands, results, context);
+    auto offset = static_cast<float>(op.getOffset().convertToDouble());
+    Tensor gain = offset == 0 ? operands[1]
+                              : binary(BinaryFunction::Add, operands[1],
+                                       Tensor::of<float>({}, std::span<const float>(&offset, 1)));
+    Tensor product = binary(BinaryFunction::Mul, operands[0], gain);
+    return give(results,
+                op.getShift() ? binary(BinaryFunction::Add, product, operands[2]) : product);
   }
 };
 
@@ -241,8 +267,8 @@ struct PoolTokenModel : NamedModel<PoolTokenModel, sd::PoolTokenOp> {
 
 void attachNamedModels(MLIRContext &context) {
   attach<Conv2dModel, LinearModel, GroupNormModel, LayerNormModel, AttentionModel, SiluModel,
-         GeluModel, QuickGeluModel, SigmoidModel, GegluModel, AddModel, UpsampleModel,
-         TimeEmbeddingModel, EmbeddingModel, PoolTokenModel>(context);
+         GeluModel, GeluTanhModel, QuickGeluModel, SigmoidModel, GegluModel, AddModel, RmsNormModel,
+         ModulateModel, UpsampleModel, TimeEmbeddingModel, EmbeddingModel, PoolTokenModel>(context);
 }
 
 } // namespace sdopt

@@ -214,7 +214,7 @@ LogicalResult evaluate(npu::NormOp op, Operands operands, Results &results,
   int64_t channels = x.dim(3), pixels = x.dim(1) * x.dim(2);
   int64_t rows = op.getPerRow() ? 1 : pixels, blocks = x.dim(0) * pixels / rows;
   NormParams params{static_cast<int64_t>(op.getCount()), static_cast<uint64_t>(op.getEpsilon()),
-                    static_cast<int32_t>(op.getShift())};
+                    static_cast<int32_t>(op.getShift()), !op.getUncentered()};
   int64_t bytes = rows * channels;
   for (int64_t block = 0; block < blocks; ++block) {
     Codes input{x.bytes() + block * bytes * byteWidth(x.type()),
@@ -267,6 +267,40 @@ LogicalResult evaluate(npu::AttentionOp op, Operands operands, Results &results,
   return success();
 }
 
+LogicalResult evaluate(npu::ModulateOp op, Operands operands, Results &results,
+                       const EvaluationContext &context) {
+  Tensor y = resultTensor(op);
+  ModulateParams params{
+      static_cast<int64_t>(op.getScaleMultiplier()), static_cast<int64_t>(op.getUnit()),
+      static_cast<int64_t>(op.getOffsetsMultiplier()), static_cast<int32_t>(op.getShift())};
+  for (int64_t n = 0; n < y.dim(0); ++n) {
+    Codes offsets;
+    if (op.getOffsets())
+      offsets = batchElement(codes(operands[2], op.getOffsets()), operands[2], n);
+    context.kernels->modulate(batchElement(codes(operands[0], op.getInput()), operands[0], n),
+                              batchElement(codes(operands[1], op.getScale()), operands[1], n),
+                              offsets, y.dim(1) * y.dim(2), y.dim(3), params, resultFormat(op),
+                              batchElement(y, n));
+  }
+  results.push_back(y);
+  return success();
+}
+
+LogicalResult evaluate(npu::SliceOp op, Operands operands, Results &results,
+                       const EvaluationContext &) {
+  Shape ends, starts(op.getStarts()), steps(4, 1);
+  for (auto [start, dim] : llvm::zip(op.getStarts(), resultShape(op)))
+    ends.push_back(start + dim);
+  results.push_back(slice(operands[0], starts, ends, steps));
+  return success();
+}
+
+LogicalResult evaluate(npu::ConstantOp, Operands operands, Results &results,
+                       const EvaluationContext &) {
+  results.push_back(operands[0]);
+  return success();
+}
+
 LogicalResult evaluate(npu::UpsampleOp op, Operands operands, Results &results,
                        const EvaluationContext &) {
   results.push_back(
@@ -311,7 +345,8 @@ LogicalResult evaluate(npu::TimeEmbeddingOp op, Operands operands, Results &resu
   std::span<const int32_t> timesteps = operands[0].values<int32_t>();
   std::span<const int32_t> signedSteps = operands[1].values<int32_t>();
   std::vector<uint32_t> steps(signedSteps.begin(), signedSteps.end());
-  TimeEmbeddingParams params{static_cast<int64_t>(steps.size()), op.getCosFirst()};
+  TimeEmbeddingParams params{static_cast<int64_t>(steps.size()), op.getCosFirst(),
+                             static_cast<int32_t>(op.getFractionBits())};
   for (int64_t n = 0; n < y.dim(0); ++n)
     context.kernels->timeEmbedding(timesteps[timesteps.size() == 1 ? 0 : n], steps,
                                    operands[2].values<int32_t>(), params, resultFormat(op),
@@ -354,8 +389,8 @@ void registerNpuEvaluationModels(DialectRegistry &registry) {
     attach<npu::ChannelParamsOp, npu::NormChannelsOp, npu::ActivationTableOp, npu::SineTableOp,
            npu::TimeStepsOp, npu::RowMultipliersOp, npu::ViewOp, npu::Conv2dOp, npu::CombineOp,
            npu::ConcatOp, npu::TableOp, npu::GegluOp, npu::NormOp, npu::AttentionOp,
-           npu::UpsampleOp, npu::PermuteOp, npu::EmbeddingOp, npu::TimeEmbeddingOp,
-           npu::PoolTokenOp>(context);
+           npu::ModulateOp, npu::SliceOp, npu::ConstantOp, npu::UpsampleOp, npu::PermuteOp,
+           npu::EmbeddingOp, npu::TimeEmbeddingOp, npu::PoolTokenOp>(context);
   });
 }
 

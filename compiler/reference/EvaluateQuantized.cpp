@@ -258,6 +258,20 @@ LogicalResult computeQuantized(sd::LayerNormOp op, Operands operands, Results &r
   return give(results, y.tensor);
 }
 
+LogicalResult computeQuantized(sd::RmsNormOp op, Operands operands, Results &results,
+                               const EvaluationContext &context) {
+  if (failed(checkNorm(op, operands)))
+    return failure();
+  Activation x = activation(op.getInput(), operands[0]);
+  Activation y = output(op.getResult(), x.tensor.shape());
+  int64_t channels = x.tensor.dim(-1);
+  NormParameters norm = normParameters(floats(&operands[1]), {}, channels,
+                                       op.getEpsilon().convertToDouble(), x.scale, y.scale);
+  norm.params.centered = false;
+  normalize(x, x.tensor.size() / channels, 1, channels, 1, norm, *context.kernels, y);
+  return give(results, y.tensor);
+}
+
 //===----------------------------------------------------------------------===//
 // Attention
 //===----------------------------------------------------------------------===//
@@ -347,6 +361,27 @@ LogicalResult computeQuantized(sd::AddOp op, Operands operands, Results &results
   return give(results, y.tensor);
 }
 
+LogicalResult computeQuantized(sd::ModulateOp op, Operands operands, Results &results,
+                               const EvaluationContext &context) {
+  if (failed(requireQuantized(op, op->getOperands())) ||
+      failed(requireQuantized(op, op->getResults())))
+    return failure();
+  Activation x = activation(op.getInput(), operands[0]), s = activation(op.getScale(), operands[1]);
+  Activation h{{}, {}, 0};
+  if (op.getShift())
+    h = activation(op.getShift(), operands[2]);
+  Activation y = output(op.getResult(), x.tensor.shape());
+  int64_t batch = x.tensor.dim(0), channels = x.tensor.dim(-1);
+  int64_t rows = y.tensor.size() ? y.tensor.size() / batch / channels : 0;
+  ModulateParams params =
+      modulateParams(x.scale, s.scale, h.scale, y.scale, op.getOffset().convertToDouble());
+  for (int64_t b = 0; b < batch && rows > 0; ++b)
+    context.kernels->modulate(x.codes(b * rows * channels), s.codes(b * channels),
+                              op.getShift() ? h.codes(b * channels) : Codes(), rows, channels,
+                              params, y.format, at(y, b * rows * channels));
+  return give(results, y.tensor);
+}
+
 namespace {
 
 /// The same value in another code.
@@ -391,7 +426,12 @@ LogicalResult computeQuantized(sd::TimeEmbeddingOp op, Operands operands, Result
   std::vector<uint32_t> steps = makeTimeSteps(
       channels / 2, op.getFrequencyShift().convertToDouble(), op.getMaxPeriod().convertToDouble());
   std::vector<int32_t> sine = makeSineTable(y.scale);
-  TimeEmbeddingParams params{.halfDim = channels / 2, .cosFirst = op.getCosFirst()};
+  Type timesteps = op.getTimesteps().getType();
+  if (operands[0].type() == ElementType::F32)
+    return op.emitOpError("is quantized, so its timesteps must be integers or fixed point");
+  TimeEmbeddingParams params{.halfDim = channels / 2,
+                             .cosFirst = op.getCosFirst(),
+                             .fractionBits = sd::fractionBits(timesteps).value_or(0)};
   Tensor times = operands[0].converted(ElementType::I64);
   for (int64_t b = 0; b < batch; ++b) {
     int64_t t = times.values<int64_t>()[times.size() == 1 ? 0 : b];

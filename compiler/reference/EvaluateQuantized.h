@@ -20,6 +20,8 @@ SDOPT_QUANTIZED_FORM(sd::Conv2dOp);
 SDOPT_QUANTIZED_FORM(sd::LinearOp);
 SDOPT_QUANTIZED_FORM(sd::GroupNormOp);
 SDOPT_QUANTIZED_FORM(sd::LayerNormOp);
+SDOPT_QUANTIZED_FORM(sd::RmsNormOp);
+SDOPT_QUANTIZED_FORM(sd::ModulateOp);
 SDOPT_QUANTIZED_FORM(sd::AttentionOp);
 SDOPT_QUANTIZED_FORM(sd::GegluOp);
 SDOPT_QUANTIZED_FORM(sd::AddOp);
@@ -28,7 +30,7 @@ SDOPT_QUANTIZED_FORM(sd::EmbeddingOp);
 SDOPT_QUANTIZED_FORM(sd::RequantizeOp);
 #undef SDOPT_QUANTIZED_FORM
 
-/// silu, gelu, quick_gelu, sigmoid.
+/// silu, gelu, gelu_tanh, quick_gelu, sigmoid.
 mlir::LogicalResult computeTable(mlir::Operation *op, TableFunction function, Operands operands,
                                  Results &results, const EvaluationContext &context);
 

@@ -42,7 +42,7 @@ std::optional<ElementType> integerType(IntegerType type) {
   }
 }
 
-/// Codes use the whole range of i8 or i16; 16-bit ones have no zero point.
+/// Codes use the whole range of i8, i16 or i32; those above 8 bits have no zero point.
 std::optional<ElementType> storageType(quant::UniformQuantizedType type) {
   unsigned width = type.getStorageTypeIntegralWidth();
   bool wholeRange = type.isSigned() && type.getStorageTypeMin() == -(int64_t(1) << (width - 1)) &&
@@ -53,6 +53,8 @@ std::optional<ElementType> storageType(quant::UniformQuantizedType type) {
     return ElementType::I8;
   if (width == 16 && type.getZeroPoint() == 0)
     return ElementType::I16;
+  if (width == 32 && type.getZeroPoint() == 0)
+    return ElementType::I32;
   return std::nullopt;
 }
 
@@ -90,10 +92,20 @@ std::string describe(const Tensor &tensor) {
   return tensor.bytes() ? toString(tensor.shape()) + " " + name(tensor.type()) : "nothing";
 }
 
+/// Numbers in fixed point are timesteps on their way to an embedding.
+bool takesFixedPoint(Operation *op) {
+  return isa<sd::QuantizeOp, sd::DequantizeOp, sd::ReshapeOp, sd::TimeEmbeddingOp, func::FuncOp,
+             func::ReturnOp>(op) ||
+         op->getName().getStringRef() == "npu.view" ||
+         op->getName().getStringRef() == "npu.time_embedding";
+}
+
 LogicalResult checkType(Operation *op, Type type) {
   std::optional<ElementType> element = evaluable(type);
   if (!element)
     return op->emitOpError() << "values of type " << type << " cannot be evaluated";
+  if (quantizedElement(type) && *element == ElementType::I32 && !takesFixedPoint(op))
+    return op->emitOpError() << "has no form for fixed point: " << type;
   if (isTooLarge(type, *element))
     return op->emitOpError() << "a value of type " << type << " is too large to be evaluated";
   return success();

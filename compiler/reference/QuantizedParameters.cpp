@@ -144,6 +144,24 @@ CombineParams requantizeParams(double inputScale, double outputScale) {
   return {.scaling = pairScalingFor(inputScale / outputScale, 0.0)};
 }
 
+ModulateParams modulateParams(double inputScale, double scaleScale, double shiftScale,
+                              double outputScale, double offset) {
+  double ratio = inputScale / outputScale;
+  double gain = ratio * scaleScale, unit = ratio * offset, plus = shiftScale / outputScale;
+  auto fits = [](double value, int32_t shift, int64_t limit) {
+    return std::floor(std::ldexp(value, shift) + 0.5) <= static_cast<double>(limit);
+  };
+  int32_t shift = kLargestModulateShift;
+  while (shift > 1 &&
+         !(fits(gain, shift, kLargestScaleMultiplier) && fits(unit, shift, kLargestModulation) &&
+           fits(plus, shift, kLargestModulation)))
+    --shift;
+  return {.scaleMultiplier = rounded(std::ldexp(gain, shift), kLargestScaleMultiplier),
+          .unit = rounded(std::ldexp(unit, shift), kLargestModulation),
+          .shiftMultiplier = rounded(std::ldexp(plus, shift), kLargestModulation),
+          .shift = shift};
+}
+
 int32_t embeddingShift(std::span<const float> tokenScales, std::span<const float> positionScales,
                        double outputScale) {
   double largest = std::max(largestMagnitude(tokenScales), largestMagnitude(positionScales));

@@ -44,6 +44,7 @@ std::optional<int64_t> firstOverflowingChannel(std::span<const int8_t> weights,
                                                std::span<const ChannelParams> params,
                                                CodeFormat input);
 
+/// For a root mean square norm, params.centered is to be cleared.
 struct NormParameters {
   NormParams params;
   std::vector<NormChannel> channels;
@@ -70,6 +71,11 @@ GegluParams gegluParams(double inputScale, double outputScale);
 CombineParams addParams(double lhsScale, double rhsScale, double outputScale, bool broadcastRows);
 /// One value in another code; a part of a concatenation.
 CombineParams requantizeParams(double inputScale, double outputScale);
+
+/// Scales of input, scale, shift (0 if there is none) and output. The shift t is the largest in [1,
+/// kLargestModulateShift] for which the multipliers stay in range; at 1 they are clamped.
+ModulateParams modulateParams(double inputScale, double scaleScale, double shiftScale,
+                              double outputScale, double offset);
 
 /// Common shift of all rows of both tables: that of the largest scale / outputScale.
 int32_t embeddingShift(std::span<const float> tokenScales, std::span<const float> positionScales,

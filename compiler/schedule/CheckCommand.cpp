@@ -251,6 +251,24 @@ struct CommandCheck {
            width(c.bFormat));
     write("output", c.output, {c.rows, c.channels, width(c.outputFormat)}, width(c.outputFormat));
   }
+  void check(const Command &command, const ModulateCommand &c) {
+    queue(command, Queue::Vector);
+    counts({{"rows", c.rows}, {"channels", c.channels}});
+    within("multiplier of scale", c.params.scaleMultiplier, 0, kLargestScaleMultiplier);
+    within("unit", c.params.unit, 0, kLargestModulation);
+    within("multiplier of shift", c.params.shiftMultiplier, 0, kLargestModulation);
+    within("shift", c.params.shift, 1, kLargestModulateShift);
+    within("offset of shift", c.shift, -1, kMaxCount);
+    if (!format("input format", c.inputFormat, true) ||
+        !format("format of scale", c.scaleFormat, true) ||
+        !format("format of shift", c.shiftFormat, true) || !format("output format", c.outputFormat))
+      return;
+    read("input", c.input, {c.rows, c.channels, width(c.inputFormat)}, width(c.inputFormat));
+    read("scale", c.scale, {c.channels, width(c.scaleFormat)}, width(c.scaleFormat));
+    if (c.shift >= 0)
+      read("shift", c.shift, {c.channels, width(c.shiftFormat)}, width(c.shiftFormat));
+    write("output", c.output, {c.rows, c.channels, width(c.outputFormat)}, width(c.outputFormat));
+  }
   void check(const Command &command, const TableCommand &c) {
     queue(command, Queue::Vector);
     if (!counts({{"count", c.count}}) || !format("input format", c.inputFormat) ||
@@ -355,6 +373,7 @@ struct CommandCheck {
     counts({{"batch", c.batch}, {"inputs", c.inputs}, {"half dimension", c.params.halfDim}});
     require(c.inputs == 1 || c.inputs == c.batch,
             absl::StrCat("has ", c.inputs, " timesteps for a batch of ", c.batch));
+    within("fraction bits", c.params.fractionBits, 0, 30);
     if (!format("output format", c.outputFormat))
       return;
     read("timesteps", c.input, {c.inputs, 4}, 4);

@@ -74,6 +74,8 @@ std::vector<ConstantId> constantsOf(const Layer &layer) {
     return {s->tokens, s->tokenMultipliers, s->positions, s->positionMultipliers};
   if (const auto *s = std::get_if<TimeEmbeddingLayer>(&layer.spec))
     return {s->steps, s->sine};
+  if (const auto *s = std::get_if<ConstantLayer>(&layer.spec))
+    return {s->codes};
   return {};
 }
 

@@ -252,6 +252,8 @@ struct SpecCheck {
     output({batch, 1, 1, 2 * s.params.halfDim});
     require(values == 1 || values == batch,
             absl::StrCat("takes ", values, " timesteps for a batch of ", batch));
+    require(s.params.fractionBits >= 0 && s.params.fractionBits <= 30,
+            absl::StrCat("has ", s.params.fractionBits, " fraction bits; needs 0..30"));
     constant("steps", s.steps, ConstantKind::Table, 4 * s.params.halfDim);
     constant("sine", s.sine, ConstantKind::Table, 4 * kTableKnots16);
   }
@@ -264,6 +266,40 @@ struct SpecCheck {
     require(x[1] == 1 && in(1).dims == Dims{x[0], 1, x[2], 1},
             absl::StrCat("takes hidden ", text(x), " and ids ", text(in(1).dims)));
     output({x[0], 1, 1, x[3]});
+  }
+  void operator()(const ModulateLayer &s) {
+    if (!inputs(2, 3))
+      return;
+    codes(out());
+    const Dims &x = in().dims;
+    for (size_t i = 0; i < layer.inputs.size(); ++i)
+      codes(in(static_cast<int>(i)));
+    for (size_t i = 1; i < layer.inputs.size(); ++i)
+      require(in(static_cast<int>(i)).dims == Dims{x[0], 1, 1, x[3]},
+              absl::StrCat("modulates ", text(x), " by ", text(in(static_cast<int>(i)).dims)));
+    output(x);
+    const auto within = [](int64_t value, int64_t most) { return value >= 0 && value <= most; };
+    require(within(s.params.scaleMultiplier, kLargestScaleMultiplier) &&
+                within(s.params.unit, kLargestModulation) &&
+                within(s.params.shiftMultiplier, kLargestModulation) && s.params.shift >= 1 &&
+                s.params.shift <= kLargestModulateShift,
+            "has multipliers or a shift out of range");
+  }
+  void operator()(const SliceLayer &s) {
+    if (!inputs(1, 1))
+      return;
+    require(in().type == out().type, "changes the element type");
+    for (int i = 0; i < 4; ++i)
+      require(s.starts[i] >= 0 && s.starts[i] <= kMaxDim &&
+                  s.starts[i] + out().dims[i] <= in().dims[i],
+              absl::StrCat("takes ", text(out().dims), " out of ", text(in().dims), " from ",
+                           s.starts[i], " on along dimension ", i));
+  }
+  void operator()(const ConstantLayer &s) {
+    if (!inputs(0, 0))
+      return;
+    codes(out());
+    constant("codes", s.codes, ConstantKind::Codes, out().bytes());
   }
 };
 

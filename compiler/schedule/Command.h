@@ -179,11 +179,19 @@ struct PoolTokenCommand {
   int32_t token = 0;
 };
 
+/// Vector: IntegerKernels::modulate; scale and shift are one row; shift < 0: none.
+struct ModulateCommand {
+  SramOffset input = 0, scale = 0, shift = -1, output = 0;
+  int64_t rows = 0, channels = 0;
+  CodeFormat inputFormat, scaleFormat, shiftFormat, outputFormat;
+  ModulateParams params;
+};
+
 using CommandArgs =
     std::variant<DmaLoad, DmaStore, DmaGather, ConvCommand, RequantizeCommand, CombineCommand,
                  TableCommand, GegluCommand, NormSumsCommand, NormApplyCommand,
                  AttentionMaximaCommand, AttentionAccumulateCommand, AttentionFinishCommand,
-                 TimeEmbeddingCommand, EmbedCommand, PoolTokenCommand>;
+                 TimeEmbeddingCommand, EmbedCommand, PoolTokenCommand, ModulateCommand>;
 
 struct Command {
   Queue queue = Queue::DmaIn;

@@ -60,8 +60,11 @@ private:
   void expand(const PoolShape &shape);
 
   /// The command of a row block.
-  void rowsCommand(SramOffset a, SramOffset b, SramOffset constant, SramOffset output, int64_t rows,
-                   int64_t channels);
+  struct RowOperands {
+    SramOffset a = 0, b = -1, c = -1; ///< of the layer's inputs; negative: none
+    SramOffset constant = 0, output = 0;
+  };
+  void rowsCommand(const RowOperands &operands, int64_t rows, int64_t channels);
 
   void add(CommandArgs args);
   void load(TensorId tensor, const TensorBox &box, SramOffset to);

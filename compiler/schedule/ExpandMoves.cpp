@@ -1,4 +1,5 @@
-// Layers that mostly move bytes: upsample, permute, embedding, time embedding, pool.
+// Layers that mostly move bytes: upsample, permute, slice, constant, embedding, time embedding,
+// pool.
 
 #include "compiler/schedule/Emitter.h"
 
@@ -44,6 +45,8 @@ void Emitter::expand(const PermuteShape &s) {
   const MoveLayout layout = layoutOf(s, tiling, target.sram.alignment);
   const int64_t width = s.elementBytes;
   const auto &stride = s.inputStrides;
+  const auto *constant = std::get_if<ConstantLayer>(&layer.spec);
+  const int64_t source = constant ? constantOffsets[constant->codes] : dramOf(layer.inputs[0]);
   int64_t loads = 0;
   for (int64_t n = 0; n < s.dims[0]; ++n)
     for (int64_t i = 0; i < a.tiles; ++i)
@@ -51,11 +54,11 @@ void Emitter::expand(const PermuteShape &s) {
         for (int64_t k = 0; k < c.tiles; ++k) {
           const SramOffset tile = at(layout.tile, loads++);
           const int64_t ni = a.extent(i), nj = b.extent(j), nk = c.extent(k);
-          const int64_t from = n * stride[0] + a.first(i) * stride[1] + b.first(j) * stride[2] +
-                               c.first(k) * stride[3];
+          const int64_t from = s.first + n * stride[0] + a.first(i) * stride[1] +
+                               b.first(j) * stride[2] + c.first(k) * stride[3];
           // In the order of the output: SRAM holds the tile as the store wants it.
-          add(DmaLoad{.region = Region::Arena,
-                      .dram = dramOf(layer.inputs[0]) + from * width,
+          add(DmaLoad{.region = constant ? Region::Constants : Region::Arena,
+                      .dram = source + from * width,
                       .sram = tile,
                       .shape = joinedShape({{ni, stride[1] * width, nj * nk * width},
                                             {nj, stride[2] * width, nk * width},

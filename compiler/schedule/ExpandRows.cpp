@@ -1,11 +1,12 @@
-// Layers that stream rows through the vector unit: combine, table, geglu, layer norm; group norm.
+// Layers that stream rows through the vector unit: combine, modulate, table, geglu, layer norm;
+// group norm.
 
 #include "compiler/schedule/Emitter.h"
 
 namespace sdopt {
 
-void Emitter::rowsCommand(SramOffset a, SramOffset b, SramOffset constant, SramOffset result,
-                          int64_t rows, int64_t channels) {
+void Emitter::rowsCommand(const RowOperands &operands, int64_t rows, int64_t channels) {
+  const auto &[a, b, c, constant, result] = operands;
   const CodeFormat from = input().format(), to = output().format();
   if (const auto *combine = std::get_if<CombineLayer>(&layer.spec)) {
     CombineCommand command{.a = a,
@@ -18,6 +19,18 @@ void Emitter::rowsCommand(SramOffset a, SramOffset b, SramOffset constant, SramO
                            .outputFormat = to,
                            .params = combine->params};
     add(command);
+  } else if (const auto *modulate = std::get_if<ModulateLayer>(&layer.spec)) {
+    add(ModulateCommand{.input = a,
+                        .scale = b,
+                        .shift = c,
+                        .output = result,
+                        .rows = rows,
+                        .channels = channels,
+                        .inputFormat = from,
+                        .scaleFormat = input(1).format(),
+                        .shiftFormat = input(c < 0 ? 1 : 2).format(),
+                        .outputFormat = to,
+                        .params = modulate->params});
   } else if (std::holds_alternative<TableLayer>(layer.spec)) {
     add(TableCommand{.input = a,
                      .table = constant,
@@ -90,28 +103,33 @@ void Emitter::expand(const RowsShape &s) {
   int64_t tile = 0, broadcast = -1;
   for (int64_t picture = 0; picture < s.pictures; ++picture)
     for (int64_t j = 0; j < channels.tiles; ++j) {
-      if (s.broadcastBytes > 0)
-        load(layer.inputs[1],
-             {.dims = {1, 1, s.pictures, s.channels},
-              .first = {0, 0, picture, channels.first(j)},
-              .extent = {1, 1, 1, channels.extent(j)},
-              .elementBytes = s.broadcastBytes},
-             at(layout.broadcast, ++broadcast));
+      ++broadcast;
+      for (int k = 0; k < 2; ++k)
+        if (s.broadcastBytes[k] > 0)
+          load(layer.inputs[1 + k],
+               {.dims = {1, 1, s.pictures, s.channels},
+                .first = {0, 0, picture, channels.first(j)},
+                .extent = {1, 1, 1, channels.extent(j)},
+                .elementBytes = s.broadcastBytes[k]},
+               at(layout.broadcast[k], broadcast));
       for (int64_t i = 0; i < rows.tiles; ++i, ++tile) {
-        const SramOffset a = at(layout.inputs[0], tile), result = at(layout.output, tile);
-        SramOffset b = -1;
-        loadTile(0, picture, i, j, a);
+        RowOperands operands{.a = at(layout.inputs[0], tile),
+                             .constant = at(layout.constant, 0),
+                             .output = at(layout.output, tile)};
+        loadTile(0, picture, i, j, operands.a);
         if (s.inputBytes[1] > 0)
-          loadTile(1, picture, i, j, b = at(layout.inputs[1], tile));
-        else if (s.broadcastBytes > 0)
-          b = at(layout.broadcast, broadcast);
-        rowsCommand(a, b, at(layout.constant, 0), result, rows.extent(i), channels.extent(j));
+          loadTile(1, picture, i, j, operands.b = at(layout.inputs[1], tile));
+        else if (s.broadcastBytes[0] > 0)
+          operands.b = at(layout.broadcast[0], broadcast);
+        if (s.broadcastBytes[1] > 0)
+          operands.c = at(layout.broadcast[1], broadcast);
+        rowsCommand(operands, rows.extent(i), channels.extent(j));
         store(layer.output,
               {.dims = {1, 1, s.pictures * s.rows, output().dims[3]},
                .first = {0, 0, picture * s.rows + rows.first(i), slice + channels.first(j)},
                .extent = {1, 1, rows.extent(i), channels.extent(j)},
                .elementBytes = s.outputBytes},
-              result);
+              operands.output);
       }
     }
 }

@@ -15,7 +15,9 @@ struct KindNameOf {
   const char *operator()(const TableLayer &) const { return "table"; }
   const char *operator()(const GegluLayer &) const { return "geglu"; }
   const char *operator()(const NormLayer &s) const {
-    return s.perRow ? "layer_norm" : "group_norm";
+    if (!s.perRow)
+      return "group_norm";
+    return s.params.centered ? "layer_norm" : "rms_norm";
   }
   const char *operator()(const AttentionLayer &) const { return "attention"; }
   const char *operator()(const UpsampleLayer &) const { return "upsample"; }
@@ -23,6 +25,9 @@ struct KindNameOf {
   const char *operator()(const EmbeddingLayer &) const { return "embedding"; }
   const char *operator()(const TimeEmbeddingLayer &) const { return "time_embedding"; }
   const char *operator()(const PoolTokenLayer &) const { return "pool_token"; }
+  const char *operator()(const ModulateLayer &) const { return "modulate"; }
+  const char *operator()(const SliceLayer &) const { return "slice"; }
+  const char *operator()(const ConstantLayer &) const { return "constant"; }
 };
 
 struct MnemonicOf {
@@ -44,6 +49,7 @@ struct MnemonicOf {
   const char *operator()(const TimeEmbeddingCommand &) const { return "time_embedding"; }
   const char *operator()(const EmbedCommand &) const { return "embed"; }
   const char *operator()(const PoolTokenCommand &) const { return "pool_token"; }
+  const char *operator()(const ModulateCommand &) const { return "modulate"; }
 };
 
 } // namespace

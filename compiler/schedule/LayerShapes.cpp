@@ -62,7 +62,18 @@ struct ShapeOf {
     }
     shape.pictures = a[0];
     shape.rows = a[1] * a[2];
-    shape.broadcastBytes = widthOf(input(1));
+    shape.broadcastBytes[0] = widthOf(input(1));
+    return shape;
+  }
+
+  LayerShape operator()(const ModulateLayer &) const {
+    RowsShape shape = flatRows();
+    const auto &x = input().dims;
+    shape.pictures = x[0];
+    shape.rows = x[1] * x[2];
+    shape.passes = 2;
+    for (size_t i = 1; i < layer.inputs.size(); ++i)
+      shape.broadcastBytes[i - 1] = widthOf(input(static_cast<int>(i)));
     return shape;
   }
 
@@ -120,9 +131,30 @@ struct ShapeOf {
                          .factorW = s.factorW};
   }
 
+  static std::array<int64_t, 4> denseStrides(const std::array<int64_t, 4> &dims) {
+    return {dims[1] * dims[2] * dims[3], dims[2] * dims[3], dims[3], 1};
+  }
+
+  LayerShape operator()(const SliceLayer &s) const {
+    PermuteShape shape;
+    shape.dims = output().dims;
+    shape.inputStrides = denseStrides(input().dims);
+    for (int i = 0; i < 4; ++i)
+      shape.first += s.starts[i] * shape.inputStrides[i];
+    shape.elementBytes = widthOf(input());
+    return shape;
+  }
+
+  LayerShape operator()(const ConstantLayer &) const {
+    PermuteShape shape;
+    shape.dims = output().dims;
+    shape.inputStrides = denseStrides(shape.dims);
+    shape.elementBytes = widthOf(output());
+    return shape;
+  }
+
   LayerShape operator()(const PermuteLayer &s) const {
-    const auto &x = input().dims;
-    const std::array<int64_t, 4> strides = {x[1] * x[2] * x[3], x[2] * x[3], x[3], 1};
+    const std::array<int64_t, 4> strides = denseStrides(input().dims);
     PermuteShape shape;
     shape.dims = output().dims;
     for (int i = 0; i < 4; ++i)
@@ -165,9 +197,9 @@ struct SignatureOf {
                {s.batch, s.inputChannels, s.outputChannels, s.inputBytes, s.outputBytes});
   }
   void operator()(const RowsShape &s) {
-    out.insert(out.end(),
-               {s.pictures, s.rows, s.channels, s.inputBytes[0], s.inputBytes[1], s.broadcastBytes,
-                s.outputBytes, s.constantBytes, s.passes, static_cast<int64_t>(s.cutChannels)});
+    out.insert(out.end(), {s.pictures, s.rows, s.channels, s.inputBytes[0], s.inputBytes[1],
+                           s.broadcastBytes[0], s.broadcastBytes[1], s.outputBytes, s.constantBytes,
+                           s.passes, static_cast<int64_t>(s.cutChannels)});
   }
   void operator()(const GroupNormShape &s) {
     out.insert(out.end(),

@@ -55,13 +55,14 @@ struct MatrixShape {
   int64_t weightBytes() const { return outputChannels * taps() * inputChannels; }
 };
 
-/// Rows of channels through the vector unit: combine, table, geglu, layer norm.
+/// Rows of channels through the vector unit: combine, modulate, table, geglu, layer norm.
 struct RowsShape {
   int64_t pictures = 1, rows = 1, channels = 1; ///< rows of one picture; channels of the output
   std::array<int64_t, 2> inputBytes = {0, 0};   ///< of each streamed input, per row and channel
-  int64_t broadcastBytes = 0; ///< per channel of an operand with one row per picture
-  int64_t outputBytes = 1;    ///< per row and channel
-  int64_t constantBytes = 0;  ///< loaded once
+  /// Per channel of operands with one row per picture.
+  std::array<int64_t, 2> broadcastBytes = {0, 0};
+  int64_t outputBytes = 1;   ///< per row and channel
+  int64_t constantBytes = 0; ///< loaded once
   int64_t passes = 1;
   bool cutChannels = true;
 };
@@ -82,9 +83,11 @@ struct UpsampleShape {
   int64_t factorH = 1, factorW = 1;
 };
 
+/// A rearrangement of elements, or of a part of them.
 struct PermuteShape {
   std::array<int64_t, 4> dims = {1, 1, 1, 1};         ///< of the output
   std::array<int64_t, 4> inputStrides = {1, 1, 1, 1}; ///< elements, along the output's axes
+  int64_t first = 0;                                  ///< input element of the output's first
   int64_t elementBytes = 1;
 };
 

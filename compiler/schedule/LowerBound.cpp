@@ -93,6 +93,8 @@ struct BoundOf {
   int64_t operator()(const PoolTokenLayer &) const {
     return network.tensors[layer.inputs[1]].bytes() + 2 * output();
   }
+  int64_t operator()(const SliceLayer &) const { return 2 * output(); }
+  int64_t operator()(const ConstantLayer &) const { return 2 * output(); }
   template <typename Other> int64_t operator()(const Other &) const { return tensors() + output(); }
 };
 

@@ -27,7 +27,8 @@ inline constexpr int32_t kNone = -1;
 enum class TensorRole : uint8_t { Intermediate = 0, Input = 1, Output = 2 };
 
 /// An activation in DRAM: dense [batch, height, width, channels], channel innermost. Token
-/// sequences have height 1, width = tokens. Integer inputs (token ids, timesteps) are I32.
+/// sequences have height 1, width = tokens. Integer inputs (token ids, timesteps) are I32; I32 with
+/// a scale other than 1 holds real numbers in fixed point (fractional timesteps).
 struct TensorInfo {
   std::string name; ///< stable value name, unique in the module
   std::array<int64_t, 4> dims = {1, 1, 1, 1};
@@ -48,12 +49,13 @@ struct TensorInfo {
 
 /// What a constant holds; decides its layout in the package.
 enum class ConstantKind : uint8_t {
-  Weights = 0,       ///< int8 [co][kh][kw][ci]; packed into tile order by the plan
-  ChannelParams = 1, ///< ChannelParams[co]
-  NormChannels = 2,  ///< NormChannel[c]
-  Table = 3,         ///< int32 entries
-  Rows = 4,          ///< int8 [rows][channels], gathered row by row
-  RowMultipliers = 5 ///< int32 [rows]
+  Weights = 0,        ///< int8 [co][kh][kw][ci]; packed into tile order by the plan
+  ChannelParams = 1,  ///< ChannelParams[co]
+  NormChannels = 2,   ///< NormChannel[c]
+  Table = 3,          ///< int32 entries
+  Rows = 4,           ///< int8 [rows][channels], gathered row by row
+  RowMultipliers = 5, ///< int32 [rows]
+  Codes = 6           ///< int8 or int16 codes of an activation that is the same in every run
 };
 
 struct ConstantInfo {
@@ -92,7 +94,8 @@ struct GegluLayer {
 };
 
 /// inputs {x}. Group norm: `groups` per picture, sums over height x width x channels/groups. Layer
-/// norm: perRow = true, one group of all channels in each (batch, height, width).
+/// norm: perRow = true, one group of all channels in each (batch, height, width); not centered for
+/// the root mean square norm.
 struct NormLayer {
   NormParams params;
   int64_t groups = 1;
@@ -126,7 +129,8 @@ struct EmbeddingLayer {
   ConstantId positionMultipliers = kNone; ///< RowMultipliers [tokens]
 };
 
-/// inputs {t}: I32, one value or one per batch element; output [batch,1,1,2*halfDim].
+/// inputs {t}: I32 (fixed point with params.fractionBits), one value or one per batch element;
+/// output [batch,1,1,2*halfDim].
 struct TimeEmbeddingLayer {
   TimeEmbeddingParams params;
   ConstantId steps = kNone; ///< Table: uint32[halfDim]
@@ -139,9 +143,25 @@ struct PoolTokenLayer {
   int32_t token = 0;
 };
 
+/// inputs {x, scale} or {x, scale, shift}: the latter [batch,1,1,channels], one row for all of x's.
+struct ModulateLayer {
+  ModulateParams params;
+};
+
+/// inputs {x}; the block of the output's dims that begins at `starts`.
+struct SliceLayer {
+  std::array<int64_t, 4> starts = {0, 0, 0, 0};
+};
+
+/// No inputs: brings codes from the constants to the arena.
+struct ConstantLayer {
+  ConstantId codes = kNone; ///< Codes, of the output's dims
+};
+
 using LayerSpec =
     std::variant<MatrixLayer, CombineLayer, TableLayer, GegluLayer, NormLayer, AttentionLayer,
-                 UpsampleLayer, PermuteLayer, EmbeddingLayer, TimeEmbeddingLayer, PoolTokenLayer>;
+                 UpsampleLayer, PermuteLayer, EmbeddingLayer, TimeEmbeddingLayer, PoolTokenLayer,
+                 ModulateLayer, SliceLayer, ConstantLayer>;
 
 struct Layer {
   std::string name;                   ///< of the value it makes

@@ -61,9 +61,10 @@ RowsLayout layoutOf(const RowsShape &shape, const Tiling &t, int64_t alignment) 
   for (int i = 0; i < 2; ++i)
     if (shape.inputBytes[i] > 0)
       layout.inputs[i] = cursor.add(tile * shape.inputBytes[i], streamed(t, loads));
-  if (shape.broadcastBytes > 0)
-    layout.broadcast = cursor.add(channels.tile * shape.broadcastBytes,
-                                  streamed(t, shape.pictures * channels.tiles));
+  for (int i = 0; i < 2; ++i)
+    if (shape.broadcastBytes[i] > 0)
+      layout.broadcast[i] = cursor.add(channels.tile * shape.broadcastBytes[i],
+                                       streamed(t, shape.pictures * channels.tiles));
   if (shape.constantBytes > 0)
     layout.constant = cursor.add(shape.constantBytes);
   layout.output = cursor.add(tile * shape.outputBytes, streamed(t, loads));

@@ -49,7 +49,8 @@ MatrixLayout layoutOf(const MatrixShape &shape, const Tiling &tiling, int64_t ma
 
 struct RowsLayout {
   std::array<Ring, 2> inputs;
-  Ring broadcast, constant, output;
+  std::array<Ring, 2> broadcast;
+  Ring constant, output;
   int64_t bytes = 0;
 };
 RowsLayout layoutOf(const RowsShape &shape, const Tiling &tiling, int64_t alignment);

@@ -72,6 +72,14 @@ struct Accesses {
       read(c.b, (c.params.broadcastRows ? c.channels : elements) * byteWidth(c.bFormat.type));
     write(c.output, elements * byteWidth(c.outputFormat.type));
   }
+  void operator()(const ModulateCommand &c) {
+    const int64_t elements = c.rows * c.channels;
+    read(c.input, elements * byteWidth(c.inputFormat.type));
+    read(c.scale, c.channels * byteWidth(c.scaleFormat.type));
+    if (c.shift >= 0)
+      read(c.shift, c.channels * byteWidth(c.shiftFormat.type));
+    write(c.output, elements * byteWidth(c.outputFormat.type));
+  }
   void operator()(const TableCommand &c) {
     read(c.input, c.count * byteWidth(c.inputFormat.type));
     read(c.table, tableBytes(c.inputFormat));

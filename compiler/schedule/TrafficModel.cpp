@@ -124,8 +124,9 @@ struct EstimateOf {
     for (int64_t width : s.inputBytes)
       if (width > 0)
         traffic.read(elements * width, run * width);
-    if (s.broadcastBytes > 0)
-      traffic.read(s.pictures * s.channels * s.broadcastBytes, channels.tile * s.broadcastBytes);
+    for (int64_t width : s.broadcastBytes)
+      if (width > 0)
+        traffic.read(s.pictures * s.channels * width, channels.tile * width);
     if (s.constantBytes > 0)
       traffic.read(s.constantBytes, s.constantBytes);
     traffic.write(elements * s.outputBytes, run * s.outputBytes);

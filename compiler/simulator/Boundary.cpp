@@ -35,6 +35,19 @@ absl::StatusOr<Tensor> integersOf(const TensorInfo &info, const Tensor &value) {
   return value.converted(ElementType::I32);
 }
 
+/// 32-bit numbers with a scale are real numbers in fixed point.
+bool isFixedPoint(const TensorInfo &info) {
+  return info.type == ElementType::I32 && info.scale != 1.0f;
+}
+
+absl::Status checkFixedPoint(const TensorInfo &info, std::span<const float> values) {
+  const double limit = info.scale * 0x1p31;
+  for (float value : values)
+    if (!(value >= -limit && value < limit - info.scale))
+      return error(info, absl::StrCat("value ", value, " is outside ", -limit, " to ", limit));
+  return absl::OkStatus();
+}
+
 } // namespace
 
 absl::StatusOr<Tensor> quantizeInput(const TensorInfo &info, const Tensor &value) {
@@ -43,7 +56,7 @@ absl::StatusOr<Tensor> quantizeInput(const TensorInfo &info, const Tensor &value
   if (value.shape() != info.logicalShape)
     return error(info, absl::StrCat("has shape ", toString(value.shape()), "; needs ",
                                     toString(info.logicalShape)));
-  if (info.type == ElementType::I32) {
+  if (info.type == ElementType::I32 && !isFixedPoint(info)) {
     absl::StatusOr<Tensor> integers = integersOf(info, value);
     if (!integers.ok())
       return integers.status();
@@ -55,6 +68,9 @@ absl::StatusOr<Tensor> quantizeInput(const TensorInfo &info, const Tensor &value
   for (size_t i = 0; i < values.size(); ++i)
     if (!std::isfinite(values[i]))
       return error(info, absl::StrCat("element ", i, " is not a finite number"));
+  if (isFixedPoint(info))
+    if (absl::Status status = checkFixedPoint(info, values); !status.ok())
+      return status;
   return quantizeCodes(value.reshaped(dimsOf(info)), info.scale, info.format());
 }
 
@@ -64,7 +80,7 @@ absl::StatusOr<Tensor> dequantizeOutput(const TensorInfo &info, const Tensor &co
   if (codes.shape() != dimsOf(info) || codes.type() != info.type)
     return error(info, absl::StrCat("codes are ", toString(codes.shape()), " ", name(codes.type()),
                                     "; needs ", toString(dimsOf(info)), " ", name(info.type)));
-  const Tensor values = info.type == ElementType::I32
+  const Tensor values = info.type == ElementType::I32 && !isFixedPoint(info)
                             ? codes.converted(ElementType::I64)
                             : dequantizeCodes(codes, info.scale, info.zeroPoint);
   return values.reshaped(info.logicalShape);

@@ -115,6 +115,15 @@ public:
     return absl::OkStatus();
   }
 
+  absl::Status operator()(const ModulateCommand &c) {
+    Codes shift;
+    if (c.shift >= 0)
+      shift = codes(c.shift, c.shiftFormat);
+    kernels_.modulate(codes(c.input, c.inputFormat), codes(c.scale, c.scaleFormat), shift, c.rows,
+                      c.channels, c.params, c.outputFormat, at<std::byte>(c.output));
+    return absl::OkStatus();
+  }
+
   absl::Status operator()(const TableCommand &c) {
     kernels_.table(codes(c.input, c.inputFormat), c.count, table(c.table, c.inputFormat),
                    c.outputFormat, at<std::byte>(c.output));

@@ -23,6 +23,7 @@ struct VectorWorkOf {
   VectorWork operator()(const CombineCommand &c) const {
     return {c.rows * c.channels, c.b < 0 ? 1 : 2};
   }
+  VectorWork operator()(const ModulateCommand &c) const { return {c.rows * c.channels, 2}; }
   VectorWork operator()(const TableCommand &c) const { return {c.count, 1}; }
   VectorWork operator()(const GegluCommand &c) const { return {c.rows * c.channels, 2}; }
   VectorWork operator()(const NormSumsCommand &c) const { return {c.rows * c.channels, 1}; }

@@ -64,3 +64,14 @@ LogicalResult Conv2dOp::verify() {
     return emitOpError("needs 2 strides, 2 dilations and 4 paddings");
   return success();
 }
+
+LogicalResult SliceOp::verify() {
+  auto input = cast<RankedTensorType>(getInput().getType());
+  auto result = cast<RankedTensorType>(getResult().getType());
+  if (input.getRank() != 4 || result.getRank() != 4 || getStarts().size() != 4)
+    return emitOpError("needs values of rank 4 and 4 starts");
+  for (auto [whole, part, start] : llvm::zip(input.getShape(), result.getShape(), getStarts()))
+    if (start < 0 || start + part > whole)
+      return emitOpError("takes ") << part << " from " << start << " on of " << whole;
+  return success();
+}

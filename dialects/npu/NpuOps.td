@@ -51,7 +51,7 @@ def Npu_LoopOrder : I32EnumAttr<"LoopOrderKind", "order of the two outer tile lo
 // The cases have the numbers of sdopt::TableFunction (compiler/kernels/IntegerKernels.h).
 def Npu_TableFunction : I32EnumAttr<"TableKind", "function an activation table is made of",
     [I32EnumAttrCase<"silu", 0>, I32EnumAttrCase<"gelu", 1>, I32EnumAttrCase<"quick_gelu", 2>,
-     I32EnumAttrCase<"sigmoid", 3>]> {
+     I32EnumAttrCase<"sigmoid", 3>, I32EnumAttrCase<"gelu_tanh", 4>]> {
   let cppNamespace = "::sdopt::npu";
 }
 
@@ -180,10 +180,10 @@ def Npu_GegluOp : Npu_Layer<"geglu"> {
 }
 
 def Npu_NormOp : Npu_Layer<"norm"> {
-  let summary = "group norm, or layer norm with per_row: NormLayer";
+  let summary = "group norm, or layer norm with per_row, root mean square norm with uncentered too: NormLayer";
   let description = "epsilon is round(eps / input_scale^2 * 2^32), count the elements of one group.";
   let arguments = (ins Npu_Tensor:$input, Npu_Tensor:$channels, I64Attr:$groups, BoolAttr:$per_row, I64Attr:$count,
-                       I64Attr:$epsilon, I32Attr:$shift);
+                       I64Attr:$epsilon, I32Attr:$shift, UnitAttr:$uncentered);
   let assemblyFormat = "$input `,` $channels attr-dict `:` functional-type(operands, results)";
 }
 
@@ -193,6 +193,26 @@ def Npu_AttentionOp : Npu_Layer<"attention"> {
                        I32Attr:$exponent_multiplier, I32Attr:$exponent_shift, I32Attr:$output_multiplier,
                        I32Attr:$output_shift);
   let assemblyFormat = "$query `,` $key `,` $value attr-dict `:` functional-type(operands, results)";
+}
+
+def Npu_ModulateOp : Npu_Layer<"modulate"> {
+  let summary = "gain and offset for each channel of a batch element: ModulateLayer";
+  let arguments = (ins Npu_Tensor:$input, Npu_Tensor:$scale, Optional<Npu_Tensor>:$offsets, I64Attr:$scale_multiplier,
+                       I64Attr:$unit, I64Attr:$offsets_multiplier, I32Attr:$shift);
+  let assemblyFormat = "$input `,` $scale (`,` $offsets^)? attr-dict `:` functional-type(operands, results)";
+}
+
+def Npu_SliceOp : Npu_Layer<"slice"> {
+  let summary = "a block of a value: SliceLayer";
+  let arguments = (ins Npu_Tensor:$input, DenseI64ArrayAttr:$starts);
+  let assemblyFormat = "$input attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
+}
+
+def Npu_ConstantOp : Npu_Layer<"constant"> {
+  let summary = "codes of the package as a value: ConstantLayer";
+  let arguments = (ins Npu_Tensor:$codes);
+  let assemblyFormat = "$codes attr-dict `:` functional-type(operands, results)";
 }
 
 def Npu_UpsampleOp : Npu_Layer<"upsample"> {
@@ -216,7 +236,9 @@ def Npu_EmbeddingOp : Npu_Layer<"embedding"> {
 
 def Npu_TimeEmbeddingOp : Npu_Layer<"time_embedding"> {
   let summary = "sines and cosines of the timestep: TimeEmbeddingLayer";
-  let arguments = (ins Npu_Tensor:$timesteps, Npu_Tensor:$steps, Npu_Tensor:$sine, BoolAttr:$cos_first);
+  let description = "timesteps are integers, or fixed point with `fraction_bits`.";
+  let arguments = (ins Npu_Tensor:$timesteps, Npu_Tensor:$steps, Npu_Tensor:$sine, BoolAttr:$cos_first,
+                       DefaultValuedAttr<I32Attr, "0">:$fraction_bits);
   let assemblyFormat = "operands attr-dict `:` functional-type(operands, results)";
 }
 

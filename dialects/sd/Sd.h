@@ -27,6 +27,10 @@ bool haveSameShapes(mlir::TypeRange lhs, mlir::TypeRange rhs);
 mlir::FailureOr<llvm::SmallVector<int64_t>> broadcastShapes(llvm::ArrayRef<int64_t> lhs,
                                                             llvm::ArrayRef<int64_t> rhs);
 
+/// Fraction bits of numbers in fixed point (32-bit codes of scale 2^-f without zero point), or
+/// none.
+std::optional<int32_t> fractionBits(mlir::Type tensorType);
+
 } // namespace sdopt::sd
 
 #include "dialects/sd/SdDialect.h.inc"

@@ -258,6 +258,30 @@ def Sd_LayerNormOp : Sd_Op<"layer_norm"> {
   let assemblyFormat = "$input `,` $gamma (`,` $beta^)? attr-dict `:` functional-type(operands, results)";
 }
 
+def Sd_RmsNormOp : Sd_Op<"rms_norm"> {
+  let summary = "division by the root mean square of the last dimension";
+  let description = "y = x / sqrt(mean(x^2) + epsilon) * gamma[c]. C1: gamma is [channels]. C2: epsilon is not negative.";
+  let arguments = (ins Sd_Tensor:$input, Sd_Tensor:$gamma, F64Attr:$epsilon);
+  let results = (outs Sd_Tensor:$result);
+  let assemblyFormat = "$input `,` $gamma attr-dict `:` functional-type(operands, results)";
+}
+
+def Sd_ModulateOp : Sd_Op<"modulate"> {
+  let summary = "gain and offset for each channel of a batch element: adaptive norms, gates";
+  let description = [{
+    y = x * (offset + scale) + shift, where scale and shift have one row for all rows of a batch element; shift may be missing (0).
+    C1: input [b, ..., c], scale and shift [b, 1, ..., 1, c] of the same rank, at least 2. C2: offset is in [0, 2^20].
+
+    ```mlir
+    %y = sd.modulate %x by %scale plus %shift {offset = 1.0 : f64}
+      : (tensor<2x48x4xf32>, tensor<2x1x4xf32>, tensor<2x1x4xf32>) -> tensor<2x48x4xf32>
+    ```
+  }];
+  let arguments = (ins Sd_Tensor:$input, Sd_Tensor:$scale, Optional<Sd_Tensor>:$shift, F64Attr:$offset);
+  let results = (outs Sd_Tensor:$result);
+  let assemblyFormat = "$input `by` $scale (`plus` $shift^)? attr-dict `:` functional-type(operands, results)";
+}
+
 def Sd_AttentionOp : Sd_Op<"attention"> {
   let summary = "softmax(scale q k^T) v, for each head";
   let description = [{
@@ -278,6 +302,7 @@ class Sd_ActivationOp<string mnemonic, string formula> : Sd_Op<mnemonic> {
 def Sd_SiluOp : Sd_ActivationOp<"silu", "x * sigmoid(x)">;
 def Sd_GeluOp : Sd_ActivationOp<"gelu", "x * (1 + erf(x / sqrt 2)) / 2">;
 def Sd_QuickGeluOp : Sd_ActivationOp<"quick_gelu", "x * sigmoid(1.702 x)">;
+def Sd_GeluTanhOp : Sd_ActivationOp<"gelu_tanh", "x * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2">;
 def Sd_SigmoidOp : Sd_ActivationOp<"sigmoid", "1 / (1 + exp(-x))">;
 
 def Sd_GegluOp : Sd_Op<"geglu"> {
@@ -310,8 +335,9 @@ def Sd_UpsampleOp : Sd_Op<"upsample"> {
 def Sd_TimeEmbeddingOp : Op<Sd_Dialect, "time_embedding", [Pure]> {
   let summary = "sines and cosines of the timestep";
   let description = [{
-    timesteps are integers, [1] or [batch]. result[b, i] for i < half: cos (cos_first) or sin of t * max_period^(-i / (half - frequency_shift));
+    timesteps are numbers, [1] or [batch]. result[b, i] for i < half: cos (cos_first) or sin of t * max_period^(-i / (half - frequency_shift));
     the other half the other function. C1: timesteps has rank 1 and 1 or batch elements. C2: the result is [batch, 2 * half].
+    C3: timesteps are integers, floats, or fixed point: 32-bit codes of scale 2^-f, f in 0 ... 30, without zero point.
   }];
   let arguments = (ins Sd_Tensor:$timesteps, BoolAttr:$cos_first, F64Attr:$frequency_shift, F64Attr:$max_period);
   let results = (outs Sd_Tensor:$result);

@@ -393,6 +393,7 @@ LogicalResult AttentionOp::inferReturnTypes(MLIRContext *, OptionalLoc loc, Adap
 SDOPT_POINTWISE(SiluOp)
 SDOPT_POINTWISE(GeluOp)
 SDOPT_POINTWISE(QuickGeluOp)
+SDOPT_POINTWISE(GeluTanhOp)
 SDOPT_POINTWISE(SigmoidOp)
 #undef SDOPT_POINTWISE
 
@@ -404,15 +405,41 @@ LogicalResult GegluOp::inferReturnTypes(MLIRContext *, OptionalLoc loc, Adaptor 
   return give(types, shape, elementOf(op.getInput()));
 }
 
+LogicalResult RmsNormOp::inferReturnTypes(MLIRContext *, OptionalLoc loc, Adaptor op,
+                                          Types &types) {
+  llvm::ArrayRef<int64_t> x = shapeOf(op.getInput());
+  if (x.empty())
+    return fail<RmsNormOp>(loc, "input is a scalar but needs rank 1 or more");
+  if (!(op.getEpsilon().convertToDouble() >= 0))
+    return fail<RmsNormOp>(loc, "epsilon must not be negative");
+  if (failed(checkVector<RmsNormOp>(loc, op.getGamma(), x.back(), "gamma")))
+    return failure();
+  return sameAsInput<RmsNormOp>(op.getInput(), types);
+}
+
+/// True if `row` is [b, 1, ..., 1, c] beside [b, ..., c].
+static bool isRowOf(llvm::ArrayRef<int64_t> row, llvm::ArrayRef<int64_t> whole) {
+  return row.size() == whole.size() && whole.size() >= 2 && row.front() == whole.front() &&
+         row.back() == whole.back() &&
+         llvm::all_of(row.drop_front().drop_back(), [](int64_t dim) { return dim == 1; });
+}
+
+LogicalResult ModulateOp::inferReturnTypes(MLIRContext *, OptionalLoc loc, Adaptor op,
+                                           Types &types) {
+  llvm::ArrayRef<int64_t> x = shapeOf(op.getInput());
+  for (Value row : {op.getScale(), op.getShift()})
+    if (row && !isRowOf(shapeOf(row), x))
+      return fail<ModulateOp>(loc, "scale or shift of shape ", text(shapeOf(row)),
+                              " is not [b, 1, ..., c] of the input's ", text(x));
+  double offset = op.getOffset().convertToDouble();
+  if (!(offset >= 0 && offset <= 0x1p20))
+    return fail<ModulateOp>(loc, "offset must be in [0, 2^20]");
+  return sameAsInput<ModulateOp>(op.getInput(), types);
+}
+
 LogicalResult AddOp::inferReturnTypes(MLIRContext *, OptionalLoc loc, Adaptor op, Types &types) {
   llvm::ArrayRef<int64_t> a = shapeOf(op.getLhs()), b = shapeOf(op.getRhs());
-  bool fits = a == b;
-  if (!fits && a.size() == b.size() && a.size() >= 2) {
-    fits = a.front() == b.front() && a.back() == b.back();
-    for (int64_t dim : b.drop_front().drop_back())
-      fits &= dim == 1;
-  }
-  if (!fits)
+  if (a != b && !isRowOf(b, a))
     return fail<AddOp>(loc, "shapes ", text(a), " and ", text(b),
                        " are neither equal nor [b, ..., c] and [b, 1, c]");
   return give(types, a, elementOf(op.getLhs()));

@@ -2,6 +2,8 @@
 
 #include "dialects/sd/Sd.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace sdopt::sd;
 
@@ -17,6 +19,18 @@ bool isFloat(Value value) {
 }
 
 } // namespace
+
+std::optional<int32_t> sdopt::sd::fractionBits(Type tensorType) {
+  auto tensor = dyn_cast<RankedTensorType>(tensorType);
+  auto type = tensor ? dyn_cast<quant::UniformQuantizedType>(tensor.getElementType())
+                     : quant::UniformQuantizedType();
+  if (!type || type.getStorageTypeIntegralWidth() != 32 || type.getZeroPoint() != 0)
+    return std::nullopt;
+  for (int32_t bits = 0; bits <= 30; ++bits)
+    if (type.getScale() == std::ldexp(1.0, -bits))
+      return bits;
+  return std::nullopt;
+}
 
 LogicalResult ConstantOp::verify() {
   int64_t count = getValue().getNumElements();
@@ -70,8 +84,10 @@ LogicalResult TimeEmbeddingOp::verify() {
   if (input.getRank() != 1 || result.getRank() != 2 || result.getDimSize(1) % 2 != 0 ||
       (input.getDimSize(0) != 1 && input.getDimSize(0) != result.getDimSize(0)))
     return emitOpError("needs timesteps [1] or [batch] and a result [batch, even]");
-  if (!isa<IntegerType>(input.getElementType()))
-    return emitOpError("timesteps must be integers");
+  if (!isa<IntegerType, FloatType>(input.getElementType()) && !fractionBits(input))
+    return emitOpError("timesteps must be integers, floats or 32-bit codes of a scale 2^-f with f "
+                       "in 0 ... 30, found ")
+           << input;
   return success();
 }
 

@@ -65,6 +65,10 @@ public:
   }
 
 private:
+  static Location derivedLoc(Value value, llvm::StringRef suffix) {
+    return sd::makeValueLoc(value.getContext(), sd::valueName(value) + suffix.str(), {});
+  }
+
   Value view(Value value, RankedTensorType type, Location loc) {
     return value.getType() == type ? value
                                    : npu::ViewOp::create(builder_, loc, type, value).getResult();
@@ -90,7 +94,19 @@ private:
     }
   }
 
-  Value at(Value value) { return map_.lookup(value); }
+  /// The lowered form of a value; codes of the package are brought to the arena first.
+  Value at(Value value) {
+    Value &lowered = map_[value];
+    if (!lowered && isConstantExpression(value.getDefiningOp())) {
+      RankedTensorType type = type4d(value.getType());
+      Location loc = value.getLoc();
+      Value codes = value;
+      if (codes.getType() != type)
+        codes = sd::ReshapeOp::create(builder_, sd::renamedLoc(loc, ".codes"), type, value);
+      lowered = npu::ConstantOp::create(builder_, loc, type, codes);
+    }
+    return lowered;
+  }
 
   static double scaleOf(Value value) { return codeScale(value.getType()); }
 
@@ -100,7 +116,8 @@ private:
         .Case<sd::Conv2dOp, sd::LinearOp, sd::GroupNormOp, sd::LayerNormOp, sd::AttentionOp,
               sd::SiluOp, sd::GeluOp, sd::QuickGeluOp, sd::SigmoidOp, sd::GegluOp, sd::AddOp,
               sd::ConcatOp, sd::UpsampleOp, sd::TimeEmbeddingOp, sd::EmbeddingOp, sd::PoolTokenOp,
-              sd::TransposeOp, sd::ReshapeOp, sd::RequantizeOp, sd::DequantizeOp>(
+              sd::TransposeOp, sd::ReshapeOp, sd::SliceOp, sd::ModulateOp, sd::RmsNormOp,
+              sd::GeluTanhOp, sd::RequantizeOp, sd::DequantizeOp>(
             [&](auto typed) { return lowerOp(typed); })
         .Case<func::ReturnOp>([](auto) { return success(); })
         .Default(
@@ -179,7 +196,7 @@ private:
   }
 
   LogicalResult norm(Operation *op, Value input, Value gamma, Value beta, int64_t groups,
-                     bool perRow, double epsilon) {
+                     bool perRow, double epsilon, bool centered = true) {
     Value output = op->getResult(0);
     RankedTensorType type = type4d(input.getType());
     int64_t channels = type.getDimSize(3);
@@ -201,7 +218,7 @@ private:
     return done(op, npu::NormOp::create(builder_, op->getLoc(), resultType(op), at(input), packed,
                                         groups, perRow, count,
                                         static_cast<int64_t>(parameters.params.epsilon),
-                                        parameters.params.shift));
+                                        parameters.params.shift, !centered));
   }
 
   LogicalResult lowerOp(sd::GroupNormOp op) {
@@ -212,6 +229,31 @@ private:
   LogicalResult lowerOp(sd::LayerNormOp op) {
     return norm(op, op.getInput(), op.getGamma(), op.getBeta(), 1, true,
                 op.getEpsilon().convertToDouble());
+  }
+
+  LogicalResult lowerOp(sd::RmsNormOp op) {
+    return norm(op, op.getInput(), op.getGamma(), Value(), 1, true,
+                op.getEpsilon().convertToDouble(), /*centered=*/false);
+  }
+
+  LogicalResult lowerOp(sd::ModulateOp op) {
+    ModulateParams params = modulateParams(
+        scaleOf(op.getInput()), scaleOf(op.getScale()), op.getShift() ? scaleOf(op.getShift()) : 0,
+        scaleOf(op.getResult()), op.getOffset().convertToDouble());
+    return done(op, npu::ModulateOp::create(
+                        builder_, op.getLoc(), resultType(op), at(op.getInput()), at(op.getScale()),
+                        op.getShift() ? at(op.getShift()) : Value(), params.scaleMultiplier,
+                        params.unit, params.shiftMultiplier, params.shift));
+  }
+
+  LogicalResult lowerOp(sd::SliceOp op) {
+    if (llvm::any_of(op.getSteps(), [](int64_t step) { return step != 1; }))
+      return op.emitOpError("takes every other element but the NPU moves blocks");
+    SmallVector<int64_t> where = positions(op.getStarts().size()), starts(4, 0);
+    for (auto [position, start] : llvm::zip(where, op.getStarts()))
+      starts[position] = start;
+    return done(
+        op, npu::SliceOp::create(builder_, op.getLoc(), resultType(op), at(op.getInput()), starts));
   }
 
   LogicalResult lowerOp(sd::AttentionOp op) {
@@ -252,6 +294,9 @@ private:
   LogicalResult lowerOp(sd::GeluOp op) {
     return activation(op, op.getInput(), npu::TableKind::gelu);
   }
+  LogicalResult lowerOp(sd::GeluTanhOp op) {
+    return activation(op, op.getInput(), npu::TableKind::gelu_tanh);
+  }
   LogicalResult lowerOp(sd::QuickGeluOp op) {
     return activation(op, op.getInput(), npu::TableKind::quick_gelu);
   }
@@ -285,19 +330,31 @@ private:
   LogicalResult lowerOp(sd::ConcatOp op) {
     int64_t rank = cast<RankedTensorType>(op.getType()).getRank();
     auto axis = static_cast<int64_t>(op.getAxis());
-    if (axis != rank - 1 && axis != -1)
-      return op.emitOpError("concatenates along dimension ")
-             << axis << " but the NPU needs the last";
+    if (axis < 0)
+      axis += rank;
+    // What lies inside of the joined dimension is one row of channels.
+    ArrayRef<int64_t> shape = cast<RankedTensorType>(op.getType()).getShape();
+    int64_t outer = 1, inner = 1;
+    for (int64_t i = 0; i < axis; ++i)
+      outer *= shape[i];
+    for (int64_t i = axis + 1; i < rank; ++i)
+      inner *= shape[i];
+    auto flat = [&](Value value) {
+      auto type = cast<RankedTensorType>(value.getType());
+      return type.clone(ArrayRef<int64_t>{outer, 1, 1, type.getDimSize(axis) * inner});
+    };
+    bool flattened = axis != rank - 1;
     SmallVector<Value> parts;
     SmallVector<int32_t> multipliers, shifts;
     for (Value part : op.getParts()) {
       PairScaling scaling = requantizeParams(scaleOf(part), scaleOf(op.getResult())).scaling;
-      parts.push_back(at(part));
+      parts.push_back(flattened ? view(at(part), flat(part), derivedLoc(part, ".row")) : at(part));
       multipliers.push_back(scaling.multiplierA);
       shifts.push_back(scaling.shift);
     }
-    return done(op, npu::ConcatOp::create(builder_, op.getLoc(), resultType(op), parts, multipliers,
-                                          shifts));
+    RankedTensorType type = flattened ? flat(op.getResult()) : resultType(op);
+    Value joined = npu::ConcatOp::create(builder_, op.getLoc(), type, parts, multipliers, shifts);
+    return done(op, view(joined, resultType(op), op.getLoc()));
   }
 
   LogicalResult lowerOp(sd::UpsampleOp op) {
@@ -331,8 +388,9 @@ private:
                                  RankedTensorType::get({kTableKnots16}, builder_.getI32Type()),
                                  llvm::APFloat(scaleOf(op.getResult())));
     return done(op,
-                npu::TimeEmbeddingOp::create(builder_, op.getLoc(), resultType(op),
-                                             at(op.getTimesteps()), steps, sine, op.getCosFirst()));
+                npu::TimeEmbeddingOp::create(
+                    builder_, op.getLoc(), resultType(op), at(op.getTimesteps()), steps, sine,
+                    op.getCosFirst(), sd::fractionBits(op.getTimesteps().getType()).value_or(0)));
   }
 
   LogicalResult lowerOp(sd::EmbeddingOp op) {

@@ -20,10 +20,14 @@ namespace {
 constexpr size_t kMostNodes = 8;
 
 bool isNamed(Operation *op) {
+  if (auto slice = dyn_cast<sd::SliceOp>(op))
+    return isa<FloatType>(getElementTypeOrSelf(slice.getResult())) &&
+           cast<RankedTensorType>(slice.getType()).getRank() <= 4 &&
+           llvm::all_of(slice.getSteps(), [](int64_t step) { return step == 1; });
   return isa<sd::Conv2dOp, sd::LinearOp, sd::GroupNormOp, sd::LayerNormOp, sd::AttentionOp,
              sd::SiluOp, sd::GeluOp, sd::QuickGeluOp, sd::SigmoidOp, sd::GegluOp, sd::AddOp,
              sd::ConcatOp, sd::UpsampleOp, sd::TimeEmbeddingOp, sd::EmbeddingOp, sd::PoolTokenOp,
-             sd::TransposeOp, sd::ReshapeOp>(op);
+             sd::TransposeOp, sd::ReshapeOp, sd::ModulateOp, sd::RmsNormOp, sd::GeluTanhOp>(op);
 }
 
 /// "sd.unary tanh", "sd.softmax".
@@ -74,9 +78,10 @@ struct CheckNormalized : impl::CheckNormalizedBase<CheckNormalized> {
     getOperation().emitError()
         << "the NPU cannot run " << count
         << " operations that are left after normalization: " << list
-        << ". It runs conv2d, linear, group_norm, layer_norm, attention, silu, gelu, quick_gelu, "
-           "sigmoid, geglu, add, concat, upsample, time_embedding, embedding, pool_token, "
-           "transpose and reshape; a missed remark (--report) says why an idiom was not recognized";
+        << ". It runs conv2d, linear, group_norm, layer_norm, rms_norm, attention, silu, gelu, "
+           "gelu_tanh, quick_gelu, sigmoid, geglu, add, modulate, concat, slice (by steps of one), "
+           "upsample, time_embedding, embedding, pool_token, transpose and reshape; a missed "
+           "remark (--report) says why an idiom was not recognized";
     signalPassFailure();
   }
 };

@@ -98,7 +98,7 @@ Value converted(OpBuilder &builder, Operation *op) {
   }
   if (!readsTurned(op))
     return {};
-  if (isa<sd::SiluOp, sd::GeluOp, sd::QuickGeluOp, sd::SigmoidOp, sd::UnaryOp>(op))
+  if (isa<sd::SiluOp, sd::GeluOp, sd::GeluTanhOp, sd::QuickGeluOp, sd::SigmoidOp, sd::UnaryOp>(op))
     return copyChannelsLast(builder, op, 1)->getResult(0);
   if (auto add = dyn_cast<sd::AddOp>(op); add && shapeOf(add.getLhs()) == shapeOf(add.getRhs()))
     return copyChannelsLast(builder, op, 2)->getResult(0);

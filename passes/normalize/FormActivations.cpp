@@ -43,13 +43,13 @@ bool formGated(sd::UnaryOp sigmoid) {
   return sigmoid->use_empty();
 }
 
-/// scale * (1 + erf(inner)), or none.
-struct ErfGate {
+/// scale * (1 + erf(inner)) or the same with tanh, or none.
+struct Gate {
   double scale = 0;
-  sd::UnaryOp erf;
+  sd::UnaryOp function;
 };
 
-std::optional<ErfGate> matchErfGate(Value value, AbsorbedOps &absorbed) {
+std::optional<Gate> matchGate(Value value, sd::UnaryKind kind, AbsorbedOps &absorbed) {
   AbsorbedOps ops;
   ScaledValue outer = withoutScale(value, ops);
   auto sum = definingBinary(outer.value, sd::BinaryKind::add);
@@ -62,19 +62,50 @@ std::optional<ErfGate> matchErfGate(Value value, AbsorbedOps &absorbed) {
     if (!offset)
       continue;
     ScaledValue inner = withoutScale(term, ops);
-    auto erf = definingUnary(inner.value, sd::UnaryKind::erf);
-    if (!erf || !isNear(inner.scale, *offset))
+    auto function = definingUnary(inner.value, kind);
+    if (!function || !isNear(inner.scale, *offset))
       continue;
-    ops.push_back(erf);
+    ops.push_back(function);
     absorbed.append(ops);
-    return ErfGate{outer.scale * *offset, erf};
+    return Gate{outer.scale * *offset, function};
   }
   return std::nullopt;
 }
 
-/// root = x * (1 + erf(x / sqrt 2)) / 2 with the factors in any grouping: one operand of some
-/// product holds the gate, the other x.
-Value matchGelu(sd::BinaryOp root, AbsorbedOps &absorbed) {
+/// True if value = x^3.
+bool isCube(Value value, Value x, AbsorbedOps &absorbed) {
+  auto op = value.getDefiningOp<sd::BinaryOp>();
+  Value other = op ? otherOperand(op, x) : Value();
+  if (!other)
+    return false;
+  absorbed.push_back(op);
+  if (op.getFunction() == sd::BinaryKind::pow)
+    return op.getLhs() == x && uniformValue(other) == 3.0;
+  auto square = definingBinary(other, sd::BinaryKind::mul);
+  if (!square || op.getFunction() != sd::BinaryKind::mul)
+    return false;
+  absorbed.push_back(square);
+  return square.getLhs() == x && square.getRhs() == x;
+}
+
+/// True if the function's argument is that of the gelu of x: x / sqrt 2, or sqrt(2 / pi) * (x +
+/// 0.044715 x^3) for tanh.
+bool isGeluArgument(sd::UnaryOp function, Value x, AbsorbedOps &absorbed) {
+  ScaledValue argument = withoutScale(function.getInput(), absorbed);
+  if (function.getFunction() == sd::UnaryKind::erf)
+    return argument.value == x && isNear(argument.scale, std::numbers::sqrt2 / 2);
+  auto sum = definingBinary(argument.value, sd::BinaryKind::add);
+  Value cubic = sum ? otherOperand(sum, x) : Value();
+  if (!cubic || !isNear(argument.scale, std::numbers::sqrt2 * std::numbers::inv_sqrtpi))
+    return false;
+  absorbed.push_back(sum);
+  ScaledValue cube = withoutScale(cubic, absorbed);
+  return isNear(cube.scale, 0.044715) && isCube(cube.value, x, absorbed);
+}
+
+/// root = x * (1 + erf(x / sqrt 2)) / 2, or its form with tanh, with the factors in any grouping:
+/// one operand of some product holds the gate, the other x.
+Value matchGelu(sd::BinaryOp root, sd::UnaryKind kind, AbsorbedOps &absorbed) {
   ScaledValue outer = withoutScale(root, absorbed);
   auto product = definingBinary(outer.value, sd::BinaryKind::mul);
   if (!product)
@@ -83,18 +114,21 @@ Value matchGelu(sd::BinaryOp root, AbsorbedOps &absorbed) {
   for (auto [left, right] : {std::pair(product.getLhs(), product.getRhs()),
                              std::pair(product.getRhs(), product.getLhs())}) {
     AbsorbedOps ops;
-    std::optional<ErfGate> gate = matchErfGate(right, ops);
+    std::optional<Gate> gate = matchGate(right, kind, ops);
     if (!gate)
       continue;
-    ScaledValue argument = withoutScale(gate->erf.getInput(), ops);
-    ScaledValue plain{left};
-    if (plain.value != argument.value)
-      plain = withoutScale(left, ops);
-    if (plain.value != argument.value || !isNear(argument.scale, std::numbers::sqrt2 / 2) ||
-        !isNear(outer.scale * plain.scale * gate->scale, 0.5))
-      continue;
-    absorbed.append(ops);
-    return plain.value;
+    AbsorbedOps scales;
+    for (const ScaledValue &plain : {ScaledValue{left}, withoutScale(left, scales)}) {
+      AbsorbedOps argument;
+      if (!isGeluArgument(gate->function, plain.value, argument) ||
+          !isNear(outer.scale * plain.scale * gate->scale, 0.5))
+        continue;
+      absorbed.append(ops);
+      absorbed.append(argument);
+      if (plain.value != left)
+        absorbed.append(scales);
+      return plain.value;
+    }
   }
   return {};
 }
@@ -115,18 +149,25 @@ SmallVector<sd::BinaryOp> productsAfter(Operation *op) {
   return products;
 }
 
-void formGelu(sd::UnaryOp erf) {
-  for (sd::BinaryOp root : productsAfter(erf)) {
+void formGelu(sd::UnaryOp function) {
+  bool exact = function.getFunction() == sd::UnaryKind::erf;
+  for (sd::BinaryOp root : productsAfter(function)) {
     AbsorbedOps absorbed;
-    Value input = matchGelu(root, absorbed);
+    Value input = matchGelu(root, function.getFunction(), absorbed);
     if (!input || input.getType() != root.getType())
       continue;
     OpBuilder builder(root);
     Location loc = sd::fuseLocs(root, llvm::to_vector(llvm::reverse(absorbed)));
-    replaceWith(root, sd::GeluOp::create(builder, loc, input), kPass);
+    replaceWith(root,
+                exact ? sd::GeluOp::create(builder, loc, input).getResult()
+                      : sd::GeluTanhOp::create(builder, loc, input).getResult(),
+                kPass);
     return;
   }
-  remarkMissed(erf, kPass, "what surrounds erf is not x * (1 + erf(x / sqrt 2)) / 2");
+  remarkMissed(function, kPass,
+               exact ? "what surrounds erf is not x * (1 + erf(x / sqrt 2)) / 2"
+                     : "what surrounds tanh is not x * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) "
+                       "/ 2");
 }
 
 /// Functions that have a named operation.
@@ -139,6 +180,8 @@ void formNamed(sd::UnaryOp op) {
     return replaceWith(op, sd::SiluOp::create(builder, op.getLoc(), op.getInput()), kPass);
   case sd::UnaryKind::gelu:
     return replaceWith(op, sd::GeluOp::create(builder, op.getLoc(), op.getInput()), kPass);
+  case sd::UnaryKind::gelu_tanh:
+    return replaceWith(op, sd::GeluTanhOp::create(builder, op.getLoc(), op.getInput()), kPass);
   case sd::UnaryKind::quick_gelu:
     return replaceWith(op, sd::QuickGeluOp::create(builder, op.getLoc(), op.getInput()), kPass);
   default:
@@ -149,7 +192,7 @@ void formNamed(sd::UnaryOp op) {
 struct FormActivations : impl::FormActivationsBase<FormActivations> {
   void runOnOperation() override {
     for (auto op : collect<sd::UnaryOp>(getOperation())) {
-      if (op.getFunction() == sd::UnaryKind::erf)
+      if (op.getFunction() == sd::UnaryKind::erf || op.getFunction() == sd::UnaryKind::tanh)
         formGelu(op);
       else if (op.getFunction() != sd::UnaryKind::sigmoid || !formGated(op))
         formNamed(op);

@@ -47,6 +47,34 @@ Value addPerChannel(OpBuilder &builder, Location loc, Value large, Value small) 
   return transposeBy(builder, sum, toFirst, "/nchw");
 }
 
+/// The sum of an activation and a constant that is the same for all indices of leading dimensions.
+Value addConstant(OpBuilder &builder, sd::BinaryOp op, Value value, Value constant) {
+  llvm::ArrayRef<int64_t> whole = shapeOf(value), part = shapeOf(constant);
+  while (!part.empty() && part.front() == 1)
+    part = part.drop_front();
+  int64_t count = cast<RankedTensorType>(constant.getType()).getNumElements();
+  if (value.getType() != op.getType() || part.size() > whole.size() ||
+      part != whole.take_back(part.size()) || whole.empty())
+    return {};
+  int64_t total = op.getType().getNumElements();
+  if (count == total)
+    return sd::AddOp::create(builder, op.getLoc(), value, reshapeTo(builder, constant, whole));
+  Value rows = reshapeTo(builder, value, {1, total / count, count}, "/rows");
+  Value row = reshapeTo(builder, constant, {1, 1, count}, "/row");
+  Value sum = sd::AddOp::create(builder, sd::renamedLoc(op.getLoc(), "/rows"), rows, row);
+  return sd::ReshapeOp::create(builder, op.getLoc(), op.getType(), sum);
+}
+
+void formConstant(sd::BinaryOp op) {
+  OpBuilder builder(op);
+  bool onRight = isConstant(op.getRhs());
+  Value sum = addConstant(builder, op, onRight ? op.getLhs() : op.getRhs(),
+                          onRight ? op.getRhs() : op.getLhs());
+  if (!sum)
+    return remarkMissed(op, kPass, "the constant is not one block of trailing dimensions");
+  replaceWith(op, sum, kPass);
+}
+
 void form(sd::BinaryOp op) {
   OpBuilder builder(op);
   Value lhs = op.getLhs(), rhs = op.getRhs();
@@ -69,8 +97,12 @@ struct FormAdd : impl::FormAddBase<FormAdd> {
   void runOnOperation() override {
     for (auto op : collect<sd::BinaryOp>(getOperation())) {
       bool isFloat = isa<FloatType>(getElementTypeOrSelf(op.getResult()));
-      if (op.getFunction() == sd::BinaryKind::add && isFloat && !isConstant(op.getLhs()) &&
-          !isConstant(op.getRhs()))
+      bool constants[] = {isConstant(op.getLhs()), isConstant(op.getRhs())};
+      if (op.getFunction() != sd::BinaryKind::add || !isFloat || (constants[0] && constants[1]))
+        continue;
+      if (constants[0] || constants[1])
+        formConstant(op);
+      else
         form(op);
     }
     eraseUnused(getOperation());

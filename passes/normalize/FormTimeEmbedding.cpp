@@ -45,21 +45,25 @@ std::optional<Frequencies> matchFrequencies(llvm::ArrayRef<double> values) {
   return std::nullopt;
 }
 
-/// The integer vector behind [b, 1] numbers, or null.
+/// True if a cast changes no number, up to the rounding of float types.
+bool keepsNumbers(sd::CastOp cast) {
+  Type from = getElementTypeOrSelf(cast.getInput()), to = getElementTypeOrSelf(cast.getResult());
+  return isa<FloatType>(to) || (isa<IntegerType>(from) && to.isInteger(64));
+}
+
+/// The numbers behind `value`, in order or one number repeated.
 Value timestepsBehind(Value value, AbsorbedOps &absorbed) {
   while (Operation *op = value.getDefiningOp()) {
     auto cast = dyn_cast<sd::CastOp>(op);
-    bool widens = cast && (isa<FloatType>(getElementTypeOrSelf(cast.getResult())) ||
-                           getElementTypeOrSelf(cast.getResult()).isInteger(64));
-    if (!widens && !isa<sd::ReshapeOp, sd::ExpandOp>(op))
+    if (!(cast && keepsNumbers(cast)) && !isa<sd::ReshapeOp, sd::ExpandOp>(op))
       break;
     absorbed.push_back(op);
     value = op->getOperand(0);
   }
-  // An expansion of one number may have any shape; more numbers must stay in order.
-  auto type = cast<RankedTensorType>(value.getType());
-  return type.getRank() == 1 && isa<IntegerType>(type.getElementType()) ? value : Value();
+  return value;
 }
+
+int64_t countOf(Value value) { return cast<RankedTensorType>(value.getType()).getNumElements(); }
 
 /// True if `slice` is [start, start + half) of the last dimension of [b, 2 * half].
 bool takesHalf(sd::SliceOp slice, int64_t start) {
@@ -112,9 +116,10 @@ llvm::StringRef form(sd::ConcatOp inner, sd::UnaryOp first, sd::UnaryOp second) 
   Value steps = otherOperand(angle, table);
   Value timesteps = timestepsBehind(steps, absorbed);
   std::reverse(absorbed.begin(), absorbed.end());
-  if (!timesteps || shapeOf(steps).back() != 1 ||
-      (shapeOf(timesteps)[0] != 1 && shapeOf(timesteps)[0] != shapeOf(inner)[0]))
-    return "the other factor is not a column of integer timesteps";
+  // An expansion of one number may have any shape; of more numbers, none may be repeated.
+  if (shapeOf(steps).empty() || shapeOf(steps).back() != 1 || isConstant(timesteps) ||
+      (countOf(timesteps) != 1 && countOf(timesteps) != shapeOf(inner)[0]))
+    return "the other factor is not a column of timesteps";
   absorbed.append({angle, first, second});
   bool cosFirst = first.getFunction() == sd::UnaryKind::cos;
   sd::ConcatOp root = matchSwap(inner, absorbed);
@@ -123,6 +128,7 @@ llvm::StringRef form(sd::ConcatOp inner, sd::UnaryOp first, sd::UnaryOp second) 
   else
     root = inner;
   OpBuilder builder(root);
+  timesteps = reshapeTo(builder, timesteps, {countOf(timesteps)});
   auto embedding = sd::TimeEmbeddingOp::create(
       builder, sd::fuseLocs(root, absorbed), root.getType(), timesteps,
       builder.getBoolAttr(cosFirst), builder.getF64FloatAttr(frequencies->shift),

@@ -18,14 +18,18 @@ void buildNormalizePipeline(OpPassManager &manager) {
   passes.addPass(createFormLinear());
   passes.addPass(createFormActivations());
   passes.addPass(createFormGeglu());
+  passes.addPass(createSplitLinear());
   passes.addPass(createFormGroupNorm());
+  passes.addPass(createHoistConcat());
   passes.addPass(createFormAttention());
   passes.addPass(createFormTimeEmbedding());
   passes.addPass(createFormEmbedding());
   passes.addPass(createFormPoolToken());
+  passes.addPass(createFormModulate());
   passes.addPass(createFormAdd());
   passes.addPass(createConvertLayout());
   passes.addPass(createFoldShapeOps());
+  passes.addPass(createSplitTranspose());
   passes.addPass(createCSEPass());
   passes.addPass(createSortOps());
   passes.addPass(createCheckNormalized());

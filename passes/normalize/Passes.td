@@ -37,12 +37,21 @@ def FormLinear : NormalizePass<"sdopt-form-linear"> {
   }];
 }
 
+def SplitLinear : NormalizePass<"sdopt-split-linear"> {
+  let summary = "a linear layer that is read slice by slice -> one layer for each slice";
+  let description = [{
+    Shift, scale and gate of an adaptive norm come out of one product. Apart, each has a code of its own range; rows of
+    weights are taken by an expression.
+  }];
+}
+
 def FormActivations : NormalizePass<"sdopt-form-activations"> {
-  let summary = "sigmoid and erf formulas -> sd.silu, sd.gelu, sd.quick_gelu, sd.sigmoid";
+  let summary = "sigmoid, erf and tanh formulas -> sd.silu, sd.gelu, sd.gelu_tanh, sd.quick_gelu, sd.sigmoid";
   let description = [{
     - x * sigmoid(x) -> `sd.silu`
     - x * sigmoid(1.702 x) -> `sd.quick_gelu`
     - x * (1 + erf(x / sqrt 2)) / 2 -> `sd.gelu`, factors in any order and grouping
+    - x * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2 -> `sd.gelu_tanh`, likewise
 
     Constants match up to the rounding of half precision.
   }];
@@ -62,6 +71,14 @@ def FormGroupNorm : NormalizePass<"sdopt-form-group-norm"> {
   }];
 }
 
+def HoistConcat : NormalizePass<"sdopt-hoist-concat"> {
+  let summary = "Join values before they are reshaped and transposed, not after";
+  let description = [{
+    A concatenation of equal transposes is the transpose of a concatenation; one of reshapes that change only what lies
+    inside of its dimension is the reshape of one. Thus heads of two token sequences are those of one longer sequence.
+  }];
+}
+
 def FormAttention : NormalizePass<"sdopt-form-attention"> {
   let summary = "heads, scores, mask, softmax, values, heads back -> sd.attention";
   let description = [{
@@ -75,7 +92,8 @@ def FormTimeEmbedding : NormalizePass<"sdopt-form-time-embedding"> {
   let summary = "sine and cosine of timestep times frequencies -> sd.time_embedding";
   let description = [{
     The frequencies must be max_period^(-i / (half - shift)) within 1e-4 of each. max_period 10000 with shift 0 or 1 is
-    tried first; another geometric sequence gets shift 0 and the max_period that makes it.
+    tried first; another geometric sequence gets shift 0 and the max_period that makes it. Timesteps are integers or
+    floats of any shape, each of them for one row, or one for all.
   }];
 }
 
@@ -91,10 +109,25 @@ def FormPoolToken : NormalizePass<"sdopt-form-pool-token"> {
   }];
 }
 
-def FormAdd : NormalizePass<"sdopt-form-add"> {
-  let summary = "sum of two activations -> sd.add";
+def FormModulate : NormalizePass<"sdopt-form-modulate"> {
+  let summary = "x * (constant + scale) + shift with one row for all tokens -> sd.modulate";
   let description = [{
-    Shapes are equal, or one operand is [b, c, 1, ..., 1] (a time projection): then the sum is taken channels last.
+    scale and shift are [b, 1, ..., 1, c] beside [b, ..., c]: adaptive norms. The constant and the shift may be missing: a gate.
+  }];
+}
+
+def SplitTranspose : NormalizePass<"sdopt-split-transpose"> {
+  let summary = "A transpose of more than four dimensions in steps of up to four";
+  let description = [{
+    Each step lets two neighbouring blocks of dimensions change places. Patches become pictures this way.
+  }];
+}
+
+def FormAdd : NormalizePass<"sdopt-form-add"> {
+  let summary = "sum of two activations, or of one and a constant -> sd.add";
+  let description = [{
+    Shapes are equal, or one operand is [b, c, 1, ..., 1] (a time projection): then the sum is taken channels last. A
+    constant (positions) may repeat over leading dimensions.
   }];
 }
 

@@ -9,6 +9,8 @@
 #include "mlir/IR/Remarks.h"
 #include "llvm/ADT/MapVector.h"
 
+#include <cmath>
+
 using namespace mlir;
 
 namespace sdopt {
@@ -37,7 +39,7 @@ namespace {
 
 /// True if the result has the code of operand 0.
 bool keepsCode(Operation *op) {
-  return isa<sd::ReshapeOp, sd::TransposeOp, sd::UpsampleOp, sd::PoolTokenOp>(op);
+  return isa<sd::ReshapeOp, sd::TransposeOp, sd::UpsampleOp, sd::PoolTokenOp, sd::SliceOp>(op);
 }
 
 bool isFloatTensor(Value value) {
@@ -66,14 +68,13 @@ public:
   LogicalResult run() {
     if (failed(checkOperations()))
       return failure();
-    collectRequests();
-    if (failed(chooseCodes()))
+    if (failed(collectRequests()) || failed(chooseCodes()))
       return failure();
     quantizeArguments();
     for (Operation &op : llvm::make_early_inc_range(function_.getBody().front()))
       if (!op.hasTrait<OpTrait::IsTerminator>() && !isConstantExpression(&op) &&
-          !created_.contains(&op))
-        quantizeOperation(&op);
+          !created_.contains(&op) && failed(quantizeOperation(&op)))
+        return failure();
     dequantizeResults();
     return success();
   }
@@ -81,6 +82,7 @@ public:
 private:
   struct Request {
     bool eight = false, sixteen = false;
+    bool timestep = false; ///< read by a time embedding, in fixed point
     RangeEstimator range = RangeEstimator::MinMax;
   };
   struct Codes {
@@ -95,7 +97,8 @@ private:
           isa<sd::Conv2dOp, sd::LinearOp, sd::GroupNormOp, sd::LayerNormOp, sd::AttentionOp,
               sd::SiluOp, sd::GeluOp, sd::QuickGeluOp, sd::SigmoidOp, sd::GegluOp, sd::AddOp,
               sd::ConcatOp, sd::UpsampleOp, sd::TimeEmbeddingOp, sd::EmbeddingOp, sd::PoolTokenOp,
-              sd::TransposeOp, sd::ReshapeOp, func::ReturnOp>(op);
+              sd::TransposeOp, sd::ReshapeOp, sd::SliceOp, sd::ModulateOp, sd::RmsNormOp,
+              sd::GeluTanhOp, func::ReturnOp>(op);
       if (!known && !isConstantExpression(&op))
         return op.emitOpError("has no integer form; run the normalization passes first");
       if (auto conv = dyn_cast<sd::Conv2dOp>(op);
@@ -109,7 +112,7 @@ private:
     return recipe_.resolve(function_.getName().str(), opType(op), layerNames(op));
   }
 
-  void collectRequests() {
+  LogicalResult collectRequests() {
     for (Operation &op : function_.getBody().front()) {
       if (isConstantExpression(&op) || keepsCode(&op))
         continue;
@@ -121,11 +124,29 @@ private:
         if (!isFloatTensor(operand) || isConstant(operand))
           continue;
         Request &request = requests_[codeRoot(operand)];
+        if (isa<sd::TimeEmbeddingOp>(op)) {
+          request.timestep = true;
+          if (!isa<BlockArgument>(codeRoot(operand)))
+            return op.emitOpError("reads a timestep that is computed, in real numbers; it must be "
+                                  "an input of the function");
+          continue;
+        }
         (!boundary && layer.activationBits == 8 ? request.eight : request.sixteen) = true;
         if (!boundary && layer.activationBits == 8)
           request.range = layer.activationRange;
       }
     }
+    return success();
+  }
+
+  /// Timesteps in fixed point with 16 fraction bits: exact for a float of 256 or more, and up to
+  /// 32,767.
+  Type timestepType() {
+    constexpr int kFractionBits = 16;
+    MLIRContext *context = function_.getContext();
+    return quant::UniformQuantizedType::get(
+        quant::QuantizationFlags::Signed, IntegerType::get(context, 32), Float32Type::get(context),
+        std::ldexp(1.0, -kFractionBits), 0, INT32_MIN, INT32_MAX);
   }
 
   bool isConstant(Value value) {
@@ -139,17 +160,52 @@ private:
     if (!statistics)
       return emitError(value.getLoc(), "value '")
              << name << "' has no statistics; calibrate this function";
-    CodeRange range = chooseRange(*statistics, estimator, bits);
+    return elementType(chooseRange(*statistics, estimator, bits), bits);
+  }
+
+  Type elementType(CodeRange range, int bits) {
     MLIRContext *context = function_.getContext();
     int64_t limit = int64_t(1) << (bits - 1);
-    return Type(quant::UniformQuantizedType::get(
+    return quant::UniformQuantizedType::get(
         quant::QuantizationFlags::Signed, IntegerType::get(context, bits),
-        Float32Type::get(context), range.scale, range.zeroPoint, -limit, limit - 1));
+        Float32Type::get(context), range.scale, range.zeroPoint, -limit, limit - 1);
+  }
+
+  /// A constant that an operation reads as an activation: 16-bit codes of its own range.
+  FailureOr<Value> codedConstant(Value constant) {
+    FailureOr<Tensor> value =
+        evaluateConstant(constant, sd::resources(function_.getContext()).evaluation);
+    if (failed(value))
+      return failure();
+    ValueStatistics range;
+    for (float x : value->values<float>()) {
+      if (!std::isfinite(x))
+        return emitError(constant.getLoc(), "constant '")
+               << sd::valueName(constant) << "' has elements that are not finite";
+      range.min = std::min(range.min, x);
+      range.max = std::max(range.max, x);
+    }
+    OpBuilder builder(constant.getContext());
+    builder.setInsertionPointAfterValue(constant);
+    auto op = sd::QuantizeOp::create(
+        builder, sd::renamedLoc(constant.getLoc(), ".codes"),
+        withElement(constant.getType(),
+                    elementType(chooseRange(range, RangeEstimator::MinMax, 16), 16)),
+        constant);
+    created_.insert(op);
+    return op.getResult();
   }
 
   LogicalResult chooseCodes() {
     for (auto &[value, request] : requests_) {
       Codes &codes = codes_[value];
+      if (request.timestep) {
+        if (request.eight || request.sixteen)
+          return emitError(value.getLoc(), "value '")
+                 << sd::valueName(value) << "' is read as a timestep and as an activation too";
+        codes.primary = timestepType();
+        continue;
+      }
       if (request.eight) {
         FailureOr<Type> narrow = elementType(value, 8, request.range);
         if (failed(narrow))
@@ -208,7 +264,15 @@ private:
     return sd::makeValueLoc(value.getContext(), sd::valueName(value), {});
   }
 
-  void quantizeOperation(Operation *op) {
+  LogicalResult quantizeOperation(Operation *op) {
+    if (auto add = dyn_cast<sd::AddOp>(op))
+      for (OpOperand &operand : add->getOpOperands())
+        if (isConstant(operand.get())) {
+          FailureOr<Value> codes = codedConstant(operand.get());
+          if (failed(codes))
+            return failure();
+          operand.set(*codes);
+        }
     if (!keepsCode(op)) {
       LayerRecipe layer = settings_.lookup(op);
       for (OpOperand &operand : op->getOpOperands())
@@ -228,6 +292,7 @@ private:
       else if (codes != codes_.end())
         result.setType(withElement(result.getType(), codes->second.primary));
     }
+    return success();
   }
 
   /// Codes and scales of a float weight along dimension 0.

@@ -21,7 +21,7 @@ public:
   FailureOr<NpuNetwork> run() {
     network().name = function_.getName().str();
     for (Operation &op : function_.getBody().front())
-      if (!isConstantExpression(&op) && failed(visit(&op)))
+      if ((isa<npu::ConstantOp>(op) || !isConstantExpression(&op)) && failed(visit(&op)))
         return failure();
     makeNamesUnique();
     return std::move(result_);
@@ -79,7 +79,7 @@ private:
     ConstantInfo info;
     info.name = sd::valueName(value);
     info.kind = kind;
-    info.bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
+    info.bytes = type.getNumElements() * byteWidth(evaluatedType(type));
     network().constants.push_back(std::move(info));
     result_.constants.push_back(value);
     return static_cast<ConstantId>(result_.constants.size()) - 1;
@@ -211,7 +211,7 @@ private:
           NormLayer layer;
           layer.params = {static_cast<int64_t>(norm.getCount()),
                           static_cast<uint64_t>(norm.getEpsilon()),
-                          static_cast<int32_t>(norm.getShift())};
+                          static_cast<int32_t>(norm.getShift()), !norm.getUncentered()};
           layer.groups = norm.getGroups();
           layer.perRow = norm.getPerRow();
           layer.channels = addConstant(norm.getChannels(), ConstantKind::NormChannels);
@@ -226,6 +226,21 @@ private:
           layer.params.causal = attention.getCausal();
           layer.heads = attention.getHeads();
           return add(op, {attention.getQuery(), attention.getKey(), attention.getValue()}, layer);
+        })
+        .Case<npu::ModulateOp>([&](npu::ModulateOp modulate) {
+          ModulateLayer layer{{static_cast<int64_t>(modulate.getScaleMultiplier()),
+                               static_cast<int64_t>(modulate.getUnit()),
+                               static_cast<int64_t>(modulate.getOffsetsMultiplier()),
+                               static_cast<int32_t>(modulate.getShift())}};
+          return add(op, llvm::to_vector(modulate->getOperands()), layer);
+        })
+        .Case<npu::SliceOp>([&](npu::SliceOp slice) {
+          SliceLayer layer;
+          llvm::copy(slice.getStarts(), layer.starts.begin());
+          return add(op, {slice.getInput()}, layer);
+        })
+        .Case<npu::ConstantOp>([&](npu::ConstantOp constant) {
+          return add(op, {}, ConstantLayer{addConstant(constant.getCodes(), ConstantKind::Codes)});
         })
         .Case<npu::UpsampleOp>([&](npu::UpsampleOp upsample) {
           return add(op, {upsample.getInput()},
@@ -253,6 +268,7 @@ private:
           TimeEmbeddingLayer layer;
           layer.params.halfDim = cast<RankedTensorType>(time.getSteps().getType()).getDimSize(0);
           layer.params.cosFirst = time.getCosFirst();
+          layer.params.fractionBits = static_cast<int32_t>(time.getFractionBits());
           layer.steps = addConstant(time.getSteps(), ConstantKind::Table);
           layer.sine = addConstant(time.getSine(), ConstantKind::Table);
           return add(op, {time.getTimesteps()}, layer);

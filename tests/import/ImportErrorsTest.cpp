@@ -321,7 +321,7 @@ TEST(ImportErrors, AllUnsupportedPartsAtOnce) {
   model.weights("w", {4, 4, 3});
   model.node("Conv", {"x", "w"}, {"a"}, "/conv_in");
   for (int i = 0; i < 4; ++i)
-    model.node("Einsum", {"x"}, {"e" + std::to_string(i)}, "/einsum_" + std::to_string(i));
+    model.node("Celu", {"x"}, {"e" + std::to_string(i)}, "/celu_" + std::to_string(i));
   model.node("Gelu", {"x"}, {"g"}, "/gelu");
   model.node("FusedConv", {"x"}, {"f"}, "/fused").set_domain("com.microsoft");
   ModelBuilder::setText(model.node("Relu", {"x"}, {"r"}, "/relu"), "alpha", "1");
@@ -337,7 +337,7 @@ TEST(ImportErrors, AllUnsupportedPartsAtOnce) {
   Result result = import(model.write());
   EXPECT_TRUE(absl::IsUnimplemented(result.status)) << result.status;
   for (const char *line :
-       {"Einsum: unknown operator; 4 places ('/einsum_0', '/einsum_1', '/einsum_2', ...)",
+       {"Celu: unknown operator; 4 places ('/celu_0', '/celu_1', '/celu_2', ...)",
         "FusedConv: operator of domain 'com.microsoft'; 1 place ('/fused')",
         "Gelu: opset 17; 1 place ('/gelu'); supported: opset 20 to 23",
         "If: unknown operator; 1 place ('/if')", "Relu: attribute 'alpha'; 1 place ('/relu')",
@@ -384,7 +384,7 @@ TEST(ImportErrors, UnsupportedFormsOfKnownOperators) {
 
 TEST(ImportErrors, DeadNodesDoNotMatter) {
   ConvModel model;
-  model.node("Einsum", {"x"}, {"dead"}, "/dead");
+  model.node("Celu", {"x"}, {"dead"}, "/dead");
   model.weights("unused", {100});
   WeightStore weights;
   Result result = import(model.write(), {}, &weights);

@@ -72,7 +72,11 @@ TEST(Tables, activationsAreRoundedFunctionValues) {
       {TableFunction::SiLU, [](double x) { return x / (1 + std::exp(-x)); }},
       {TableFunction::GELU, [](double x) { return x * 0.5 * std::erfc(-x / std::sqrt(2.0)); }},
       {TableFunction::QuickGELU, [](double x) { return x / (1 + std::exp(-1.702 * x)); }},
-      {TableFunction::Sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }}};
+      {TableFunction::Sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); }},
+      {TableFunction::GELUTanh, [](double x) {
+         double u = std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x);
+         return x * 0.5 * (1 + std::tanh(u));
+       }}};
   for (const Case &c : cases) {
     std::vector<int32_t> knots = makeTable(c.function, testing::kWide, inputScale, outputScale);
     ASSERT_EQ(knots.size(), static_cast<size_t>(kTableKnots16));

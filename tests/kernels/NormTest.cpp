@@ -71,7 +71,7 @@ TEST(Norm, factorIsAccurate) {
     double exactMean = static_cast<double>(sums.sum) / static_cast<double>(count);
     sums.squares = static_cast<int64_t>(std::ceil(
         (deviation * deviation + exactMean * exactMean) * static_cast<double>(count) + 1));
-    NormFactor factor = normFactor(sums, {count, 0, 24});
+    NormFactor factor = normFactor(sums, {count, 0, 24}, 0);
     ASSERT_GE(factor.mantissa, 1 << 30);
     // 64-bit mantissas: V itself would lose its low bits in double.
     Int128 variance =
@@ -128,8 +128,31 @@ TEST(Norm, factorIsAsDefined) {
     sums.squares = params.count * (mean * mean + (i % 3 ? random.between(0, 1 << 20)
                                                         : int64_t(1) << random.between(0, 20))) +
                    random.between(0, 9);
-    NormFactor factor = normFactor(sums, params), expected = definedFactor(sums, params);
+    NormFactor factor = normFactor(sums, params, 0), expected = definedFactor(sums, params);
     ASSERT_EQ(factor.mean, expected.mean);
+    ASSERT_EQ(factor.mantissa, expected.mantissa);
+    ASSERT_EQ(factor.shift, expected.shift);
+  }
+}
+
+// About the zero point instead of the mean: the same as centered sums of x - z and its negative.
+TEST(Norm, rootMeanSquareIsAboutTheZeroPoint) {
+  Random random(6);
+  for (int i = 0; i < 2000; ++i) {
+    int64_t count = random.between(1, 5000);
+    auto zeroPoint = static_cast<int32_t>(random.between(-128, 127));
+    NormParams params{count, i % 2 ? 0 : uint64_t(1) << random.between(0, 40), 24, false};
+    NormSums sums, both;
+    for (int64_t k = 0; k < count; ++k) {
+      int64_t x = random.between(-128, 127);
+      sums.sum += x;
+      sums.squares += x * x;
+      both.squares += (x - zeroPoint) * (x - zeroPoint);
+    }
+    NormFactor factor = normFactor(sums, params, zeroPoint);
+    params.centered = true;
+    NormFactor expected = normFactor(both, params, 0);
+    ASSERT_EQ(factor.mean, zeroPoint * 16384);
     ASSERT_EQ(factor.mantissa, expected.mantissa);
     ASSERT_EQ(factor.shift, expected.shift);
   }

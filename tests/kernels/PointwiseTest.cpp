@@ -80,6 +80,43 @@ TEST(Combine, fastEqualsNaive) {
           }
 }
 
+TEST(Modulate, fastEqualsNaive) {
+  Random random(7);
+  const int64_t rows = 5, channels = 37;
+  // The documented ranges to their ends, and what only a broken program has.
+  const ModulateParams extremes[] = {
+      {kLargestScaleMultiplier, kLargestModulation, kLargestModulation, 61},
+      {kLargestScaleMultiplier, kLargestModulation, kLargestModulation, 1},
+      {0, 0, 0, 1},
+      {1, 0, 3, 20},
+      {INT64_MAX >> 20, -(int64_t(1) << 50), 1, 62}};
+  for (CodeFormat input : kFormats)
+    for (CodeFormat scale : kFormats)
+      for (CodeFormat output : kFormats)
+        for (Pattern pattern : kPatterns)
+          for (int trial = 0; trial < 8; ++trial) {
+            ModulateParams params =
+                trial < 5 ? extremes[trial]
+                          : ModulateParams{random.between(0, 1 << 20),
+                                           random.between(0, int64_t(1) << 30),
+                                           random.between(0, int64_t(1) << 30),
+                                           static_cast<int32_t>(random.between(20, 34))};
+            Tensor x = codes(random, pattern, input, rows * channels);
+            Tensor gain = codes(random, pattern, scale, channels);
+            Tensor shift = codes(random, Pattern::Random, kWide, channels);
+            for (Codes offsets : {view(shift, kWide), Codes{}}) {
+              Tensor fast(output.type, {rows * channels}), naive(output.type, {rows * channels});
+              naiveKernels().modulate(view(x, input), view(gain, scale), offsets, rows, channels,
+                                      params, output, naive.mutableBytes());
+              for (const IntegerKernels *kernels : fastKernelLevels()) {
+                kernels->modulate(view(x, input), view(gain, scale), offsets, rows, channels,
+                                  params, output, fast.mutableBytes());
+                ASSERT_TRUE(fast.sameBits(naive)) << describe(input, pattern) << trial;
+              }
+            }
+          }
+}
+
 TEST(Combine, roundsOnce) {
   // 0.5 + 0.5 = 1: two roundings half up would give 2.
   const int16_t a[] = {1}, b[] = {1};
@@ -255,15 +292,39 @@ TEST(TimeEmbedding, isWithinOneCodeOfTheFunction) {
     }
 }
 
+TEST(TimeEmbedding, fractionsOfATimestep) {
+  const int64_t halfDim = 32;
+  std::vector<uint32_t> steps = makeTimeSteps(halfDim, 0, 10000);
+  double outputScale = 1.0 / 32767;
+  std::vector<int32_t> sine = makeSineTable(outputScale);
+  const TimeEmbeddingParams params{halfDim, false, 16};
+  for (double t : {0.0, 0.0292, 1.5, 951.0522, 999.0, 4096.0, -3.25, 32767.99}) {
+    auto fixed = static_cast<int32_t>(std::floor(t * 65536 + 0.5));
+    std::vector<int16_t> fast(2 * halfDim), naive(2 * halfDim);
+    fastKernels().timeEmbedding(fixed, steps, sine, params, kWide, fast.data());
+    naiveKernels().timeEmbedding(fixed, steps, sine, params, kWide, naive.data());
+    ASSERT_EQ(fast, naive);
+    for (int64_t i = 0; i < halfDim; ++i) {
+      // Half a code for the sine; steps of 2^-32 turns add up with the time.
+      double allowed = 1.0 + 0.1 * std::abs(t) / 1000;
+      double angle = t * std::pow(10000.0, -static_cast<double>(i) / halfDim);
+      ASSERT_NEAR(fast[i], std::sin(angle) / outputScale, allowed) << t;
+      ASSERT_NEAR(fast[i + halfDim], std::cos(angle) / outputScale, allowed) << t;
+    }
+  }
+}
+
 TEST(TimeEmbedding, extremeTimestepsStayInsideTheTable) {
   std::vector<uint32_t> steps = {0, 1, UINT32_MAX, 1u << 31};
   std::vector<int32_t> sine = makeSineTable(0.01);
-  for (int32_t t : {INT32_MIN, -1, INT32_MAX}) {
-    std::vector<int8_t> fast(8), naive(8);
-    fastKernels().timeEmbedding(t, steps, sine, {4, true}, kNarrow, fast.data());
-    naiveKernels().timeEmbedding(t, steps, sine, {4, true}, kNarrow, naive.data());
-    EXPECT_EQ(fast, naive);
-  }
+  for (int32_t fractionBits : {0, 1, 16, 30})
+    for (int32_t t : {INT32_MIN, -1, INT32_MAX}) {
+      std::vector<int8_t> fast(8), naive(8);
+      const TimeEmbeddingParams params{4, true, fractionBits};
+      fastKernels().timeEmbedding(t, steps, sine, params, kNarrow, fast.data());
+      naiveKernels().timeEmbedding(t, steps, sine, params, kNarrow, naive.data());
+      EXPECT_EQ(fast, naive);
+    }
 }
 
 TEST(Embed, fastEqualsNaive) {

@@ -187,8 +187,8 @@ TEST_F(PackageTest, ErrorsNameFileSectionAndOffset) {
   EXPECT_THAT(std::string(open("").message()), HasSubstr("damaged.sdnpu"));
   EXPECT_FALSE(Package::open(path("missing")).ok());
   damaged = file;
-  damaged[8] = 2;
-  EXPECT_THAT(std::string(open(resealed(damaged)).message()), HasSubstr("format version 2.0"));
+  damaged[8] = 3;
+  EXPECT_THAT(std::string(open(resealed(damaged)).message()), HasSubstr("format version 3.0"));
   damaged = file;
   damaged[4096 + 8] = 0x55; // opcode of the first command
   EXPECT_THAT(std::string(open(resealed(damaged)).message()),
@@ -276,13 +276,16 @@ TEST(Manifest, EveryLayerKindSurvives) {
                                         CombineLayer{{{-3, 4, 30}, true}, 7},
                                         TableLayer{3},
                                         GegluLayer{{{5, 30}}, 6},
-                                        NormLayer{{100, ~uint64_t{0}, 33}, 4, true, 5},
+                                        NormLayer{{100, ~uint64_t{0}, 33, false}, 4, true, 5},
                                         AttentionLayer{{{1, 26}, {2, 27}, true}, 8},
                                         UpsampleLayer{3, 4},
                                         PermuteLayer{{3, 1, 0, 2}},
                                         EmbeddingLayer{31, 49408, 1, 2, 3, 4},
-                                        TimeEmbeddingLayer{{160, false}, 1, 2},
-                                        PoolTokenLayer{49407}};
+                                        TimeEmbeddingLayer{{160, false, 16}, 1, 2},
+                                        PoolTokenLayer{49407},
+                                        ModulateLayer{{1, 2, 3, 4}},
+                                        SliceLayer{{1, 2, 3, 4}},
+                                        ConstantLayer{5}};
   ASSERT_EQ(specs.size(), std::variant_size_v<LayerSpec>);
   const Layer layer = module.network.layers[0];
   const LayerPlan plan = module.plan.layers[0];

@@ -196,6 +196,12 @@ CommandArgs randomArgs(size_t index, std::mt19937 &random) {
     c->outputStride = c->headDim + 1;
   if (auto *c = std::get_if<TimeEmbeddingCommand>(&args))
     c->inputs = random() % 2 ? 1 : c->batch;
+  if (auto *c = std::get_if<TimeEmbeddingCommand>(&args))
+    c->params.fractionBits %= 31;
+  if (auto *c = std::get_if<ModulateCommand>(&args)) {
+    c->shift = random() % 2 ? -1 : c->shift;
+    c->params.shift = 1 + static_cast<int32_t>(random() % 61);
+  }
   return args;
 }
 

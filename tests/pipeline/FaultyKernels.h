@@ -30,6 +30,10 @@ public:
              const GegluParams &params, CodeFormat format, void *y) const override {
     fastKernels().geglu(x, rows, channels, entries, params, format, y);
   }
+  void modulate(Codes x, Codes scale, Codes shift, int64_t rows, int64_t channels,
+                const ModulateParams &params, CodeFormat format, void *y) const override {
+    fastKernels().modulate(x, scale, shift, rows, channels, params, format, y);
+  }
   void normSums(Codes x, int64_t rows, int64_t channels, int64_t channelsPerGroup,
                 std::span<NormSums> sums) const override {
     fastKernels().normSums(x, rows, channels, channelsPerGroup, sums);

@@ -123,6 +123,28 @@ INSTANTIATE_TEST_SUITE_P(
              {2, 3, 5},
              4,
              4},
+        Case{"rms_norm",
+             R"(
+  %y_g = sd.constant dense<[1.0, -0.5, 2.0, 0.25, 1.5]> : tensor<5xf32>
+  %y = sd.rms_norm %x, %y_g {epsilon = 1.0e-5 : f64} : (XTYPE, tensor<5xf32>) -> YTYPE)",
+             {2, 3, 5},
+             {2, 3, 5},
+             4,
+             5},
+        Case{"gelu_tanh", "%y = sd.gelu_tanh %x : (XTYPE) -> YTYPE", {105}, {105}, 4, 4.2},
+        Case{"modulate",
+             "%y = sd.modulate %x by %x plus %x {offset = 1.0 : f64} : (XTYPE, XTYPE, XTYPE) -> "
+             "YTYPE",
+             {3, 1, 5},
+             {3, 1, 5},
+             3,
+             15.1},
+        Case{"gate",
+             "%y = sd.modulate %x by %x {offset = 0.0 : f64} : (XTYPE, XTYPE) -> YTYPE",
+             {3, 1, 5},
+             {3, 1, 5},
+             3,
+             9.1},
         Case{"attention", kAttention, {2, 7, 6}, {2, 7, 6}, 2, 2.1, 65, 25}),
     [](const auto &info) { return info.param.name; });
 

@@ -154,9 +154,10 @@ TEST(SpecExamples, CoverEveryOperation) {
 TEST(SpecExamples, CoverEveryQuantizedForm) {
   std::set<std::string> used = usedOperations();
   for (const char *op :
-       {"conv2d", "linear", "group_norm", "layer_norm", "attention", "silu", "gelu", "quick_gelu",
-        "sigmoid", "geglu", "add", "concat", "time_embedding", "embedding", "requantize",
-        "quantize", "upsample", "pool_token", "transpose"})
+       {"conv2d",     "linear",   "group_norm", "layer_norm", "rms_norm",       "attention",
+        "silu",       "gelu",     "gelu_tanh",  "modulate",   "slice",          "quick_gelu",
+        "sigmoid",    "geglu",    "add",        "concat",     "time_embedding", "embedding",
+        "requantize", "quantize", "upsample",   "pool_token", "transpose"})
     EXPECT_TRUE(used.count(std::string("sd.") + op + ":quantized")) << op;
 }
 

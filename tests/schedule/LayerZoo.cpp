@@ -155,6 +155,23 @@ TensorId NetworkBuilder::pool(TensorId hidden, TensorId ids) {
                PoolTokenLayer{.token = 7});
 }
 
+TensorId NetworkBuilder::modulate(TensorId x, TensorId scale, TensorId shift, ElementType type) {
+  std::vector<TensorId> inputs = {x, scale};
+  if (shift != kNone)
+    inputs.push_back(shift);
+  return layer(inputs, tensor(dims(x), type), ModulateLayer{{1 << 10, 1 << 20, 1 << 20, 20}});
+}
+
+TensorId NetworkBuilder::slice(TensorId x, std::array<int64_t, 4> starts,
+                               std::array<int64_t, 4> dims) {
+  return layer({x}, tensor(dims, network.tensors[x].type), SliceLayer{starts});
+}
+
+TensorId NetworkBuilder::codes(std::array<int64_t, 4> dims, ElementType type) {
+  const TensorId y = tensor(dims, type);
+  return layer({}, y, ConstantLayer{constant(ConstantKind::Codes, network.tensors[y].bytes())});
+}
+
 Network randomLayer(int kind, std::mt19937 &random) {
   NetworkBuilder b;
   const int64_t batch = pick(random, 1, 2);
@@ -232,6 +249,28 @@ Network randomLayer(int kind, std::mt19937 &random) {
     y = b.timeEmbedding(t, batch, pick(random, 1, 67));
     break;
   }
+  case 13: {
+    const TensorId x = picture(pick(random, 1, 67));
+    const auto row = [&] {
+      return b.tensor({batch, 1, 1, b.dims(x)[3]}, anyCode(random), TensorRole::Input);
+    };
+    const TensorId scale = row();
+    y = b.modulate(x, scale, random() % 2 ? row() : kNone, to);
+    break;
+  }
+  case 14: {
+    const TensorId x = picture(pick(random, 1, 19));
+    std::array<int64_t, 4> starts = {}, extent = {};
+    for (int i = 0; i < 4; ++i) {
+      extent[i] = pick(random, 1, b.dims(x)[i]);
+      starts[i] = pick(random, 0, b.dims(x)[i] - extent[i]);
+    }
+    y = b.slice(x, starts, extent);
+    break;
+  }
+  case 15:
+    y = b.codes({1, pick(random, 1, 5), pick(random, 1, 31), pick(random, 1, 67)}, to);
+    break;
   default: {
     const int64_t count = pick(random, 1, 13);
     const TensorId hidden = tokens(count, pick(random, 1, 67));

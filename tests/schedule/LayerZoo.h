@@ -33,12 +33,17 @@ public:
   TensorId embedding(TensorId ids, int64_t vocabulary, int64_t channels);
   TensorId timeEmbedding(TensorId t, int64_t batch, int64_t halfDim);
   TensorId pool(TensorId hidden, TensorId ids);
+  /// shift may be kNone.
+  TensorId modulate(TensorId x, TensorId scale, TensorId shift,
+                    ElementType type = ElementType::I16);
+  TensorId slice(TensorId x, std::array<int64_t, 4> starts, std::array<int64_t, 4> dims);
+  TensorId codes(std::array<int64_t, 4> dims, ElementType type);
 
   const std::array<int64_t, 4> &dims(TensorId id) const { return network.tensors[id].dims; }
 };
 
 /// A network with one layer of a random kind and odd sizes; `kind` in [0, kZooKinds).
-inline constexpr int kZooKinds = 14;
+inline constexpr int kZooKinds = 17;
 Network randomLayer(int kind, std::mt19937 &random);
 
 /// A small target with `sram` bytes.

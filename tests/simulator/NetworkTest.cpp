@@ -43,6 +43,13 @@ struct ParameterFill {
     s.params.exponent = randomScaling(random, 30, 55);
     s.params.output = randomScaling(random, 30, 36);
   }
+  void operator()(ModulateLayer &s) {
+    s.params = {pick(random, 1 << 8, 1 << 16), pick(random, 0, 1 << 20), pick(random, 0, 1 << 24),
+                static_cast<int32_t>(pick(random, 16, 30))};
+  }
+  void operator()(TimeEmbeddingLayer &s) {
+    s.params.fractionBits = static_cast<int32_t>(pick(random, 0, 30));
+  }
   template <typename Other> void operator()(Other &) {}
 };
 
@@ -75,6 +82,7 @@ std::vector<std::byte> randomConstant(const ConstantInfo &info, std::mt19937 &ra
                            [&] { return static_cast<int32_t>(pick(random, 0, 1 << 30)); });
   case ConstantKind::Weights:
   case ConstantKind::Rows:
+  case ConstantKind::Codes:
     break;
   }
   return filled<int8_t>(info.bytes, [&] { return static_cast<int8_t>(random()); });
@@ -121,6 +129,7 @@ struct Problem {
     const Layer &layer = network.layers[0];
     if (std::holds_alternative<UpsampleLayer>(layer.spec) ||
         std::holds_alternative<PermuteLayer>(layer.spec) ||
+        std::holds_alternative<SliceLayer>(layer.spec) ||
         std::holds_alternative<PoolTokenLayer>(layer.spec))
       network.tensors[layer.output].zeroPoint = network.tensors[layer.inputs[0]].zeroPoint;
     for (const ConstantInfo &constant : network.constants)

@@ -122,6 +122,21 @@ struct Evaluation {
       return flat(from);
     });
   }
+  void operator()(const SliceLayer &s) {
+    gatherElements([&](std::array<int64_t, 4> at) {
+      for (int i = 0; i < 4; ++i)
+        at[i] += s.starts[i];
+      return flat(at);
+    });
+  }
+  void operator()(const ConstantLayer &s) {
+    std::memcpy(output(0), constant<std::byte>(s.codes), constants[s.codes].size());
+  }
+  void operator()(const ModulateLayer &s) {
+    for (int64_t n = 0; n < batch(); ++n)
+      kernels.modulate(codes(0, n), codes(1, n), inputs.size() > 2 ? codes(2, n) : Codes(),
+                       rows(out), out.dims[3], s.params, out.format(), output(n));
+  }
   void operator()(const EmbeddingLayer &s) {
     const int64_t channels = out.dims[3], tokens = out.dims[2];
     for (int64_t n = 0; n < batch(); ++n)

@@ -147,7 +147,7 @@ class BadInput(Cases):
         cases = [
             ("a cycle", [*cycle, onnx_node("Add", ["x", "b"], ["y"], "last"), x, y], ["first", "second"]),
             ("a node that reads itself", [onnx_node("Add", ["x", "y"], ["y"], "loop"), x, y], ["loop"]),
-            ("an unknown operator", [onnx_node("Einsum", ["x"], ["y"], "odd"), x, y], ["Einsum", "odd"]),
+            ("an unknown operator", [onnx_node("Celu", ["x"], ["y"], "odd"), x, y], ["Celu", "odd"]),
             ("an input that nothing makes", [onnx_node("Add", ["x", "z"], ["y"], "add"), x, y], ["'z'", "add"]),
             ("an output that nothing makes", [x, y], ["'y'"]),
             ("two nodes of one output", [add, onnx_node("Mul", ["x", "x"], ["y"], "mul"), x, y], ["'y'", "mul"]),
