@@ -147,6 +147,9 @@ std::vector<std::string> resultNames(func::FuncOp function) {
     while (!isQuantized(value.getType()) && value.getDefiningOp() &&
            value.getDefiningOp()->getNumOperands() == 1)
       value = value.getDefiningOp()->getOperand(0);
+    // The package has no layer for another shape of the same codes.
+    while (auto reshape = value.getDefiningOp<sd::ReshapeOp>())
+      value = reshape.getInput();
     if (isQuantized(value.getType()))
       names.push_back(sd::valueName(value));
   }

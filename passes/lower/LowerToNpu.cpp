@@ -16,11 +16,13 @@ namespace sdopt {
 
 namespace {
 
+constexpr int64_t kRank = 4; // of every value of the NPU
+
 /// Positions of a value's dimensions in [batch, height, width, channels].
 SmallVector<int64_t> positions(int64_t rank) {
   switch (rank) {
   case 1:
-    return {0};
+    return {3};
   case 2:
     return {0, 3};
   case 3:
@@ -30,13 +32,18 @@ SmallVector<int64_t> positions(int64_t rank) {
   }
 }
 
-/// The 4-D form of a value: dense, channel innermost. Integer inputs [batch, tokens] have one
-/// channel.
+/// The 4-D form of a value: dense, channel innermost. Integer inputs [batch] and [batch, tokens]
+/// have one channel. Of more dimensions only the bytes count: they are inputs, outputs and steps
+/// between reshapes.
 RankedTensorType type4d(Type type) {
   auto tensor = cast<RankedTensorType>(type);
   SmallVector<int64_t> shape(4, 1);
+  if (tensor.getRank() > kRank) {
+    shape.back() = tensor.getNumElements();
+    return RankedTensorType::get(shape, tensor.getElementType());
+  }
   SmallVector<int64_t> where = positions(tensor.getRank());
-  if (tensor.getRank() == 2 && isa<IntegerType>(tensor.getElementType()))
+  if (isa<IntegerType>(tensor.getElementType()) && tensor.getRank() <= 2)
     where = {0, 2};
   for (auto [position, dim] : llvm::zip(where, tensor.getShape()))
     shape[position] = dim;
@@ -112,6 +119,8 @@ private:
 
   LogicalResult lower(Operation *op) {
     builder_.setInsertionPoint(op);
+    if (failed(checkRanks(op)))
+      return failure();
     return TypeSwitch<Operation *, LogicalResult>(op)
         .Case<sd::Conv2dOp, sd::LinearOp, sd::GroupNormOp, sd::LayerNormOp, sd::AttentionOp,
               sd::SiluOp, sd::GeluOp, sd::QuickGeluOp, sd::SigmoidOp, sd::GegluOp, sd::AddOp,
@@ -122,6 +131,17 @@ private:
         .Case<func::ReturnOp>([](auto) { return success(); })
         .Default(
             [](Operation *other) { return other->emitOpError("has no npu form; quantize first"); });
+  }
+
+  static LogicalResult checkRanks(Operation *op) {
+    if (isa<sd::ReshapeOp, sd::DequantizeOp, func::ReturnOp>(op))
+      return success();
+    for (TypeRange types : {TypeRange(op->getOperandTypes()), TypeRange(op->getResultTypes())})
+      for (Type type : types)
+        if (int64_t rank = cast<RankedTensorType>(type).getRank(); rank > kRank)
+          return op->emitOpError("has a value of ")
+                 << rank << " dimensions but the NPU takes at most " << kRank;
+    return success();
   }
 
   LogicalResult done(Operation *op, Value result) {

@@ -42,3 +42,14 @@ func.func @coarse_scores(%arg0: tensor<1x2x4xf32> {sd.name = "x"}) -> tensor<1x2
   %r = sd.dequantize %y : tensor<1x2x4x!x> -> tensor<1x2x4xf32>
   return %r : tensor<1x2x4xf32>
 }
+
+// -----
+
+!x = !quant.uniform<i16:f32, 1.0>
+func.func @five_dimensions(%arg0: tensor<1x2x3x2x2xf32> {sd.name = "x"}) -> tensor<1x2x3x2x2xf32> {
+  %x = sd.quantize %arg0 : tensor<1x2x3x2x2xf32> -> tensor<1x2x3x2x2x!x>
+  // expected-error@+1 {{'sd.silu' op has a value of 5 dimensions but the NPU takes at most 4}}
+  %y = sd.silu %x : (tensor<1x2x3x2x2x!x>) -> tensor<1x2x3x2x2x!x>
+  %r = sd.dequantize %y : tensor<1x2x3x2x2x!x> -> tensor<1x2x3x2x2xf32>
+  return %r : tensor<1x2x3x2x2xf32>
+}

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Small models of odd shapes: each must compile, verify and keep its quality.
+
+odd-models.py BUILD_FOLDER TESTDATA
+"""
+
+import json
+import math
+import random
+import struct
+import sys
+
+from tool_cases import (
+    Cases,
+    message,
+    number,
+    onnx_float_constant,
+    onnx_model,
+    onnx_node,
+    onnx_value,
+    write_safetensors,
+)
+
+CALLS = 24
+
+
+def floats(generator, count):
+    return [generator.gauss(0, 1) for _ in range(count)]
+
+
+def integers_attribute(name, values):
+    return message(5, message(1, name), *(number(8, value) for value in values), number(20, 7))
+
+
+def integer_constant(name, values):
+    return message(5, number(1, len(values)), number(2, 7), message(8, name), message(9, struct.pack(f"<{len(values)}q", *values)))
+
+
+class OddModels(Cases):
+    def __init__(self, build, testdata):
+        super().__init__(build, testdata)
+        self.generator = random.Random(11)
+
+    def constant(self, name, dims):
+        return onnx_float_constant(name, dims, floats(self.generator, math.prod(dims)))
+
+    def compiles(self, name, inputs, outputs, *graph):
+        """`inputs` and `outputs`: {name: shape}"""
+        folder = self.work / name.replace(" ", "-")
+        folder.mkdir()
+        values = [onnx_value(11, *value) for value in inputs.items()] + [onnx_value(12, *value) for value in outputs.items()]
+        (folder / "odd.onnx").write_bytes(onnx_model(*graph, *values))
+        for kind in ("calibration", "test"):
+            tensors = {}
+            for value, shape in inputs.items():
+                count = CALLS * math.prod(shape)
+                tensors[value] = ("F32", [CALLS, *shape], struct.pack(f"<{count}f", *floats(self.generator, count)))
+            write_safetensors(folder / f"odd_{kind}.safetensors", tensors)
+        done = self.run(
+            "sdopt-compile",
+            *(folder / "odd.onnx", "--samples", folder, "-o", folder / "odd.sdnpu", "--report", folder, "--verify", "--quiet"),
+        )
+        if done.returncode != 0:
+            self.report(name, [f"exit code {done.returncode}: {done.stderr[-400:]}"])
+            return
+        psnr = json.loads((folder / "report.json").read_text())["modules"][0]["psnr"]
+        self.report(name, [] if float(psnr) > 35 else ["quality is lost"], f"{float(psnr):.1f} dB")
+
+    def convolution(self, name, x, w, y, **attributes):
+        attributes = [integers_attribute(*attribute) for attribute in attributes.items()]
+        node = onnx_node("Conv", ["x", "w", "b"], ["y"], "conv", *attributes)
+        self.compiles(name, {"x": x}, {"y": y}, node, self.constant("w", w), self.constant("b", w[:1]))
+
+    def convolutions(self):
+        """Where a layout changes no bytes, the result is a reshape of a layer's."""
+        self.convolution("one channel in and out", [1, 1, 5, 3], [1, 1, 3, 3], [1, 1, 5, 3], pads=[1, 1, 1, 1])
+        self.convolution("a kernel of the whole picture", [1, 3, 6, 7], [4, 3, 6, 7], [1, 4, 1, 1])
+        self.convolution("strides past the picture", [1, 2, 3, 3], [3, 2, 2, 2], [1, 3, 1, 1], strides=[100, 100])
+        self.convolution("wide dilations", [2, 4, 19, 23], [6, 4, 3, 3], [2, 6, 1, 1], dilations=[9, 11])
+        self.convolution("one row", [1, 3, 1, 2053], [5, 3, 1, 3], [1, 5, 1, 2053], pads=[0, 1, 0, 1])
+        self.convolution("prime sizes", [3, 7, 13, 11], [5, 7, 3, 2], [3, 5, 5, 10], strides=[3, 1], pads=[1, 0, 2, 0])
+
+    def ranks(self):
+        norm = onnx_node("LayerNormalization", ["x", "g"], ["y"], "norm")
+        self.compiles("layer norm of a vector", {"x": [9]}, {"y": [9]}, norm, self.constant("g", [9]))
+        product = onnx_node("MatMul", ["x", "w"], ["y"], "product")
+        self.compiles("matrix times vector", {"x": [3, 5]}, {"y": [3]}, product, self.constant("w", [5]))
+        sigmoid = onnx_node("Sigmoid", ["x"], ["s"], "sigmoid")
+        reshape = onnx_node("Reshape", ["s", "shape"], ["y"], "reshape")
+        shape = [2, 3, 2, 2, 5]
+        self.compiles("a result of five dimensions", {"x": [2, 3, 4, 5]}, {"y": shape}, sigmoid, reshape, integer_constant("shape", shape))
+
+
+def main():
+    cases = OddModels(*sys.argv[1:3])
+    cases.convolutions()
+    cases.ranks()
+    return cases.finish()
+
+
+sys.exit(main())
