@@ -140,6 +140,8 @@ void convertTranspose(NodeImporter &node) {
 }
 
 void convertEinsum(NodeImporter &node) {
+  if (node.inputCount() != 1)
+    return node.unsupported("a product of several inputs");
   // "nhwpqc->nchpwq": each letter once on both sides.
   std::string equation = node.text("equation", "");
   std::erase(equation, ' ');

@@ -36,7 +36,7 @@ constexpr OperatorRule kRules[] = {
     {"Cos", 7, 1, 1, "", kFloat, convertUnary},
     {"Div", 7, 2, 2, "", kNumber, convertBinary},
     {"Dropout", 7, 1, 3, "ratio seed", "inference", convertDropout},
-    {"Einsum", 12, 1, 1, "equation", "one input whose dimensions are permuted", convertEinsum},
+    {"Einsum", 12, 1, -1, "equation", "one input whose dimensions are permuted", convertEinsum},
     {"Equal", 7, 2, 2, "", "floats, int32, int64, bool", convertBinary},
     {"Erf", 9, 1, 1, "", kFloat, convertUnary},
     {"Exp", 7, 1, 1, "", kFloat, convertUnary},

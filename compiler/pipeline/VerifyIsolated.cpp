@@ -34,11 +34,12 @@ class LoneOp {
 public:
   LoneOp(Operation *op, Evaluator &evaluator) : op_(op), evaluator_(evaluator) {}
 
-  LogicalResult prepare() {
+  /// As a layer, the operation reads codes of the package like any other activation.
+  LogicalResult prepare(bool asLayer = false) {
     for (Value operand : op_->getOperands()) {
       constants_.emplace_back();
       Operation *source = operand.getDefiningOp();
-      if (!source || !isConstantExpression(source))
+      if (!source || !isConstantExpression(source) || (asLayer && isa<npu::ConstantOp>(source)))
         continue;
       FailureOr<Tensor> constant = evaluator_.constant(operand);
       if (failed(constant))
@@ -187,7 +188,7 @@ absl::Status verifyLayersInIsolation(Evaluator &npuFunction, const PackageModule
     single.info.program = *std::move(program);
     counts.layers += 1;
     LoneOp scheduled(op->second, npuFunction);
-    if (failed(scheduled.prepare()))
+    if (failed(scheduled.prepare(/*asLayer=*/true)))
       return cannotRunAlone(op->first);
     for (CodePattern pattern : kCodePatterns) {
       FailureOr<Tensor> expected = scheduled.run(pattern);

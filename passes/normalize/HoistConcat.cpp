@@ -36,6 +36,13 @@ template <typename Op> SmallVector<Value> inputsOf(llvm::ArrayRef<Op> sources) {
   return inputs;
 }
 
+/// So that what the parts were made of has one reader again.
+void eraseAll(sd::ConcatOp concat, llvm::ArrayRef<Operation *> sources) {
+  concat.erase();
+  for (Operation *source : sources)
+    source->erase();
+}
+
 /// The concatenation of what equal transposes read.
 sd::ConcatOp beforeTransposes(OpBuilder &builder, sd::ConcatOp concat) {
   SmallVector<sd::TransposeOp> sources = sourcesOf<sd::TransposeOp>(concat);
@@ -52,6 +59,7 @@ sd::ConcatOp beforeTransposes(OpBuilder &builder, sd::ConcatOp concat) {
   replaceWith(concat,
               sd::TransposeOp::create(builder, sd::fuseLocs(concat, absorbed), joined, permutation),
               kPass);
+  eraseAll(concat, absorbed);
   return joined;
 }
 
@@ -75,6 +83,7 @@ sd::ConcatOp beforeReshapes(OpBuilder &builder, sd::ConcatOp concat) {
       concat,
       sd::ReshapeOp::create(builder, sd::fuseLocs(concat, absorbed), concat.getType(), joined),
       kPass);
+  eraseAll(concat, absorbed);
   return joined;
 }
 

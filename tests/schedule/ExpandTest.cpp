@@ -104,7 +104,8 @@ TEST_P(EveryKind, RandomTilingsAreSound) {
     ASSERT_TRUE(plan.ok()) << plan.status();
     Tiling &t = plan->layers[0].tiling;
     const auto &y = network.tensors[network.layers[0].output].dims;
-    const auto &x = network.tensors[network.layers[0].inputs[0]].dims;
+    const auto &inputs = network.layers[0].inputs;
+    const auto &x = network.tensors[inputs.empty() ? network.layers[0].output : inputs[0]].dims;
     const auto upTo = [&](int64_t size) { return 1 + static_cast<int64_t>(random() % size); };
     t.order = static_cast<LoopOrder>(random() % 3);
     t.buffers = upTo(4);

@@ -37,3 +37,39 @@ func.func @tokens(%arg0: tensor<1x48x4xf32> {sd.name = "sample"}) -> (tensor<1x4
   %r = sd.dequantize %y : tensor<1x48x4x!x> -> tensor<1x48x4xf32>
   return %r : tensor<1x48x4xf32>
 }
+
+// Two token sequences one after the other are rows of channels side by side; a slice is a block; constants of the package
+// come to the arena first.
+// CHECK-LABEL: func.func @adaptive
+// CHECK-DAG: %[[C:.*]] = npu.constant %{{.*}} -> tensor<1x1x3x4x
+// CHECK-DAG: %[[A:.*]] = npu.combine %{{.*}}, %[[C]]
+// CHECK-DAG: %[[L:.*]] = npu.view %[[A]] : tensor<1x1x3x4x{{.*}}> -> tensor<1x1x1x12x
+// CHECK: npu.concat %[[L]], %{{.*}} -> tensor<1x1x1x20x
+// CHECK: %[[J:.*]] = npu.view %{{.*}} -> tensor<1x1x5x4x
+// x * (1 + scale): scale 2^-10 of both sides, so that unit = 2^10 * scale_multiplier.
+// CHECK: %[[M:.*]] = npu.modulate %[[J]], %{{.*}} {offsets_multiplier = 0 : i64, scale_multiplier = 268435456 : i64, shift = 38 : i32, unit = 274877906944 : i64}
+// CHECK: npu.slice %[[M]] {starts = array<i64: 0, 0, 3, 0>} : {{.*}} -> tensor<1x1x2x4x
+!s = !quant.uniform<i16:f32, 9.765625e-4>
+func.func @adaptive(%arg0: tensor<1x3x4xf32> {sd.name = "a"}, %arg1: tensor<1x2x4xf32> {sd.name = "b"}, %arg2: tensor<1x1x4xf32> {sd.name = "c"}) -> (tensor<1x2x4xf32> {sd.name = "out"}) {
+  %p = sd.constant dense<0.5> : tensor<1x3x4xf32>
+  %a = sd.quantize %arg0 : tensor<1x3x4xf32> -> tensor<1x3x4x!x>
+  %b = sd.quantize %arg1 : tensor<1x2x4xf32> -> tensor<1x2x4x!x>
+  %c = sd.quantize %arg2 : tensor<1x1x4xf32> -> tensor<1x1x4x!s>
+  %q = sd.quantize %p : tensor<1x3x4xf32> -> tensor<1x3x4x!x>
+  %d = sd.add %a, %q : (tensor<1x3x4x!x>, tensor<1x3x4x!x>) -> tensor<1x3x4x!x>
+  %e = sd.concat %d, %b {axis = 1 : i64} : (tensor<1x3x4x!x>, tensor<1x2x4x!x>) -> tensor<1x5x4x!x>
+  %f = sd.modulate %e by %c {offset = 1.0 : f64} : (tensor<1x5x4x!x>, tensor<1x1x4x!s>) -> tensor<1x5x4x!x>
+  %g = sd.slice %f {starts = array<i64: 0, 3, 0>, ends = array<i64: 1, 5, 4>, steps = array<i64: 1, 1, 1>} : (tensor<1x5x4x!x>) -> tensor<1x2x4x!x>
+  %r = sd.dequantize %g : tensor<1x2x4x!x> -> tensor<1x2x4xf32>
+  return %r : tensor<1x2x4xf32>
+}
+
+// CHECK-LABEL: func.func @fractions
+// CHECK: %[[T:.*]] = sd.quantize %arg0 : tensor<2xf32> -> tensor<2x!quant.uniform<i32:f32, 1.52587890625E-5>>
+// CHECK: npu.time_embedding %{{.*}} {cos_first = true, fraction_bits = 16 : i32}
+func.func @fractions(%arg0: tensor<2xf32> {sd.name = "timestep"}) -> (tensor<2x8xf32> {sd.name = "out"}) {
+  %t = sd.quantize %arg0 : tensor<2xf32> -> tensor<2x!quant.uniform<i32:f32, 1.52587890625E-5>>
+  %y = sd.time_embedding %t {cos_first = true, frequency_shift = 0.0 : f64, max_period = 10000.0 : f64} : (tensor<2x!quant.uniform<i32:f32, 1.52587890625E-5>>) -> tensor<2x8x!x>
+  %r = sd.dequantize %y : tensor<2x8x!x> -> tensor<2x8xf32>
+  return %r : tensor<2x8xf32>
+}

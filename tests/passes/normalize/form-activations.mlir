@@ -116,3 +116,65 @@ func.func @named(%x: tensor<4xf32>) -> tensor<4xf32> {
   %c = sd.unary silu %b : (tensor<4xf32>) -> tensor<4xf32>
   return %c : tensor<4xf32>
 }
+
+// x * x * x as exporters of old opsets write it.
+// CHECK-LABEL: @gelu_tanh
+// CHECK: %[[Y:.*]] = sd.gelu_tanh %arg0
+// CHECK-NEXT: return %[[Y]]
+func.func @gelu_tanh(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %half = sd.constant dense<0.5> : tensor<f32>
+  %one = sd.constant dense<1.0> : tensor<f32>
+  %c = sd.constant dense<0.044715> : tensor<f32>
+  %k = sd.constant dense<0.7978845608> : tensor<f32>
+  %a = sd.binary mul %x, %x : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  %b = sd.binary mul %x, %a : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  %d = sd.binary mul %b, %c : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  %e = sd.binary add %x, %d : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  %f = sd.binary mul %e, %k : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  %g = sd.unary tanh %f : (tensor<4xf32>) -> tensor<4xf32>
+  %h = sd.binary add %g, %one : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  %i = sd.binary mul %x, %h : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  %y = sd.binary mul %i, %half : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// x^3 by a power, the half on x.
+// CHECK-LABEL: @gelu_tanh_of_power
+// CHECK: %[[Y:.*]] = sd.gelu_tanh %arg0
+// CHECK-NEXT: return %[[Y]]
+func.func @gelu_tanh_of_power(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %half = sd.constant dense<0.5> : tensor<f32>
+  %one = sd.constant dense<1.0> : tensor<f32>
+  %three = sd.constant dense<3.0> : tensor<f32>
+  %c = sd.constant dense<0.044715> : tensor<f32>
+  %k = sd.constant dense<0.7978845608> : tensor<f32>
+  %b = sd.binary pow %x, %three : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  %d = sd.binary mul %c, %b : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+  %e = sd.binary add %d, %x : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  %f = sd.binary mul %e, %k : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  %g = sd.unary tanh %f : (tensor<4xf32>) -> tensor<4xf32>
+  %h = sd.binary add %one, %g : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+  %i = sd.binary mul %half, %x : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+  %y = sd.binary mul %i, %h : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// Another constant is another function.
+// CHECK-LABEL: @no_gelu_tanh
+// CHECK-NOT: sd.gelu_tanh
+func.func @no_gelu_tanh(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %half = sd.constant dense<0.5> : tensor<f32>
+  %one = sd.constant dense<1.0> : tensor<f32>
+  %three = sd.constant dense<3.0> : tensor<f32>
+  %c = sd.constant dense<0.05> : tensor<f32>
+  %k = sd.constant dense<0.7978845608> : tensor<f32>
+  %b = sd.binary pow %x, %three : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  %d = sd.binary mul %c, %b : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+  %e = sd.binary add %d, %x : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  %f = sd.binary mul %e, %k : (tensor<4xf32>, tensor<f32>) -> tensor<4xf32>
+  %g = sd.unary tanh %f : (tensor<4xf32>) -> tensor<4xf32>
+  %h = sd.binary add %one, %g : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+  %i = sd.binary mul %half, %x : (tensor<f32>, tensor<4xf32>) -> tensor<4xf32>
+  %y = sd.binary mul %i, %h : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32>
+  return %y : tensor<4xf32>
+}

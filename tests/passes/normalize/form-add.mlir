@@ -28,3 +28,23 @@ func.func @over_batch(%a: tensor<2x4x8x6xf32>, %b: tensor<1x4x8x6xf32>) -> tenso
   %y = sd.binary add %a, %b : (tensor<2x4x8x6xf32>, tensor<1x4x8x6xf32>) -> tensor<2x4x8x6xf32>
   return %y : tensor<2x4x8x6xf32>
 }
+
+// Positions are the same for all pictures.
+// CHECK-LABEL: @positions
+// CHECK: %[[X:.*]] = sd.reshape %arg0 : tensor<2x3x4xf32> -> tensor<1x2x12xf32>
+// CHECK: %[[P:.*]] = sd.reshape %{{.*}} : tensor<1x3x4xf32> -> tensor<1x1x12xf32>
+// CHECK: %[[S:.*]] = sd.add %[[X]], %[[P]]
+// CHECK: sd.reshape %[[S]] : tensor<1x2x12xf32> -> tensor<2x3x4xf32>
+func.func @positions(%x: tensor<2x3x4xf32>) -> tensor<2x3x4xf32> {
+  %p = sd.constant dense<0.5> : tensor<1x3x4xf32>
+  %y = sd.binary add %x, %p : (tensor<2x3x4xf32>, tensor<1x3x4xf32>) -> tensor<2x3x4xf32>
+  return %y : tensor<2x3x4xf32>
+}
+
+// CHECK-LABEL: @positions_of_one
+// CHECK: sd.add %arg0, %{{.*}} : (tensor<1x3x4xf32>, tensor<1x3x4xf32>)
+func.func @positions_of_one(%x: tensor<1x3x4xf32>) -> tensor<1x3x4xf32> {
+  %p = sd.constant dense<0.5> : tensor<1x3x4xf32>
+  %y = sd.binary add %p, %x : (tensor<1x3x4xf32>, tensor<1x3x4xf32>) -> tensor<1x3x4xf32>
+  return %y : tensor<1x3x4xf32>
+}

@@ -1,7 +1,7 @@
 // RUN: %sdopt-opt %s --sdopt-form-time-embedding --remarks-filter-missed=normalize --remark-format=emitRemark 2>&1 | FileCheck %s
 
 // CHECK-DAG: the frequencies are not max_period^(-i / (half - shift)) within 1e-4
-// CHECK-DAG: the other factor is not a column of integer timesteps
+// CHECK-DAG: the other factor is not a column of timesteps
 
 // Sine and cosine, then the halves swapped. 10000^(-i / 4).
 // CHECK-LABEL: @swapped
@@ -49,8 +49,10 @@ func.func @not_geometric(%t: tensor<2xi64>) -> tensor<2x6xf32> {
   return %h : tensor<2x6xf32>
 }
 
+// Timesteps may be real; a reshape of theirs stays.
 // CHECK-LABEL: @real_timesteps
-// CHECK: sd.concat
+// CHECK: %[[T:.*]] = sd.reshape %arg0 : tensor<2x1xf32> -> tensor<2xf32>
+// CHECK: sd.time_embedding %[[T]] {cos_first = false, frequency_shift = 1.000000e+00 : f64, max_period = 1.000000e+04 : f64}
 func.func @real_timesteps(%t: tensor<2x1xf32>) -> tensor<2x6xf32> {
   %f = sd.constant dense<[1.0, 0.01, 0.0001]> : tensor<3xf32>
   %d = sd.binary mul %f, %t : (tensor<3xf32>, tensor<2x1xf32>) -> tensor<2x3xf32>
@@ -58,4 +60,48 @@ func.func @real_timesteps(%t: tensor<2x1xf32>) -> tensor<2x6xf32> {
   %g = sd.unary cos %d : (tensor<2x3xf32>) -> tensor<2x3xf32>
   %h = sd.concat %e, %g {axis = 1 : i64} : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x6xf32>
   return %h : tensor<2x6xf32>
+}
+
+// Sizes of a picture: two rows of three numbers are six timesteps.
+// CHECK-LABEL: @sizes
+// CHECK: %[[T:.*]] = sd.reshape %arg0 : tensor<2x3xf32> -> tensor<6xf32>
+// CHECK: sd.time_embedding %[[T]] {{.*}} : (tensor<6xf32>) -> tensor<6x6xf32>
+func.func @sizes(%t: tensor<2x3xf32>) -> tensor<6x6xf32> {
+  %f = sd.constant dense<[1.0, 0.01, 0.0001]> : tensor<3xf32>
+  %c = sd.reshape %t : tensor<2x3xf32> -> tensor<6x1xf32>
+  %d = sd.binary mul %c, %f : (tensor<6x1xf32>, tensor<3xf32>) -> tensor<6x3xf32>
+  %e = sd.unary sin %d : (tensor<6x3xf32>) -> tensor<6x3xf32>
+  %g = sd.unary cos %d : (tensor<6x3xf32>) -> tensor<6x3xf32>
+  %h = sd.concat %e, %g {axis = 1 : i64} : (tensor<6x3xf32>, tensor<6x3xf32>) -> tensor<6x6xf32>
+  return %h : tensor<6x6xf32>
+}
+
+// A cast to integers cuts fractions off: it stays.
+// CHECK-LABEL: @truncated
+// CHECK: %[[C:.*]] = sd.cast %arg0 : tensor<2xf32> -> tensor<2xi64>
+// CHECK: sd.time_embedding %[[C]]
+func.func @truncated(%t: tensor<2xf32>) -> tensor<2x6xf32> {
+  %f = sd.constant dense<[1.0, 0.01, 0.0001]> : tensor<3xf32>
+  %a = sd.cast %t : tensor<2xf32> -> tensor<2xi64>
+  %b = sd.cast %a : tensor<2xi64> -> tensor<2xf32>
+  %c = sd.reshape %b : tensor<2xf32> -> tensor<2x1xf32>
+  %d = sd.binary mul %c, %f : (tensor<2x1xf32>, tensor<3xf32>) -> tensor<2x3xf32>
+  %e = sd.unary sin %d : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  %g = sd.unary cos %d : (tensor<2x3xf32>) -> tensor<2x3xf32>
+  %h = sd.concat %e, %g {axis = 1 : i64} : (tensor<2x3xf32>, tensor<2x3xf32>) -> tensor<2x6xf32>
+  return %h : tensor<2x6xf32>
+}
+
+// Three numbers, each for two rows: no timesteps of rows.
+// CHECK-LABEL: @repeated
+// CHECK-NOT: sd.time_embedding
+func.func @repeated(%t: tensor<3xf32>) -> tensor<6x6xf32> {
+  %f = sd.constant dense<[1.0, 0.01, 0.0001]> : tensor<3xf32>
+  %a = sd.expand %t : tensor<3xf32> -> tensor<2x3xf32>
+  %c = sd.reshape %a : tensor<2x3xf32> -> tensor<6x1xf32>
+  %d = sd.binary mul %c, %f : (tensor<6x1xf32>, tensor<3xf32>) -> tensor<6x3xf32>
+  %e = sd.unary sin %d : (tensor<6x3xf32>) -> tensor<6x3xf32>
+  %g = sd.unary cos %d : (tensor<6x3xf32>) -> tensor<6x3xf32>
+  %h = sd.concat %e, %g {axis = 1 : i64} : (tensor<6x3xf32>, tensor<6x3xf32>) -> tensor<6x6xf32>
+  return %h : tensor<6x6xf32>
 }
