@@ -100,6 +100,14 @@ absl::Status ErrorCollector::take(const std::string &fallback) {
   return absl::InvalidArgumentError(text.empty() ? fallback : text);
 }
 
+absl::Status ErrorCollector::explain(const absl::Status &status, const std::string &fallback) {
+  if (status.message().empty())
+    return take(fallback);
+  if (messages_.empty())
+    return status;
+  return {status.code(), std::string(take("").message()) + "\n" + std::string(status.message())};
+}
+
 void collectRemarks(MLIRContext *context, const std::string &module, std::vector<Remark> *remarks) {
   mlir::remark::RemarkCategories categories;
   categories.all = categories.passed = categories.missed = categories.analysis = categories.failed =

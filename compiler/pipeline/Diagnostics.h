@@ -24,6 +24,8 @@ public:
   explicit ErrorCollector(mlir::MLIRContext *context);
   /// The messages so far, or `fallback` if there are none. Clears them.
   absl::Status take(const std::string &fallback);
+  /// `status` after the messages so far; take(fallback) if it says nothing itself.
+  absl::Status explain(const absl::Status &status, const std::string &fallback);
 
 private:
   std::vector<std::string> messages_;
