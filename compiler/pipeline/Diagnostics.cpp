@@ -65,6 +65,9 @@ private:
 std::string describe(Location loc) {
   std::string value, node;
   findNames(loc, value, node);
+  if (auto place = dyn_cast<FileLineColLoc>(loc); place && value.empty())
+    return place.getFilename().str() + ":" + std::to_string(place.getLine()) + ":" +
+           std::to_string(place.getColumn());
   if (value.empty())
     return {};
   return "value '" + value + "'" + (node.empty() ? "" : " (ONNX node '" + node + "')");

@@ -32,7 +32,7 @@ private:
   mlir::ScopedDiagnosticHandler handler_;
 };
 
-/// "value 'x' (ONNX node n)", from a location; empty if it names nothing.
+/// "value 'x' (ONNX node n)" or "FILE:LINE:COLUMN", from a location; empty if it names nothing.
 std::string describe(mlir::Location loc);
 
 /// Makes the context send its remarks to `remarks`, with `module` as their module.

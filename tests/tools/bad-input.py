@@ -185,6 +185,28 @@ class BadInput(Cases):
                 self.fails(f"model: configuration that is {name}", model=folder, needles=needles)
         shutil.rmtree(folder)
 
+    # Snapshots, which people edit.
+
+    def edited_snapshots(self):
+        stages = self.work / "edited"
+        flags = ["--stages", stages, "--modules", MODULE, "--quiet"]
+        self.run("sdopt-compile", self.model, "--samples", self.samples, *flags, "--stop-after", "normalize")
+        for name, content, *needles in (
+            ("normalize.mlir", "", MODULE),
+            ("normalize.mlir", "module {}", MODULE),
+            ("normalize.mlir", "func.func @unet() { return }", MODULE),
+            ("normalize.mlir", f"func.func private @{MODULE}()", MODULE),
+            ("normalize.mlir", "module {\n  func.func @x( {", "normalize.mlir:2:16"),
+            ("normalize.report.json", "{}", MODULE),
+            ("normalize.report.json", '{"modules": [{"name": "unet"}]}', MODULE),
+            ("manifest.json", "{}"),
+        ):
+            path = stages / MODULE / name
+            before = path.read_text()
+            path.write_text(content)
+            self.fails(f"snapshot: {name} is '{content[:30]}'".replace("\n", " "), *flags, "--start-from", "normalize", needles=[path, *needles])
+            path.write_text(before)
+
     # Packages.
 
     def damaged_packages(self):
@@ -476,6 +498,7 @@ def main():
     cases.wrong_graphs()
     cases.weights_not_finite()
     cases.broken_configurations()
+    cases.edited_snapshots()
     cases.damaged_packages()
     cases.wrong_uses_of_packages()
     cases.recipes()
