@@ -65,6 +65,9 @@ private:
 std::string describe(Location loc) {
   std::string value, node;
   findNames(loc, value, node);
+  if (auto place = dyn_cast<FileLineColLoc>(loc); place && value.empty())
+    return place.getFilename().str() + ":" + std::to_string(place.getLine()) + ":" +
+           std::to_string(place.getColumn());
   if (value.empty())
     return {};
   return "value '" + value + "'" + (node.empty() ? "" : " (ONNX node '" + node + "')");
@@ -98,6 +101,14 @@ absl::Status ErrorCollector::take(const std::string &fallback) {
     text += (text.empty() ? "" : "\n") + message;
   messages_.clear();
   return absl::InvalidArgumentError(text.empty() ? fallback : text);
+}
+
+absl::Status ErrorCollector::explain(const absl::Status &status, const std::string &fallback) {
+  if (status.message().empty())
+    return take(fallback);
+  if (messages_.empty())
+    return status;
+  return {status.code(), std::string(take("").message()) + "\n" + std::string(status.message())};
 }
 
 void collectRemarks(MLIRContext *context, const std::string &module, std::vector<Remark> *remarks) {

@@ -24,13 +24,15 @@ public:
   explicit ErrorCollector(mlir::MLIRContext *context);
   /// The messages so far, or `fallback` if there are none. Clears them.
   absl::Status take(const std::string &fallback);
+  /// `status` after the messages so far; take(fallback) if it says nothing itself.
+  absl::Status explain(const absl::Status &status, const std::string &fallback);
 
 private:
   std::vector<std::string> messages_;
   mlir::ScopedDiagnosticHandler handler_;
 };
 
-/// "value 'x' (ONNX node n)", from a location; empty if it names nothing.
+/// "value 'x' (ONNX node n)" or "FILE:LINE:COLUMN", from a location; empty if it names nothing.
 std::string describe(mlir::Location loc);
 
 /// Makes the context send its remarks to `remarks`, with `module` as their module.

@@ -124,24 +124,23 @@ absl::Status ModuleCompiler::runStages() {
   if (options_.startFrom) {
     // The store needs the original weights, whatever stage the IR comes from.
     if (absl::Status status = importModel(/*keepModule=*/false); !status.ok())
-      return status.message().empty() ? errors.take("import failed") : status;
+      return errors.explain(status, "import failed");
     absl::StatusOr<OwningOpRef<ModuleOp>> loaded =
         folder.load(*options_.startFrom, *context_, weights_, state_);
     if (!loaded.ok())
-      return loaded.status().message().empty() ? errors.take("snapshot can't be read")
-                                               : loaded.status();
+      return errors.explain(loaded.status(), "snapshot can't be read");
     module_ = *std::move(loaded);
     remarks_.assign(state_.partial.remarks().begin(), state_.partial.remarks().end());
     first = static_cast<Stage>(static_cast<int>(*options_.startFrom) + 1);
     if (absl::Status status = restore(folder); !status.ok())
-      return status.message().empty() ? errors.take("snapshot can't be read") : status;
+      return errors.explain(status, "snapshot can't be read");
   }
   for (Stage stage = first; stage <= last;
        stage = static_cast<Stage>(static_cast<int>(stage) + 1)) {
     progress(name(stage));
     absl::Status status = runStage(stage);
     if (!status.ok())
-      return status.message().empty() ? errors.take(std::string(name(stage)) + " failed") : status;
+      return errors.explain(status, std::string(name(stage)) + " failed");
     if (!options_.stageFolder.empty()) {
       state_.partial.clear_remarks();
       for (const Remark &remark : remarks_)
@@ -409,7 +408,7 @@ absl::Status ModuleCompiler::emit(PackageWriter &writer) {
   ErrorCollector errors(context_.get());
   absl::StatusOr<EmittableModule> emittable = prepareModule(function(*module_), target_);
   if (!emittable.ok())
-    return emittable.status().message().empty() ? errors.take("emit failed") : emittable.status();
+    return errors.explain(emittable.status(), "emit failed");
   emittable_ = *std::move(emittable);
   ConstantPacker packer(emittable_, evaluation_);
   auto told = counter("emit MB");
@@ -425,10 +424,10 @@ absl::Status ModuleCompiler::emit(PackageWriter &writer) {
 absl::Status ModuleCompiler::checkPackage(const PackageModule &module) {
   ErrorCollector errors(context_.get());
   if (absl::Status status = simulateOnce(module); !status.ok())
-    return status;
+    return errors.explain(status, "simulation failed");
   if (options_.verify != VerifyMode::Off)
     if (absl::Status status = verifyPackage(module); !status.ok())
-      return status;
+      return errors.explain(status, "verify failed");
   state_.partial.clear_remarks();
   for (const Remark &remark : remarks_)
     *state_.partial.add_remarks() = remark;
@@ -440,10 +439,17 @@ absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
   if (absl::Status status = trustQuantized(); !status.ok())
     return status;
   func::FuncOp reference = trusted_->function();
+  // The package has no input that nothing reads.
+  auto isInput = [&module](const std::string &name) {
+    return llvm::any_of(module.info.network.tensors, [&](const TensorInfo &tensor) {
+      return tensor.role == TensorRole::Input && tensor.name == name;
+    });
+  };
   for (const TrustedRun &run : trustedRuns_) {
     std::map<std::string, Tensor> named;
     for (auto [i, tensor] : llvm::enumerate(run.inputs))
-      named[sd::valueName(reference.getArgument(i))] = tensor;
+      if (std::string name = sd::valueName(reference.getArgument(i)); isInput(name))
+        named[name] = tensor;
     absl::Status status =
         compareRuns(run.digests, functionRun(*trusted_, run.inputs),
                     simulatorRun(module, target_, named), resultNames(reference), "emit", counts_);

@@ -74,7 +74,8 @@ private:
       return model.status();
     model_ = *std::move(model);
     listInputs();
-    for (const absl::Status &status : {checkStatisticsNames(), checkGateNames(), checkPlaces()})
+    for (const absl::Status &status :
+         {checkStatisticsNames(), checkGateNames(), checkPlaces(), checkOverwriting()})
       if (!status.ok())
         return status;
     return absl::OkStatus();
@@ -108,6 +109,20 @@ private:
                                         "': it is there already and is a folder");
     if (!fs::is_directory(fs::absolute(options_.depfile).parent_path(), error))
       return absl::NotFoundError("cannot write '" + options_.depfile + "': no such folder");
+    return absl::OkStatus();
+  }
+
+  /// An output in the place of an input would be gone before anyone noticed.
+  absl::Status checkOverwriting() const {
+    fs::path report;
+    if (!options_.reportFolder.empty())
+      report = fs::path(options_.reportFolder) / "report.json";
+    std::error_code error;
+    for (const fs::path &output : {fs::path(options_.output), fs::path(options_.depfile), report})
+      for (const std::string &input : result_.inputs)
+        if (!output.empty() && fs::equivalent(output, input, error))
+          return absl::InvalidArgumentError("cannot write '" + output.string() +
+                                            "': this compilation reads it");
     return absl::OkStatus();
   }
 
@@ -146,7 +161,7 @@ private:
       std::vector<std::string> files;
       for (const fs::directory_entry &entry :
            fs::directory_iterator(fs::path(module.path).parent_path(), error))
-        if (entry.is_regular_file(error) &&
+        if (entry.is_regular_file(error) && entry.path().extension() != ".sdnpu" &&
             (fs::is_directory(options_.model) || entry.path() == module.path))
           files.push_back(entry.path().string());
       std::sort(files.begin(), files.end());

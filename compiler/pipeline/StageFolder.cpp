@@ -4,6 +4,7 @@
 
 #include "compiler/report/Report.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/Parser/Parser.h"
 #include "nlohmann/json.hpp"
@@ -29,7 +30,7 @@ std::string printed(ModuleOp module) {
 } // namespace
 
 StageFolder::StageFolder(const std::string &folder, const std::string &module)
-    : folder_((std::filesystem::path(folder) / module).string()) {}
+    : module_(module), folder_((std::filesystem::path(folder) / module).string()) {}
 
 std::string StageFolder::statisticsPath() const { return folder_ + "/statistics.pb"; }
 
@@ -65,6 +66,10 @@ absl::StatusOr<OwningOpRef<ModuleOp>> StageFolder::load(Stage stage, MLIRContext
       fromJson(*reportText, folder_ + "/" + name(stage) + ".report.json");
   if (!partial.ok())
     return partial.status();
+  if (partial->modules_size() != 1 || partial->modules(0).name() != module_)
+    return absl::InvalidArgumentError("'" + folder_ + "/" + name(stage) +
+                                      ".report.json' is not the report of module '" + module_ +
+                                      "' alone");
   absl::StatusOr<std::string> manifestText = readFile(folder_ + "/manifest.json");
   if (!manifestText.ok())
     return manifestText.status();
@@ -85,6 +90,11 @@ absl::StatusOr<OwningOpRef<ModuleOp>> StageFolder::load(Stage stage, MLIRContext
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(*text, ParserConfig(&context), path);
   if (!module)
     return absl::InvalidArgumentError("");
+  auto function = dyn_cast_if_present<func::FuncOp>(
+      llvm::hasSingleElement(*module->getBody()) ? &module->getBody()->front() : nullptr);
+  if (!function || function.getName() != module_ || !llvm::hasSingleElement(function.getBody()))
+    return absl::InvalidArgumentError("'" + path + "' is not one function '" + module_ +
+                                      "' with a body of one block");
   return module;
 }
 

@@ -1,9 +1,9 @@
 //===- StageFolder.h - snapshots between stages -----------------*- C++ -*-===//
 //
-// DIR/<module>/<stage>.mlir (text with names, to be read and edited), overlay.safetensors,
-// statistics.pb, report.pb (what is known of the module so far, with its remarks) and manifest.json
-// (digests of the original files). Restarting needs the model's own files too: weights are not
-// copied.
+// DIR/<module>/<stage>.mlir (text with names, to be read and edited), <stage>.report.json (what is
+// known of the module so far, with its remarks), overlay.safetensors, statistics.pb and
+// manifest.json (digests of the original files). Restarting needs the model's own files too:
+// weights are not copied.
 //
 //===----------------------------------------------------------------------===//
 
@@ -42,7 +42,7 @@ public:
   std::string statisticsPath() const;
 
 private:
-  std::string folder_;
+  std::string module_, folder_;
 };
 
 } // namespace sdopt

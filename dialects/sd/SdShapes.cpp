@@ -302,9 +302,9 @@ LogicalResult Conv2dOp::inferReturnTypes(MLIRContext *, OptionalLoc loc, Adaptor
     return fail<Conv2dOp>(loc, "needs 2 strides, 2 dilations and 4 paddings");
   bool nhwc = op.getLayout() == Layout::nhwc;
   int64_t channels = x[nhwc ? 3 : 1], groups = op.getGroups();
-  if (groups < 1 || channels != groups * w[1] || w[0] % groups != 0)
-    return fail<Conv2dOp>(loc, "input has ", channels, " channels but weights of shape ", text(w),
-                          " in ", groups, " groups need ", groups * w[1]);
+  if (groups < 1 || channels % groups != 0 || channels / groups != w[1] || w[0] % groups != 0)
+    return fail<Conv2dOp>(loc, "input has ", channels, " channels, which weights of shape ",
+                          text(w), " do not take in ", groups, " groups");
   for (int64_t value : llvm::concat<const int64_t>(op.getStrides(), op.getDilations()))
     if (value < 1)
       return fail<Conv2dOp>(loc, "strides and dilations must be positive, found ", value);

@@ -187,6 +187,10 @@ TEST(ImportErrors, ShapesThatDoNotFit) {
   EXPECT_INVALID(import(channels.write()),
                  AllOf(HasSubstr("node '/conv' (Conv): "), HasSubstr("input has 4 channels")));
 
+  ConvModel groups; // times the weights' channels, 2^64 more than fits
+  ModelBuilder::setInteger(*groups.conv, "group", (int64_t(1) << 62) + 1);
+  EXPECT_INVALID(import(groups.write()), HasSubstr("in 4611686018427387905 groups"));
+
   ConvModel kernel;
   ModelBuilder::setIntegers(*kernel.conv, "kernel_shape", {5, 5});
   EXPECT_INVALID(import(kernel.write()), HasSubstr("attribute kernel_shape does not match"));

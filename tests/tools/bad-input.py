@@ -185,6 +185,28 @@ class BadInput(Cases):
                 self.fails(f"model: configuration that is {name}", model=folder, needles=needles)
         shutil.rmtree(folder)
 
+    # Snapshots, which people edit.
+
+    def edited_snapshots(self):
+        stages = self.work / "edited"
+        flags = ["--stages", stages, "--modules", MODULE, "--quiet"]
+        self.run("sdopt-compile", self.model, "--samples", self.samples, *flags, "--stop-after", "normalize")
+        for name, content, *needles in (
+            ("normalize.mlir", "", MODULE),
+            ("normalize.mlir", "module {}", MODULE),
+            ("normalize.mlir", "func.func @unet() { return }", MODULE),
+            ("normalize.mlir", f"func.func private @{MODULE}()", MODULE),
+            ("normalize.mlir", "module {\n  func.func @x( {", "normalize.mlir:2:16"),
+            ("normalize.report.json", "{}", MODULE),
+            ("normalize.report.json", '{"modules": [{"name": "unet"}]}', MODULE),
+            ("manifest.json", "{}"),
+        ):
+            path = stages / MODULE / name
+            before = path.read_text()
+            path.write_text(content)
+            self.fails(f"snapshot: {name} is '{content[:30]}'".replace("\n", " "), *flags, "--start-from", "normalize", needles=[path, *needles])
+            path.write_text(before)
+
     # Packages.
 
     def damaged_packages(self):
@@ -234,9 +256,17 @@ class BadInput(Cases):
         wrong["last_hidden_state"] = (kind, shape, struct.pack("<f", float("nan")) + content[4:])
         write_safetensors(self.work / "wrong.safetensors", wrong)
         run("a recorded output that is not a number", self.good, "--module", MODULE, "--inputs", self.work / "wrong.safetensors", "-o", out, needles=["last_hidden_state", "wrong.safetensors"])
+        self.kept("run: output over its inputs", self.work / "wrong.safetensors", lambda path: ["sdopt-run", self.good, "--module", MODULE, "--inputs", path, "-o", path])
+        self.kept("run: trace over the package", self.good, lambda path: ["sdopt-run", path, "--module", MODULE, "--inputs", inputs, "--trace", path])
+        run("outputs and trace in one file", self.good, "--module", MODULE, "--inputs", inputs, "-o", out, "--trace", out, needles=[out])
         dump = lambda name, *flags, needles: self.refused(f"objdump: {name}", "sdopt-objdump", self.good, *flags, needles=needles, output=out)
         dump("unknown module", "--disassemble=unet", needles=["'unet'", MODULE])
         dump("output in a missing folder", "-o", self.work / "no" / "dump", needles=[self.work / "no" / "dump"])
+
+    def kept(self, name, path, arguments):
+        before = path.read_bytes()
+        self.refused(name, *arguments(path), needles=[f"cannot write '{path}'"])
+        self.report(f"{name}: it is as it was", [] if path.read_bytes() == before else ["changed"])
 
     # Recipes, targets, flags.
 
@@ -382,6 +412,16 @@ class BadInput(Cases):
         folder = self.work / "folder.sdnpu"
         folder.mkdir()
         self.refused("output: is a folder", "sdopt-compile", *self.arguments("-o", folder), needles=[folder, "folder"])
+        model = self.work / "overwritten"
+        shutil.copytree(self.model / MODULE, model / MODULE)
+        flags = ["--dimension", "sequence_length=77"]
+        for name in ("model.onnx", "config.json"):
+            self.kept(f"output: over {name}", model / MODULE / name, lambda path: ["sdopt-compile", *self.arguments("-o", path, *flags, model=model)])
+        self.kept(
+            "output: report over the baseline",
+            self.work / "report" / "report.json",
+            lambda path: ["sdopt-compile", *self.arguments("-o", self.out, "--report", path.parent, "--baseline", path)],
+        )
         self.refused("output: a device", "sdopt-compile", *self.arguments("-o", "/dev/full"), needles=["/dev/full"])
         file = self.file("plain", "x")
         for flag, value in (
@@ -458,6 +498,7 @@ def main():
     cases.wrong_graphs()
     cases.weights_not_finite()
     cases.broken_configurations()
+    cases.edited_snapshots()
     cases.damaged_packages()
     cases.wrong_uses_of_packages()
     cases.recipes()

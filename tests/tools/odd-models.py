@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Small models of odd shapes: each must compile, verify and keep its quality.
+"""Small models of odd shapes: each must compile, verify and keep its quality, or say why not.
 
 odd-models.py BUILD_FOLDER TESTDATA
 """
@@ -44,8 +44,8 @@ class OddModels(Cases):
     def constant(self, name, dims):
         return onnx_float_constant(name, dims, floats(self.generator, math.prod(dims)))
 
-    def compiles(self, name, inputs, outputs, *graph):
-        """`inputs` and `outputs`: {name: shape}"""
+    def arguments(self, name, inputs, outputs, *graph):
+        """Writes a model and its samples. `inputs` and `outputs`: {name: shape}"""
         folder = self.work / name.replace(" ", "-")
         folder.mkdir()
         values = [onnx_value(11, *value) for value in inputs.items()] + [onnx_value(12, *value) for value in outputs.items()]
@@ -56,10 +56,11 @@ class OddModels(Cases):
                 count = CALLS * math.prod(shape)
                 tensors[value] = ("F32", [CALLS, *shape], struct.pack(f"<{count}f", *floats(self.generator, count)))
             write_safetensors(folder / f"odd_{kind}.safetensors", tensors)
-        done = self.run(
-            "sdopt-compile",
-            *(folder / "odd.onnx", "--samples", folder, "-o", folder / "odd.sdnpu", "--report", folder, "--verify", "--quiet"),
-        )
+        return folder, [folder / "odd.onnx", "--samples", folder, "-o", folder / "odd.sdnpu", "--report", folder, "--verify", "--quiet"]
+
+    def compiles(self, name, *model):
+        folder, arguments = self.arguments(name, *model)
+        done = self.run("sdopt-compile", *arguments)
         if done.returncode != 0:
             self.report(name, [f"exit code {done.returncode}: {done.stderr[-400:]}"])
             return
@@ -80,6 +81,12 @@ class OddModels(Cases):
         self.convolution("one row", [1, 3, 1, 2053], [5, 3, 1, 3], [1, 5, 1, 2053], pads=[0, 1, 0, 1])
         self.convolution("prime sizes", [3, 7, 13, 11], [5, 7, 3, 2], [3, 5, 5, 10], strides=[3, 1], pads=[1, 0, 2, 0])
 
+    def inputs(self):
+        sigmoid = onnx_node("Sigmoid", ["x"], ["y"], "sigmoid")
+        self.compiles("an input that nothing reads", {"x": [2, 3], "unread": [2, 5]}, {"y": [2, 3]}, sigmoid)
+        folder, arguments = self.arguments("an input without elements", {"x": [2, 0]}, {"y": [2, 0]}, sigmoid)
+        self.refused("an input without elements", "sdopt-compile", *arguments, needles=["'y'", "shape 2x0", "empty"], output=folder / "odd.sdnpu")
+
     def ranks(self):
         norm = onnx_node("LayerNormalization", ["x", "g"], ["y"], "norm")
         self.compiles("layer norm of a vector", {"x": [9]}, {"y": [9]}, norm, self.constant("g", [9]))
@@ -94,6 +101,7 @@ class OddModels(Cases):
 def main():
     cases = OddModels(*sys.argv[1:3])
     cases.convolutions()
+    cases.inputs()
     cases.ranks()
     return cases.finish()
 

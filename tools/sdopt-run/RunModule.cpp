@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <filesystem>
 #include <iostream>
 #include <limits>
 #include <optional>
@@ -129,6 +130,18 @@ absl::Status writeTrace(const std::string &path, const Network &network, const P
   return writeFileAtomically(path, writeChromeTrace(program, names, events));
 }
 
+/// An output in the place of an input would be gone before anyone noticed.
+absl::Status checkOverwriting(const RunModuleOptions &options) {
+  std::error_code error;
+  for (const std::string &output : {options.output, options.trace})
+    for (const std::string &input : {options.package, options.inputs})
+      if (std::filesystem::equivalent(output, input, error))
+        return absl::InvalidArgumentError("cannot write '" + output + "': it is read");
+  if (!options.output.empty() && options.output == options.trace)
+    return absl::InvalidArgumentError("outputs and trace are both to be '" + options.output + "'");
+  return absl::OkStatus();
+}
+
 } // namespace
 
 double peakSignalToNoise(const Tensor &reference, const Tensor &value) {
@@ -145,6 +158,8 @@ double peakSignalToNoise(const Tensor &reference, const Tensor &value) {
 }
 
 absl::Status runModuleCommand(const RunModuleOptions &options) {
+  if (absl::Status status = checkOverwriting(options); !status.ok())
+    return status;
   auto package = Package::open(options.package);
   if (!package.ok())
     return package.status();
