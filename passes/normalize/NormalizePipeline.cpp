@@ -20,6 +20,7 @@ void buildNormalizePipeline(OpPassManager &manager) {
   passes.addPass(createFormGeglu());
   passes.addPass(createSplitLinear());
   passes.addPass(createFormGroupNorm());
+  passes.addPass(createFormRmsNorm());
   passes.addPass(createHoistConcat());
   passes.addPass(createFormAttention());
   passes.addPass(createFormTimeEmbedding());

@@ -71,6 +71,14 @@ def FormGroupNorm : NormalizePass<"sdopt-form-group-norm"> {
   }];
 }
 
+def FormRmsNorm : NormalizePass<"sdopt-form-rms-norm"> {
+  let summary = "division by the root of the mean of squares, and a factor for each channel -> sd.rms_norm";
+  let description = [{
+    x / sqrt(mean(x^2) + epsilon) * gamma over the last dimension; the square may be a product, the quotient a product
+    with a reciprocal. A norm of transposed heads is taken before the transpose.
+  }];
+}
+
 def HoistConcat : NormalizePass<"sdopt-hoist-concat"> {
   let summary = "Join values before they are reshaped and transposed, not after";
   let description = [{

@@ -1,4 +1,4 @@
-"""Makes the two models of this folder and what ONNX Runtime computes with them.
+"""Makes the models of this folder and what ONNX Runtime computes with them.
 
     python make_models.py
 
@@ -50,6 +50,9 @@ TRANSFORMER = {
     "pooled_projection_dim": 6,
     "pos_embed_max_size": 6,
 }
+
+# That of version 3.5: norms of queries and keys, two attentions in the first block.
+TRANSFORMER_35 = {**TRANSFORMER, "qk_norm": "rms_norm", "dual_attention_layers": (0,)}
 
 
 class Unet(torch.nn.Module):
@@ -162,13 +165,9 @@ def make(folder, model, wrapper, make_inputs, output):
 def main():
     (HERE / "samples").mkdir(exist_ok=True)
     make("unet", diffusers.UNet2DConditionModel(**UNET), Unet, unet_inputs, "out_sample")
-    make(
-        "transformer",
-        diffusers.SD3Transformer2DModel(**TRANSFORMER),
-        Transformer,
-        transformer_inputs,
-        "out_hidden_states",
-    )
+    for folder, config in (("transformer", TRANSFORMER), ("transformer_35", TRANSFORMER_35)):
+        model = diffusers.SD3Transformer2DModel(**config)
+        make(folder, model, Transformer, transformer_inputs, "out_hidden_states")
 
 
 main()

@@ -1,4 +1,4 @@
-//===- ArchitecturesTest.cpp - Stable Diffusion XL and 3 ---------------------===//
+//===- ArchitecturesTest.cpp - Stable Diffusion XL, 3 and 3.5 ----------------===//
 //
 // Tiny networks of the published classes: float evaluation against ONNX Runtime, then the whole way
 // to a verified package.
@@ -117,7 +117,7 @@ TEST_P(Architectures, CompilesToVerifiedPackages) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Architectures, testing::Values("unet", "transformer"),
+INSTANTIATE_TEST_SUITE_P(All, Architectures, testing::Values("unet", "transformer", "transformer_35"),
                          [](const auto &info) { return std::string(info.param); });
 
 } // namespace
