@@ -91,6 +91,7 @@ absl::StatusOr<std::string> readFile(const std::string &path) {
   int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0)
     return systemError("open", path, errno);
+  constexpr size_t kLongest = 256 << 20; // a device may have no end
   std::string text;
   char piece[1 << 16];
   while (true) {
@@ -105,6 +106,11 @@ absl::StatusOr<std::string> readFile(const std::string &path) {
     if (count == 0)
       break;
     text.append(piece, static_cast<size_t>(count));
+    if (text.size() > kLongest) {
+      ::close(descriptor);
+      return absl::InvalidArgumentError("'" + path + "' is too long to be read whole: more than " +
+                                        std::to_string(kLongest >> 20) + " MiB");
+    }
   }
   ::close(descriptor);
   return text;

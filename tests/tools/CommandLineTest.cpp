@@ -91,6 +91,9 @@ TEST(CommandLine, MistakesAreOneLine) {
   EXPECT_THAT(parseError({"zoom", "p.sdnpu"}), HasSubstr("--prompt is missing"));
   EXPECT_THAT(parseError({"zoom", "p.sdnpu", "--frames", "many"}), HasSubstr("many"));
   EXPECT_THAT(parseError({"zoom", "p.sdnpu", "--direction", "up"}), HasSubstr("up"));
+  for (const char *seed : {"-1", "18446744073709551616", "1.5", "1e3"})
+    EXPECT_THAT(parseError({"zoom", "p.sdnpu", "--seed", seed}),
+                HasSubstr("--seed: '" + std::string(seed) + "' is no whole number"));
   EXPECT_THAT(parseError({"p.sdnpu", "--nonsense"}), HasSubstr("--nonsense"));
   EXPECT_THAT(parseError({"p.sdnpu", "--threads", "0"}), HasSubstr("--threads"));
   EXPECT_THAT(parseError({"p.sdnpu", "other.sdnpu", "--module", "unet"}), HasSubstr("see --help"));

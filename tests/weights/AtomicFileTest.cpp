@@ -118,6 +118,12 @@ TEST(ReadFile, NamesThePath) {
   EXPECT_FALSE(readFile(folder.path("")).ok());
 }
 
+TEST(ReadFile, EndsWhereADeviceDoesNot) {
+  absl::StatusOr<std::string> text = readFile("/dev/zero");
+  ASSERT_FALSE(text.ok());
+  EXPECT_THAT(std::string(text.status().message()), HasSubstr("'/dev/zero' is too long"));
+}
+
 TEST(MappedFile, MapsAndRefuses) {
   TemporaryFolder folder;
   std::string content(3 * 4096 + 5, 'q');

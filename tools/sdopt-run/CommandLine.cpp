@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/kernels/FloatKernels.h"
 
+#include <charconv>
 #include <thread>
 
 namespace sdopt {
@@ -48,6 +49,15 @@ void addModuleFlags(CLI::App &app, RunModuleOptions &options) {
       ->type_name("FILE");
 }
 
+/// Text that is read as an unsigned number may be negative or too large: another one is meant.
+std::string isSeed(const std::string &text) {
+  uint64_t seed = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  if (error == std::errc() && end == text.data() + text.size())
+    return {};
+  return "'" + text + "' is no whole number from 0 to 2^64 - 1";
+}
+
 void addPictureFlags(CLI::App &app, RunZoomOptions &options) {
   ZoomOptions &zoom = options.zoom;
   app.add_option("PACKAGE", options.package, "Package with all four modules")->type_name("");
@@ -61,7 +71,10 @@ void addPictureFlags(CLI::App &app, RunZoomOptions &options) {
   app.add_option("--guidance", zoom.inpainting.guidance, "Classifier-free guidance scale; 1: none")
       ->type_name("X")
       ->capture_default_str();
-  app.add_option("--seed", zoom.seed, "Of the noise")->type_name("N")->capture_default_str();
+  app.add_option("--seed", zoom.seed, "Of the noise")
+      ->type_name("N")
+      ->capture_default_str()
+      ->check(isSeed);
 }
 
 void addFrameFlags(CLI::App &app, ZoomOptions &zoom) {
