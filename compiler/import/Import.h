@@ -57,9 +57,6 @@ struct ImportedModel {
 absl::StatusOr<ImportedModel> importOnnx(const std::string &path, const ImportOptions &options,
                                          mlir::MLIRContext &context, WeightStore &weights);
 
-/// One line for each operator the importer knows: "Conv: auto_pad NOTSET, group, ... (opset 1-23)".
-std::vector<std::string> supportedOperators();
-
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_IMPORT_IMPORT_H

@@ -2,11 +2,8 @@
 
 #include "compiler/import/OperatorRules.h"
 
-#include "compiler/import/Import.h"
-
-#include "absl/strings/str_cat.h"
-
 #include <algorithm>
+#include <iterator>
 
 namespace sdopt {
 
@@ -17,7 +14,6 @@ constexpr std::string_view kNumber = "floats, int32, int64";
 constexpr std::string_view kAny = "any element type";
 constexpr std::string_view kConstantShape = "any element type, shape known at compile time";
 
-// Sorted by name.
 constexpr OperatorRule kRules[] = {
     {"Abs", 7, 1, 1, "", kNumber, convertUnary},
     {"Add", 7, 2, 2, "", kNumber, convertBinary},
@@ -99,6 +95,10 @@ constexpr OperatorRule kRules[] = {
     {"Unsqueeze", 7, 1, 2, "axes", "constant axes", convertUnsqueeze},
     {"Where", 9, 3, 3, "", kAny, convertWhere},
 };
+static_assert(std::is_sorted(std::begin(kRules), std::end(kRules),
+                             [](const OperatorRule &a, const OperatorRule &b) {
+                               return a.name < b.name;
+                             }));
 
 } // namespace
 
@@ -109,16 +109,6 @@ const OperatorRule *findOperatorRule(std::string_view name) {
       std::begin(kRules), std::end(kRules), name,
       [](const OperatorRule &rule, std::string_view wanted) { return rule.name < wanted; });
   return found != std::end(kRules) && found->name == name ? found : nullptr;
-}
-
-std::vector<std::string> supportedOperators() {
-  std::vector<std::string> lines;
-  for (const OperatorRule &rule : kRules) {
-    std::string name(rule.name), support(rule.support);
-    lines.push_back(
-        absl::StrCat(name, ": ", support, " (opset ", rule.lowestOpset, "-", kHighestOpset, ")"));
-  }
-  return lines;
 }
 
 } // namespace sdopt

@@ -45,14 +45,6 @@ private:
   std::map<ConstantId, std::vector<ChannelParams>> params_;
 };
 
-/// A module in memory as the simulator reads it from a package: constants packed, nothing written.
-struct LoadedModule {
-  PackageModule module;
-  std::vector<std::byte> bytes;
-};
-absl::StatusOr<std::unique_ptr<LoadedModule>> loadModule(EmittableModule emittable,
-                                                         const EvaluationContext &context);
-
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_PIPELINE_EMIT_H

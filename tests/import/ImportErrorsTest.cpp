@@ -396,15 +396,6 @@ TEST(ImportErrors, DeadNodesDoNotMatter) {
   EXPECT_EQ(weights.keys(), std::vector<std::string>{"m/w"});
 }
 
-TEST(ImportErrors, SupportedOperatorsAreSortedAndDescribed) {
-  std::vector<std::string> lines = supportedOperators();
-  EXPECT_GT(lines.size(), 60u);
-  EXPECT_TRUE(std::is_sorted(lines.begin(), lines.end(), [](const auto &a, const auto &b) {
-    return a.substr(0, a.find(':')) < b.substr(0, b.find(':'));
-  }));
-  EXPECT_THAT(lines, testing::Contains(HasSubstr("Conv: 2-d, constant weights")));
-}
-
 //===----------------------------------------------------------------------===//
 // Symbolic dimensions
 //===----------------------------------------------------------------------===//

@@ -29,6 +29,29 @@ namespace {
 
 constexpr const char *kModule = "vae_encoder";
 
+/// A module in memory as the simulator reads it from a package: constants packed, nothing written.
+struct LoadedModule {
+  PackageModule module;
+  std::vector<std::byte> bytes;
+};
+
+absl::StatusOr<std::unique_ptr<LoadedModule>> loadModule(EmittableModule emittable,
+                                                         const EvaluationContext &context) {
+  auto loaded = std::make_unique<LoadedModule>();
+  loaded->bytes.resize(emittable.info.program.constantsBytes);
+  ConstantPacker packer(emittable, context);
+  for (size_t i = 0; i < emittable.constants.size(); ++i) {
+    ConstantId id = static_cast<ConstantId>(i);
+    int64_t bytes = packedBytes(emittable.info.network, emittable.info.plan, id);
+    std::span<std::byte> out(loaded->bytes.data() + emittable.info.constantOffsets[i], bytes);
+    if (absl::Status status = packer.pack(id, out); !status.ok())
+      return status;
+  }
+  loaded->module.info = std::move(emittable.info);
+  loaded->module.constants = loaded->bytes;
+  return loaded;
+}
+
 /// One compiled module in all its forms: integer sd, npu, package in memory, and one recorded
 /// input.
 class PlantedFaults : public testing::Test {

@@ -25,7 +25,7 @@ Examples
     sdopt-compile model/ --samples samples/ --stages stages/ --start-from quantize -o p.sdnpu
   calibrate once, compile many times:
     sdopt-compile model/ -o p.sdnpu --samples samples/ --statistics-out statistics/
-    sdopt-compile model/ -o q.sdnpu --statistics statistics/unet.pb,statistics/vae_decoder.pb
+    sdopt-compile model/ -o q.sdnpu --modules unet,vae_decoder --statistics statistics/unet.pb,statistics/vae_decoder.pb
 )";
 
 constexpr const char *kExitCodes =
