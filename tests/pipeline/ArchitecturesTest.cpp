@@ -117,7 +117,8 @@ TEST_P(Architectures, CompilesToVerifiedPackages) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Architectures, testing::Values("unet", "transformer", "transformer_35"),
+INSTANTIATE_TEST_SUITE_P(All, Architectures,
+                         testing::Values("unet", "transformer", "transformer_35"),
                          [](const auto &info) { return std::string(info.param); });
 
 } // namespace
