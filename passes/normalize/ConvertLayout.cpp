@@ -78,6 +78,16 @@ bool readsTurned(Operation *op) {
   return llvm::any_of(op->getOperands(), [](Value value) { return !!turned(value); });
 }
 
+/// The channels-last value that `op` turns back, or null. Of three dimensions, there and back are
+/// the same permutation: what leads back is not to be taken for one that leads there.
+Value turnedBack(Operation *op) {
+  auto transpose = dyn_cast<sd::TransposeOp>(op);
+  Value last = transpose ? turned(transpose.getInput()) : Value();
+  bool isBack = last && transpose.getPermutation() ==
+                            llvm::ArrayRef<int64_t>(toLast(shapeOf(transpose).size()));
+  return isBack ? last : Value();
+}
+
 /// `op` channels last, or null if it stays.
 Value converted(OpBuilder &builder, Operation *op) {
   auto isFirst = [](sd::Layout layout) { return layout == sd::Layout::nchw; };
@@ -117,6 +127,10 @@ struct ConvertLayout : impl::ConvertLayoutBase<ConvertLayout> {
   void runOnOperation() override {
     OpBuilder builder(&getContext());
     for (Operation &op : llvm::make_early_inc_range(getOperation().getOps())) {
+      if (Value last = turnedBack(&op)) {
+        op.getResult(0).replaceAllUsesWith(last);
+        continue;
+      }
       builder.setInsertionPoint(&op);
       Value last = converted(builder, &op);
       if (!last)

@@ -51,3 +51,19 @@ func.func @tokens(%x: tensor<1x4x8x6xf32>) -> tensor<1x4x8x6xf32> {
   %a = sd.add %p, %c : (tensor<1x4x8x6xf32>, tensor<1x4x8x6xf32>) -> tensor<1x4x8x6xf32>
   return %a : tensor<1x4x8x6xf32>
 }
+
+// Tokens of a picture: the transpose to them leads back, sums of tokens stay as they are.
+// CHECK-LABEL: @tokens_of_a_picture
+// CHECK: %[[Y:.*]] = sd.conv2d %{{.*}} layout = 1
+// CHECK: %[[T:.*]] = sd.reshape %[[Y]] : tensor<1x6x4x8xf32> -> tensor<1x24x8xf32>
+// CHECK: %[[S:.*]] = sd.add %[[T]], %arg1
+// CHECK-NEXT: return %[[S]]
+func.func @tokens_of_a_picture(%x: tensor<1x4x6x4xf32>, %p: tensor<1x24x8xf32>) -> tensor<1x24x8xf32> {
+  %w = sd.constant dense<0.5> : tensor<8x4x1x1xf32>
+  %y = sd.conv2d %x, %w {layout = 0 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, groups = 1 : i64}
+    : (tensor<1x4x6x4xf32>, tensor<8x4x1x1xf32>) -> tensor<1x8x6x4xf32>
+  %r = sd.reshape %y : tensor<1x8x6x4xf32> -> tensor<1x8x24xf32>
+  %t = sd.transpose %r [0, 2, 1] : (tensor<1x8x24xf32>) -> tensor<1x24x8xf32>
+  %s = sd.add %t, %p : (tensor<1x24x8xf32>, tensor<1x24x8xf32>) -> tensor<1x24x8xf32>
+  return %s : tensor<1x24x8xf32>
+}
