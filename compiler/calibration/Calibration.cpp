@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <mutex>
 #include <set>
 
@@ -22,6 +23,7 @@ namespace {
 /// Sums of one value in one evaluation.
 struct Sums {
   double sum = 0, squares = 0;
+  std::vector<double> channelSums = {}, channelSquares = {};
 };
 
 /// What all threads add to; the order does not matter.
@@ -46,6 +48,8 @@ public:
   /// Of one evaluation, all values together.
   int64_t bytes() const { return bytes_; }
   const std::string &name(size_t index) const { return names_[index]; }
+  /// Whose channels are of interest: 0 if nobody asks.
+  int64_t channels(size_t index) const { return channels_[index]; }
   /// -1 if it is not observed.
   int64_t indexOf(Value value) const {
     auto found = index_.find(value);
@@ -65,11 +69,36 @@ private:
           absl::StrCat("two values are named '", name, "' but names must be unique"));
     index_[value] = static_cast<int64_t>(names_.size());
     names_.push_back(name);
+    channels_.push_back(
+        asksForChannels(value) ? cast<RankedTensorType>(value.getType()).getShape().back() : 0);
     bytes_ += cast<RankedTensorType>(value.getType()).getNumElements() * sizeof(float);
     return absl::OkStatus();
   }
 
+  static bool keepsChannels(sd::ReshapeOp op) {
+    auto before = cast<RankedTensorType>(op.getInput().getType());
+    auto after = cast<RankedTensorType>(op.getType());
+    return before.getRank() > 0 && after.getRank() > 0 &&
+           before.getShape().back() == after.getShape().back();
+  }
+
+  /// Layers with weights correct for the mean of each input channel; scales move through the
+  /// others.
+  static bool asksForChannels(Value value) {
+    return llvm::any_of(value.getUses(), [](OpOperand &use) {
+      unsigned number = use.getOperandNumber();
+      if (auto reshape = dyn_cast<sd::ReshapeOp>(use.getOwner()))
+        return keepsChannels(reshape) && asksForChannels(reshape.getResult());
+      if (auto conv = dyn_cast<sd::Conv2dOp>(use.getOwner()))
+        return number == 0 && conv.getLayout() == sd::Layout::nhwc;
+      if (isa<sd::AttentionOp>(use.getOwner()))
+        return number == 2;
+      return number == 0 && isa<sd::LinearOp, sd::GegluOp>(use.getOwner());
+    });
+  }
+
   std::vector<std::string> names_;
+  std::vector<int64_t> channels_;
   std::set<std::string> seen_;
   llvm::DenseMap<Value, int64_t> index_;
   int64_t bytes_ = 0;
@@ -121,8 +150,71 @@ std::span<const float> partOf(std::span<const float> values, size_t part) {
   return values.subspan(part * kPart, std::min(kPart, values.size() - part * kPart));
 }
 
+/// Of the channels of some rows.
+struct ChannelSums {
+  explicit ChannelSums(size_t channels)
+      : low(channels, std::numeric_limits<float>::infinity()),
+        high(channels, -std::numeric_limits<float>::infinity()), sum(channels), squares(channels) {}
+
+  std::vector<float> low, high;
+  std::vector<double> sum, squares;
+};
+
+SDOPT_CLONES void addRow(const float *__restrict row, size_t channels, float *__restrict low,
+                         float *__restrict high, double *__restrict sum,
+                         double *__restrict squares) {
+  for (size_t c = 0; c < channels; ++c) {
+    float x = row[c];
+    low[c] = x < low[c] ? x : low[c];
+    high[c] = x > high[c] ? x : high[c];
+    sum[c] += x;
+    squares[c] += static_cast<double>(x) * x;
+  }
+}
+
+/// Adds up each channel of [rows][channels] in parts of rows, then the parts in their order.
+ChannelSums channelSumsOf(std::span<const float> values, size_t channels) {
+  size_t rows = values.size() / channels;
+  size_t rowsOfPart = std::max<size_t>(1, kPart / channels);
+  size_t count = (rows + rowsOfPart - 1) / rowsOfPart;
+  std::vector<ChannelSums> parts(count, ChannelSums(channels));
+  parallelRanges(static_cast<int64_t>(count), 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      ChannelSums &part = parts[i];
+      for (size_t row = i * rowsOfPart; row < std::min(rows, (i + 1) * rowsOfPart); ++row)
+        addRow(values.data() + row * channels, channels, part.low.data(), part.high.data(),
+               part.sum.data(), part.squares.data());
+    }
+  });
+  for (size_t i = 1; i < count; ++i)
+    for (size_t c = 0; c < channels; ++c) {
+      parts[0].low[c] = std::min(parts[0].low[c], parts[i].low[c]);
+      parts[0].high[c] = std::max(parts[0].high[c], parts[i].high[c]);
+      parts[0].sum[c] += parts[i].sum[c];
+      parts[0].squares[c] += parts[i].squares[c];
+    }
+  return std::move(parts[0]);
+}
+
+void accumulateChannels(std::span<const float> values, size_t channels, Accumulator &into,
+                        Sums &sums) {
+  ChannelSums call = channelSumsOf(values, channels);
+  sums.channelSums = std::move(call.sum);
+  sums.channelSquares = std::move(call.squares);
+  std::lock_guard lock(into.mutex);
+  ChannelStatistics &known = into.value.channels;
+  bool first = known.min.empty();
+  known.min.resize(channels);
+  known.max.resize(channels);
+  // Adding zero makes -0 the same as 0.
+  for (size_t c = 0; c < channels; ++c) {
+    known.min[c] = (first ? call.low[c] : std::min(known.min[c], call.low[c])) + 0.0f;
+    known.max[c] = (first ? call.high[c] : std::max(known.max[c], call.high[c])) + 0.0f;
+  }
+}
+
 /// Adds one tensor; false if it holds a NaN or an infinity.
-bool accumulate(std::span<const float> values, Accumulator &into, Sums &sums) {
+bool accumulate(std::span<const float> values, int64_t channels, Accumulator &into, Sums &sums) {
   if (values.empty())
     return true;
   size_t count = (values.size() + kPart - 1) / kPart;
@@ -143,7 +235,9 @@ bool accumulate(std::span<const float> values, Accumulator &into, Sums &sums) {
   // A NaN or an infinity anywhere reaches the sum of squares, which no finite floats overflow.
   if (!std::isfinite(all.squares))
     return false;
-  sums = {all.sum, all.squares};
+  sums = {.sum = all.sum, .squares = all.squares};
+  if (channels > 0)
+    accumulateChannels(values, channels, into, sums);
   {
     std::lock_guard lock(into.mutex);
     ValueStatistics &value = into.value;
@@ -163,6 +257,12 @@ bool accumulate(std::span<const float> values, Accumulator &into, Sums &sums) {
 }
 
 } // namespace
+
+static void addTo(std::vector<double> &totals, const std::vector<double> &sums) {
+  totals.resize(std::max(totals.size(), sums.size()));
+  for (size_t i = 0; i < sums.size(); ++i)
+    totals[i] += sums[i];
+}
 
 absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationContext &context,
                                      const std::vector<SampleFile> &samples,
@@ -197,7 +297,8 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
                          reader->size());
       int64_t index = observed.indexOf(value);
       if (index >= 0 && bad.empty() &&
-          !accumulate(tensor.values<float>(), accumulators[index], sums[index]))
+          !accumulate(tensor.values<float>(), observed.channels(index), accumulators[index],
+                      sums[index]))
         bad = observed.name(index);
     };
     bool evaluated = succeeded(evaluators[worker]->run(sample->inputs, observe));
@@ -213,6 +314,8 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
     for (size_t v = 0; v < totals.size(); ++v) {
       totals[v].sum += sums[v].sum;
       totals[v].squares += sums[v].squares;
+      addTo(totals[v].channelSums, sums[v].channelSums);
+      addTo(totals[v].channelSquares, sums[v].channelSquares);
     }
     if (options.progress)
       options.progress(i + 1, reader->size());
@@ -227,6 +330,8 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
     value.name = observed.name(v);
     value.sum = totals[v].sum;
     value.sumOfSquares = totals[v].squares;
+    value.channels.sum = std::move(totals[v].channelSums);
+    value.channels.sumOfSquares = std::move(totals[v].channelSquares);
   }
   absl::StatusOr<std::string> digest = reader->digest();
   if (!digest.ok())

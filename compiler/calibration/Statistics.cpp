@@ -13,7 +13,7 @@ namespace sdopt {
 
 namespace {
 
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 void writeHistogram(const Histogram &histogram, calibration::Value &message) {
   const std::vector<uint64_t> &counts = histogram.counts();
@@ -26,6 +26,35 @@ void writeHistogram(const Histogram &histogram, calibration::Value &message) {
   message.set_first_bin(static_cast<int>(first - counts.begin()) - Histogram::kBins / 2);
   for (; first != last; ++first)
     message.add_bins(*first);
+}
+
+void writeChannels(const ChannelStatistics &channels, calibration::Value &message) {
+  message.mutable_channel_min()->Assign(channels.min.begin(), channels.min.end());
+  message.mutable_channel_max()->Assign(channels.max.begin(), channels.max.end());
+  message.mutable_channel_sum()->Assign(channels.sum.begin(), channels.sum.end());
+  message.mutable_channel_sum_of_squares()->Assign(channels.sumOfSquares.begin(),
+                                                   channels.sumOfSquares.end());
+}
+
+absl::Status readChannels(const calibration::Value &message, ValueStatistics &value) {
+  ChannelStatistics &channels = value.channels;
+  channels.min.assign(message.channel_min().begin(), message.channel_min().end());
+  channels.max.assign(message.channel_max().begin(), message.channel_max().end());
+  channels.sum.assign(message.channel_sum().begin(), message.channel_sum().end());
+  channels.sumOfSquares.assign(message.channel_sum_of_squares().begin(),
+                               message.channel_sum_of_squares().end());
+  size_t count = channels.size();
+  if (channels.max.size() != count || channels.sum.size() != count ||
+      channels.sumOfSquares.size() != count || (count > 0 && value.count % count != 0))
+    return absl::InvalidArgumentError(
+        absl::StrCat("value '", value.name, "' does not tell the same of all channels"));
+  for (size_t c = 0; c < count; ++c)
+    if (!(channels.min[c] >= value.min && channels.min[c] <= channels.max[c] &&
+          channels.max[c] <= value.max) ||
+        !std::isfinite(channels.sum[c]) || !std::isfinite(channels.sumOfSquares[c]))
+      return absl::InvalidArgumentError(absl::StrCat("channel ", c, " of value '", value.name,
+                                                     "' has no range within the value's"));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ValueStatistics> readValue(const calibration::Value &message) {
@@ -52,6 +81,8 @@ absl::StatusOr<ValueStatistics> readValue(const calibration::Value &message) {
     return absl::InvalidArgumentError(absl::StrCat("histogram of value '", value.name, "' counts ",
                                                    total, " elements but must count ",
                                                    value.count));
+  if (absl::Status status = readChannels(message, value); !status.ok())
+    return status;
   return value;
 }
 
@@ -85,6 +116,7 @@ std::string Statistics::serialize() const {
     message.set_sum_of_squares(value.sumOfSquares);
     message.set_count(value.count);
     writeHistogram(value.histogram, message);
+    writeChannels(value.channels, message);
   }
   return file.SerializeAsString();
 }

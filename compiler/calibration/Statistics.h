@@ -21,6 +21,16 @@
 
 namespace sdopt {
 
+/// Of each channel (the last dimension) of one value over all calls.
+struct ChannelStatistics {
+  std::vector<float> min, max;
+  std::vector<double> sum, sumOfSquares;
+
+  /// 0 if nothing is known of the channels.
+  size_t size() const { return min.size(); }
+  friend bool operator==(const ChannelStatistics &, const ChannelStatistics &) = default;
+};
+
 /// Of all elements of one value over all calls.
 struct ValueStatistics {
   std::string name;
@@ -28,6 +38,7 @@ struct ValueStatistics {
   double sum = 0, sumOfSquares = 0;
   uint64_t count = 0;
   Histogram histogram = {};
+  ChannelStatistics channels = {};
 
   friend bool operator==(const ValueStatistics &, const ValueStatistics &) = default;
 };

@@ -91,6 +91,7 @@ ModuleCompiler::ModuleCompiler(const ModelModule &model, const CompileOptions &o
     reference_.kernels = &naiveKernels();
   Resources &resources = sd::resources(context_.get());
   resources.evaluation = evaluation_;
+  resources.overlay = &weights_;
   resources.recipe = &recipe_;
   resources.target = &target_;
 }
@@ -293,7 +294,18 @@ absl::Status ModuleCompiler::calibrateModel() {
   return absl::OkStatus();
 }
 
+absl::Status ModuleCompiler::smooth() {
+  absl::Status status = runPasses("smooth", [](OpPassManager &manager) {
+    manager.addNestedPass<func::FuncOp>(createSmooth());
+  });
+  if (status.ok())
+    normalized_ = module_->clone();
+  return status;
+}
+
 absl::Status ModuleCompiler::quantize() {
+  if (absl::Status status = smooth(); !status.ok())
+    return status;
   absl::Status status = runPasses("quantize", [](OpPassManager &manager) {
     manager.addNestedPass<func::FuncOp>(createQuantize());
     manager.addPass(createCSEPass());

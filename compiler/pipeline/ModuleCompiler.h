@@ -54,6 +54,7 @@ private:
   absl::Status checkBatch() const;
   absl::Status normalize();
   absl::Status calibrateModel();
+  absl::Status smooth();
   absl::Status quantize();
   absl::Status measure();
   absl::Status lower();

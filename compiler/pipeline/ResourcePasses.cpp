@@ -52,6 +52,7 @@ struct OpenResourcesPass : PassWrapper<OpenResourcesPass, OperationPass<ModuleOp
     opened_ = std::make_shared<OpenedResources>();
     Resources &resources = sd::resources(&getContext());
     resources.evaluation = {&fastKernels(), &opened_->weights};
+    resources.overlay = &opened_->weights;
     if (failed(openModel()) || failed(openFiles(resources)))
       signalPassFailure();
   }

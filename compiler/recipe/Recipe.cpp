@@ -6,10 +6,18 @@
 #include "compiler/target/StrictYaml.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace sdopt {
 
 namespace {
+
+/// The shortest text of a number, in any locale.
+std::string numberText(double value) {
+  char text[64];
+  auto [end, failure] = std::to_chars(text, text + sizeof(text), value);
+  return std::string(text, end);
+}
 
 /// A rule that matched, with the level it is of.
 struct Match {
@@ -53,7 +61,9 @@ LayerRecipe decide(const std::vector<Match> &matches) {
           .activationBits = decided(matches, &RecipeRule::activationBits, fallback.activationBits),
           .weightRange = decided(matches, &RecipeRule::weightRange, fallback.weightRange),
           .activationRange =
-              decided(matches, &RecipeRule::activationRange, fallback.activationRange)};
+              decided(matches, &RecipeRule::activationRange, fallback.activationRange),
+          .biasCorrection = decided(matches, &RecipeRule::biasCorrection, fallback.biasCorrection),
+          .smooth = decided(matches, &RecipeRule::smooth, fallback.smooth)};
 }
 
 std::string placeOf(const std::string &origin, const RecipeRule &rule) {
@@ -104,6 +114,10 @@ std::string settingsText(const RecipeRule &rule) {
     add("activation_bits", std::to_string(*rule.activationBits));
   if (rule.activationRange)
     add("activation_range", name(*rule.activationRange));
+  if (rule.biasCorrection)
+    add("bias_correction", *rule.biasCorrection ? "true" : "false");
+  if (rule.smooth)
+    add("smooth", name(*rule.smooth));
   return text;
 }
 
@@ -132,6 +146,12 @@ const char *name(RangeEstimator estimator) {
   return estimator == RangeEstimator::MinMax ? "minmax" : "mse";
 }
 
+std::string name(const Smoothing &smoothing) {
+  if (!smoothing.on)
+    return "off";
+  return smoothing.exponent ? numberText(*smoothing.exponent) : "search";
+}
+
 LayerRecipe Recipe::resolve(const std::string &module, const std::string &opType,
                             const std::vector<std::string> &layerNames) {
   return decide(
@@ -150,7 +170,10 @@ std::vector<std::string> Recipe::explain(const std::string &module, const std::s
           reason("activation_bits", std::to_string(layer.activationBits), matches,
                  &RecipeRule::activationBits, origin),
           reason("activation_range", sdopt::name(layer.activationRange), matches,
-                 &RecipeRule::activationRange, origin)};
+                 &RecipeRule::activationRange, origin),
+          reason("bias_correction", layer.biasCorrection ? "true" : "false", matches,
+                 &RecipeRule::biasCorrection, origin),
+          reason("smooth", sdopt::name(layer.smooth), matches, &RecipeRule::smooth, origin)};
 }
 
 absl::Status Recipe::checkAllMatched() const {
@@ -169,7 +192,9 @@ std::string Recipe::canonicalText() const {
                       .weightBits = base.weightBits,
                       .activationBits = base.activationBits,
                       .weightRange = base.weightRange,
-                      .activationRange = base.activationRange};
+                      .activationRange = base.activationRange,
+                      .biasCorrection = base.biasCorrection,
+                      .smooth = base.smooth};
   std::string text = "version: 1\nname: " + quoteYaml(name) + "\nglobal: {" +
                      settingsText(complete) + "}\n" + keyedText("types", types) +
                      keyedText("modules", modules);

@@ -5,7 +5,8 @@
 //
 //   version: 1
 //   name: w8a8
-//   global: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax}
+//   global: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax,
+//            bias_correction: true, smooth: search}   # smooth: off, search, or 0 ... 1
 //   types:                                  # sd operations
 //     conv2d: {activation_bits: 8}
 //   modules:                                # modules of the pipeline
@@ -39,12 +40,25 @@ enum class RangeEstimator : uint8_t { MinMax, MSE };
 /// "minmax", "mse".
 const char *name(RangeEstimator estimator);
 
+/// Moves scales from a layer's input channels into its weights: not at all, with a given exponent
+/// (SmoothQuant's alpha), or with the exponent of least estimated error.
+struct Smoothing {
+  bool on = false;
+  std::optional<double> exponent = {}; ///< 0 ... 1; searched if it is not given
+
+  friend bool operator==(const Smoothing &, const Smoothing &) = default;
+};
+/// "off", "search", or the exponent.
+std::string name(const Smoothing &smoothing);
+
 /// Settings of one layer, all decided.
 struct LayerRecipe {
   int weightBits = 8;      ///< 8
   int activationBits = 16; ///< of the values this layer *reads*: 8 or 16
   RangeEstimator weightRange = RangeEstimator::MSE;
   RangeEstimator activationRange = RangeEstimator::MinMax;
+  bool biasCorrection = true; ///< gives the output the mean that the float weights give it
+  Smoothing smooth;           ///< for layers that read 8 bits
 };
 
 /// One rule of the file.
@@ -52,6 +66,8 @@ struct RecipeRule {
   std::string match; ///< empty for global, an op type, a module name, or a pattern for names
   std::optional<int> weightBits, activationBits;
   std::optional<RangeEstimator> weightRange, activationRange;
+  std::optional<bool> biasCorrection;
+  std::optional<Smoothing> smooth;
   int line = 0, column = 0; ///< counted from 1; 0 if the rule is not from a file
 };
 

@@ -119,6 +119,8 @@ private:
     rule.weightRange = readRange(settings, "weight_range");
     rule.activationBits = readBits(settings, "activation_bits", {8, 16});
     rule.activationRange = readRange(settings, "activation_range");
+    rule.biasCorrection = readFlag(settings, "bias_correction");
+    rule.smooth = readSmoothing(settings, "smooth");
     settings.finish();
     if (given_ == 0)
       errors_.add(settings.mark(), what + " sets nothing");
@@ -156,6 +158,36 @@ private:
         return estimator;
     errors_.add(node->Mark(), "'" + std::string(key) + "' must be minmax or mse" +
                                   (node->IsScalar() ? ", found '" + node->Scalar() + "'" : ""));
+    return std::nullopt;
+  }
+
+  std::optional<bool> readFlag(YamlMap &settings, const char *key) {
+    auto node = settings.takeOptional(key);
+    if (!node)
+      return std::nullopt;
+    ++given_;
+    for (bool flag : {true, false})
+      if (node->IsScalar() && node->Scalar() == (flag ? "true" : "false"))
+        return flag;
+    errors_.add(node->Mark(), "'" + std::string(key) + "' must be true or false");
+    return std::nullopt;
+  }
+
+  std::optional<Smoothing> readSmoothing(YamlMap &settings, const char *key) {
+    auto node = settings.takeOptional(key);
+    if (!node)
+      return std::nullopt;
+    ++given_;
+    std::string text = node->IsScalar() ? node->Scalar() : "";
+    if (text == "off" || text == "search")
+      return Smoothing{.on = text == "search"};
+    YamlErrors ignored("");
+    std::optional<double> exponent = yamlNumber(*node, "", 0, 0, ignored);
+    if (exponent && *exponent >= 0 && *exponent <= 1)
+      return Smoothing{.on = true, .exponent = exponent};
+    errors_.add(node->Mark(), "'" + std::string(key) +
+                                  "' must be off, search or an exponent from 0 to 1" +
+                                  (text.empty() ? "" : ", found '" + text + "'"));
     return std::nullopt;
   }
 

@@ -101,13 +101,17 @@ struct QuantizeWeightModel : Model<QuantizeWeightModel, sd::QuantizeWeightOp> {
       scales = context.scales->find(key);
     }
     QuantizedWeights weights =
-        quantizeWeights(operands[0], op.getAxis(), estimator, scales ? &*scales : nullptr);
+        quantizeWeights(operands[0], op.getAxis(), estimator, scales ? &*scales : nullptr,
+                        op.getMeans() ? &operands[1] : nullptr);
     if (weights.firstNonFinite >= 0)
       return op.emitOpError() << "weight element " << weights.firstNonFinite << " is not finite";
     if (!key.empty() && !scales)
       context.scales->keep(key, weights.scales);
     results.push_back(std::move(weights.codes));
-    return give(results, std::move(weights.scales));
+    results.push_back(std::move(weights.scales));
+    if (op.getCorrection())
+      results.push_back(std::move(weights.correction));
+    return success();
   }
 };
 

@@ -226,6 +226,32 @@ void balance(std::span<double> errors, std::span<int8_t> codes, std::vector<size
     codes[order[i]] = static_cast<int8_t>(codes[order[i]] + direction);
 }
 
+/// What the codes of a channel lack, weighted by the mean of each weight's input.
+SDOPT_CLONES float correctionOf(const float *__restrict weights, const int8_t *__restrict codes,
+                                const double *__restrict means, size_t count, double scale) {
+  constexpr size_t kSums = 8;
+  std::array<double, kSums> sums{};
+  size_t i = 0;
+  for (; i + kSums <= count; i += kSums)
+    for (size_t lane = 0; lane < kSums; ++lane)
+      sums[lane] += (weights[i + lane] - scale * codes[i + lane]) * means[i + lane];
+  for (size_t lane = 0; i < count; ++i, ++lane)
+    sums[lane] += (weights[i] - scale * codes[i]) * means[i];
+  double sum = 0;
+  for (double part : sums)
+    sum += part;
+  return static_cast<float>(sum);
+}
+
+/// The mean of each weight's input, for weights [outputs][inputs][taps...].
+std::vector<double> meanOfEach(const Tensor &means, int64_t channelSize) {
+  std::vector<double> all;
+  all.reserve(channelSize);
+  for (float mean : means.values<float>())
+    all.insert(all.end(), channelSize / means.size(), mean);
+  return all;
+}
+
 /// Scratch memory of one thread.
 struct Scratch {
   std::vector<float> weights;
@@ -284,7 +310,7 @@ void balanceCodes(std::span<const float> weights, float scale, std::span<int8_t>
 }
 
 QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range,
-                                 const Tensor *knownScales) {
+                                 const Tensor *knownScales, const Tensor *means) {
   std::span<const float> values = weights.values<float>();
   ChannelLayout layout = channelLayout(weights.shape(), axis);
   QuantizedWeights result{.codes = Tensor(ElementType::I8, weights.shape()),
@@ -297,6 +323,13 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
   int64_t channelSize = layout.outer * layout.inner;
   int64_t group = groupSize(weights.shape(), axis, channelSize);
   bool dense = layout.outer == 1;
+  float *corrections = nullptr;
+  std::vector<double> meanOfWeight;
+  if (means && channelSize > 0) {
+    result.correction = Tensor(ElementType::F32, {layout.channels});
+    corrections = result.correction.mutableValues<float>().data();
+    meanOfWeight = meanOfEach(*means, channelSize);
+  }
   int64_t blocks = (layout.channels + kChannelBlock - 1) / kChannelBlock;
   std::vector<Scratch> scratches(kernelThreads());
   parallelFor(blocks, [&](int64_t block, int thread) {
@@ -319,6 +352,9 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
                                       : weightScale(weightsOfChannel, range);
       quantizeDense(weightsOfChannel, group, scales[first + c],
                     {coded, static_cast<size_t>(channelSize)}, scratch);
+      if (corrections)
+        corrections[first + c] = correctionOf(channel, coded, meanOfWeight.data(),
+                                              weightsOfChannel.size(), scales[first + c]);
     }
     if (!dense)
       moveChannels(layout, count, to, scratch.codes.data(), /*gather=*/false);

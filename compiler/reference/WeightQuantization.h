@@ -39,15 +39,19 @@ void balanceCodes(std::span<const float> weights, float scale, std::span<int8_t>
 struct QuantizedWeights {
   Tensor codes;  ///< I8, the shape of the weights
   Tensor scales; ///< F32 [channels]
+  /// F32 [channels]: sums of (weight - scale * code) * mean, if there are means.
+  Tensor correction = {};
   /// Flat index of the first NaN or infinity, or -1. The rest is meaningless if there is one.
   int64_t firstNonFinite = -1;
 };
 
 /// Quantizes F32 weights channel by channel along `axis`. Groups for balanceCodes are the kernels
 /// [kh][kw] of [co][ci][kh][kw] along axis 0 with kh * kw > 1, else whole channels. With
-/// `knownScales`, which an earlier call gave, they are not searched again.
+/// `knownScales`, which an earlier call gave, they are not searched again. `means` (axis 0 only)
+/// is F32 with one mean for each of dimension 1, and asks for the correction.
 QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range,
-                                 const Tensor *knownScales = nullptr);
+                                 const Tensor *knownScales = nullptr,
+                                 const Tensor *means = nullptr);
 
 } // namespace sdopt
 

@@ -23,6 +23,7 @@ struct Target;
 
 struct Resources {
   EvaluationContext evaluation;
+  WeightStore *overlay = nullptr; ///< the store of `evaluation`, for passes that make tensors
   const Statistics *statistics = nullptr; ///< of the module at hand
   Recipe *recipe = nullptr;
   const Target *target = nullptr;

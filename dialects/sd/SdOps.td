@@ -58,15 +58,22 @@ def Sd_QuantizeWeightOp : Op<Sd_Dialect, "quantize_weight", [Pure]> {
   let description = [{
     For each index o along `axis`: scale[o] from the largest magnitude (`minmax`) or the clipping with the least
     squared error (`mse`), codes = round half up of w / scale[o], clamped to [-127, 127]. An all-zero channel has scale 1.
+    With the mean of each input channel, `correction` is what the codes take from the mean of each output: added to the
+    bias it brings it back (M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
+    ICCV 2019, section 4.2).
 
     ```mlir
     %codes, %scales = sd.quantize_weight %w {axis = 0 : i64, bits = 8 : i64, range = 1 : i32}
       : tensor<4x4x3x3xf32> -> tensor<4x4x3x3xi8>, tensor<4xf32>
     ```
   }];
-  let arguments = (ins Sd_Tensor:$weight, I64Attr:$axis, I64Attr:$bits, Sd_RangeEstimator:$range);
-  let results = (outs Sd_Tensor:$codes, Sd_Tensor:$scales);
-  let assemblyFormat = "$weight attr-dict `:` type($weight) `->` type($codes) `,` type($scales)";
+  let arguments = (ins Sd_Tensor:$weight, Optional<Sd_Tensor>:$means, I64Attr:$axis, I64Attr:$bits,
+                       Sd_RangeEstimator:$range);
+  let results = (outs Sd_Tensor:$codes, Sd_Tensor:$scales, Optional<Sd_Tensor>:$correction);
+  let assemblyFormat = [{
+    $weight (`means` $means^)? attr-dict `:` type($weight) (`means` type($means)^)?
+    `->` type($codes) `,` type($scales) (`,` type($correction)^)?
+  }];
   let hasVerifier = 1;
 }
 

@@ -54,6 +54,14 @@ LogicalResult QuantizeWeightOp::verify() {
     return emitOpError(
                "needs float weights, i8 codes of the same shape and one f32 scale for each of ")
            << weight.getDimSize(axis) << " channels";
+  if (!getMeans() && !getCorrection())
+    return success();
+  if (!getMeans() || !getCorrection() || axis != 0 || weight.getRank() < 2 ||
+      getCorrection().getType() != scales ||
+      getMeans().getType() != scales.clone({weight.getDimSize(1)}))
+    return emitOpError(
+        "corrects along axis 0, from one f32 mean for each of dimension 1 to one f32 "
+        "correction for each of dimension 0");
   return success();
 }
 

@@ -1,8 +1,7 @@
 //===- Quantize.cpp - codes for activations and weights ----------------------===//
 
-#include "compiler/calibration/Statistics.h"
-#include "compiler/recipe/Recipe.h"
 #include "compiler/reference/Evaluator.h"
+#include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -18,47 +17,12 @@ namespace sdopt {
 #define GEN_PASS_DEF_QUANTIZE
 #include "passes/quantize/Passes.h.inc"
 
-std::vector<std::string> layerNames(Operation *op) {
-  std::vector<std::string> names;
-  for (Value result : op->getResults())
-    names.push_back(sd::valueName(result));
-  for (const std::string &node : sd::onnxNodes(op))
-    names.push_back(node);
-  for (Value operand : op->getOperands()) {
-    Operation *source = operand.getDefiningOp();
-    while (source && !isa<sd::WeightOp>(source) && isConstantExpression(source) &&
-           source->getNumOperands() > 0)
-      source = source->getOperand(0).getDefiningOp();
-    if (auto weight = dyn_cast_or_null<sd::WeightOp>(source))
-      names.push_back(weight.getKey().str());
-  }
-  return names;
-}
-
 namespace {
-
-/// True if the result has the code of operand 0.
-bool keepsCode(Operation *op) {
-  return isa<sd::ReshapeOp, sd::TransposeOp, sd::UpsampleOp, sd::PoolTokenOp, sd::SliceOp>(op);
-}
 
 bool isFloatTensor(Value value) {
   auto type = dyn_cast<RankedTensorType>(value.getType());
   return type && isa<FloatType>(type.getElementType());
 }
-
-/// The value whose code `value` carries.
-Value codeRoot(Value value) {
-  while (Operation *op = value.getDefiningOp()) {
-    if (!keepsCode(op))
-      break;
-    value = op->getOperand(0);
-  }
-  return value;
-}
-
-/// "conv2d" of sd.conv2d.
-std::string opType(Operation *op) { return op->getName().stripDialect().str(); }
 
 class Quantizer {
 public:
@@ -76,6 +40,9 @@ public:
           !created_.contains(&op) && failed(quantizeOperation(&op)))
         return failure();
     dequantizeResults();
+    function_->removeAttr(kCalibratedAttribute);
+    for (Operation &op : function_.getBody().front())
+      op.removeAttr(kDividedAttribute);
     return success();
   }
 
@@ -108,10 +75,6 @@ private:
     return success();
   }
 
-  LayerRecipe settings(Operation *op) {
-    return recipe_.resolve(function_.getName().str(), opType(op), layerNames(op));
-  }
-
   LogicalResult collectRequests() {
     for (Operation &op : function_.getBody().front()) {
       if (isConstantExpression(&op) || keepsCode(&op))
@@ -119,7 +82,7 @@ private:
       bool boundary = op.hasTrait<OpTrait::IsTerminator>();
       LayerRecipe layer;
       if (!boundary)
-        layer = settings_[&op] = settings(&op);
+        layer = settings_[&op] = layerSettings(recipe_, function_, &op);
       for (Value operand : op.getOperands()) {
         if (!isFloatTensor(operand) || isConstant(operand))
           continue;
@@ -155,11 +118,9 @@ private:
   }
 
   FailureOr<Type> elementType(Value value, int bits, RangeEstimator estimator) {
-    std::string name = sd::valueName(value);
-    const ValueStatistics *statistics = statistics_.find(name);
-    if (!statistics)
-      return emitError(value.getLoc(), "value '")
-             << name << "' has no statistics; calibrate this function";
+    FailureOr<ValueStatistics> statistics = statisticsOf(value, statistics_);
+    if (failed(statistics))
+      return failure();
     return elementType(chooseRange(*statistics, estimator, bits), bits);
   }
 
@@ -275,10 +236,13 @@ private:
         }
     if (!keepsCode(op)) {
       LayerRecipe layer = settings_.lookup(op);
+      FailureOr<Value> means = inputMeans(op, layer);
+      if (failed(means))
+        return failure();
       for (OpOperand &operand : op->getOpOperands())
         if (codes_.count(codeRoot(operand.get())))
           operand.set(coded(operand.get(), layer.activationBits, op));
-      quantizeWeights(op, layer);
+      quantizeWeights(op, layer, *means);
       remark(op, layer);
     }
     for (Value result : op->getResults()) {
@@ -295,27 +259,62 @@ private:
     return success();
   }
 
-  /// Codes and scales of a float weight along dimension 0.
-  sd::QuantizeWeightOp codesOf(Value weight, const LayerRecipe &layer) {
-    sd::QuantizeWeightOp &op = weights_[{weight, static_cast<int>(layer.weightRange)}];
+  /// The mean of each input channel of a layer that is to be corrected, else null.
+  FailureOr<Value> inputMeans(Operation *op, const LayerRecipe &layer) {
+    if (!layer.biasCorrection || !isa<sd::Conv2dOp, sd::LinearOp>(op) ||
+        isConstant(op->getOperand(0)))
+      return Value();
+    Value input = op->getOperand(0);
+    Value &means = means_[input];
+    if (means)
+      return means;
+    FailureOr<ValueStatistics> statistics = statisticsOf(input, statistics_);
+    if (failed(statistics))
+      return failure();
+    const ChannelStatistics &channels = statistics->channels;
+    auto type = cast<RankedTensorType>(input.getType());
+    if (static_cast<int64_t>(channels.size()) != type.getShape().back())
+      return op->emitOpError("reads '")
+             << sd::valueName(input) << "', of whose channels the statistics know "
+             << channels.size() << " instead of " << type.getShape().back()
+             << "; calibrate this function";
+    std::vector<float> values(channels.size());
+    double count = static_cast<double>(statistics->count) / static_cast<double>(channels.size());
+    for (size_t c = 0; c < values.size(); ++c)
+      values[c] = static_cast<float>(channels.sum[c] / count);
+    OpBuilder builder(function_.getBody());
+    FailureOr<Value> stored = storedVector(builder, sd::valueName(input) + ".mean", values);
+    if (succeeded(stored)) {
+      created_.insert(stored->getDefiningOp());
+      means = *stored;
+    }
+    return stored;
+  }
+
+  /// Codes and scales of a float weight along dimension 0, with a correction if there are means.
+  sd::QuantizeWeightOp codesOf(Value weight, const LayerRecipe &layer, Value means = {}) {
+    sd::QuantizeWeightOp &op = weights_[{{weight, means}, static_cast<int>(layer.weightRange)}];
     if (!op) {
       OpBuilder builder(weight.getContext());
       builder.setInsertionPointAfterValue(weight);
       auto type = cast<RankedTensorType>(weight.getType());
+      Type perChannel = RankedTensorType::get({type.getDimSize(0)}, builder.getF32Type());
       op = sd::QuantizeWeightOp::create(
           builder, sd::renamedLoc(weight.getLoc(), ".codes"), type.clone(builder.getI8Type()),
-          RankedTensorType::get({type.getDimSize(0)}, builder.getF32Type()), weight, /*axis=*/0,
-          layer.weightBits, static_cast<sd::Range>(layer.weightRange));
+          perChannel, means ? perChannel : Type(), weight, means, /*axis=*/0, layer.weightBits,
+          static_cast<sd::Range>(layer.weightRange));
       created_.insert(op);
     }
     return op;
   }
 
-  void quantizeWeights(Operation *op, const LayerRecipe &layer) {
+  void quantizeWeights(Operation *op, const LayerRecipe &layer, Value means) {
     auto matrix = [&](auto layerOp) {
-      sd::QuantizeWeightOp codes = codesOf(layerOp.getWeights(), layer);
+      sd::QuantizeWeightOp codes = codesOf(layerOp.getWeights(), layer, means);
       layerOp.getWeightsMutable().assign(codes.getCodes());
       layerOp.getWeightScalesMutable().assign(codes.getScales());
+      if (codes.getCorrection())
+        layerOp.getBiasMutable().assign(correctedBias(op, layerOp.getBias(), codes));
     };
     if (auto conv = dyn_cast<sd::Conv2dOp>(op))
       matrix(conv);
@@ -331,12 +330,24 @@ private:
     }
   }
 
+  Value correctedBias(Operation *op, Value bias, sd::QuantizeWeightOp codes) {
+    if (!bias)
+      return codes.getCorrection();
+    OpBuilder builder(op);
+    Value sum =
+        sd::BinaryOp::create(builder, sd::renamedLoc(bias.getLoc(), ".corrected"), bias.getType(),
+                             sd::BinaryKind::add, bias, codes.getCorrection());
+    created_.insert(sum.getDefiningOp());
+    return sum;
+  }
+
   void remark(Operation *op, const LayerRecipe &layer) {
     if (isa<sd::Conv2dOp, sd::LinearOp>(op))
       mlir::remark::passed(op->getLoc(),
                            mlir::remark::RemarkOpts::name("quantize").category("quantize"))
           << (std::string("weights ") + std::to_string(layer.weightBits) + " bit " +
-              name(layer.weightRange) + ", input " + std::to_string(layer.activationBits) + " bit");
+              name(layer.weightRange) + ", input " + std::to_string(layer.activationBits) + " bit" +
+              (layer.biasCorrection ? ", bias corrected" : ""));
   }
 
   void dequantizeResults() {
@@ -360,25 +371,17 @@ private:
   llvm::MapVector<Value, Request> requests_;
   llvm::DenseMap<Value, Codes> codes_;
   llvm::DenseMap<Value, Value> narrowed_;
-  llvm::DenseMap<std::pair<Value, int>, sd::QuantizeWeightOp> weights_;
+  llvm::DenseMap<std::pair<std::pair<Value, Value>, int>, sd::QuantizeWeightOp> weights_;
+  llvm::DenseMap<Value, Value> means_;
   llvm::DenseSet<Operation *> created_;
 };
 
 struct QuantizePass : impl::QuantizeBase<QuantizePass> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
+    if (failed(checkStatistics(function)))
+      return signalPassFailure();
     const Resources &resources = sd::resources(&getContext());
-    if (!resources.recipe || !resources.statistics) {
-      function.emitOpError("needs a recipe and statistics to be quantized");
-      return signalPassFailure();
-    }
-    std::string digest = functionDigest(function);
-    if (resources.statistics->functionDigest() != digest) {
-      function.emitOpError("statistics are of another function (digest ")
-          << resources.statistics->functionDigest() << ", this one is " << digest
-          << "); calibrate again";
-      return signalPassFailure();
-    }
     if (failed(Quantizer(function, *resources.recipe, *resources.statistics).run()))
       signalPassFailure();
   }

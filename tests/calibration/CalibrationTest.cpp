@@ -46,6 +46,23 @@ TEST(Calibrate, CountsEveryActivation) {
   EXPECT_NEAR(input.sum, sum, 1e-9);
   EXPECT_NEAR(input.sumOfSquares, squares, 1e-9);
   EXPECT_GE(statistics->find("y")->min, -0.2785f);
+  // Only of what layers with weights read.
+  EXPECT_EQ(statistics->find("h")->channels.size(), 0u);
+  ASSERT_EQ(input.channels.size(), 3u);
+  for (size_t c = 0; c < 3; ++c) {
+    float low = values[c], high = values[c];
+    double channelSum = 0, channelSquares = 0;
+    for (size_t i = c; i < values.size(); i += 3) {
+      low = std::min(low, values[i]);
+      high = std::max(high, values[i]);
+      channelSum += values[i];
+      channelSquares += static_cast<double>(values[i]) * values[i];
+    }
+    EXPECT_EQ(input.channels.min[c], low);
+    EXPECT_EQ(input.channels.max[c], high);
+    EXPECT_NEAR(input.channels.sum[c], channelSum, 1e-9);
+    EXPECT_NEAR(input.channels.sumOfSquares[c], channelSquares, 1e-9);
+  }
 }
 
 TEST(Calibrate, SameBytesForAnyNumberOfThreads) {

@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace sdopt::test {
 
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
@@ -14,12 +16,13 @@ using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 /// Writes tensors to a file of the running test and opens it.
 inline SampleFile sampleFile(const std::string &name, const NamedTensors &tensors) {
   const auto *test = ::testing::UnitTest::GetInstance()->current_test_info();
-  std::string path = ::testing::TempDir() + test->test_suite_name() + "." + test->name() + "." +
-                     name + ".safetensors";
+  std::string file = std::string(test->test_suite_name()) + "." + test->name() + "." + name;
+  std::replace(file.begin(), file.end(), '/', '.'); // names of parameterized tests
+  std::string path = ::testing::TempDir() + file + ".safetensors";
   EXPECT_TRUE(writeSafetensors(path, tensors).ok());
-  absl::StatusOr<SampleFile> file = SampleFile::open(path);
-  EXPECT_TRUE(file.ok()) << file.status();
-  return *file;
+  absl::StatusOr<SampleFile> opened = SampleFile::open(path);
+  EXPECT_TRUE(opened.ok()) << opened.status();
+  return *opened;
 }
 
 /// 0, 1, 2, ...

@@ -17,6 +17,8 @@ using ::testing::HasSubstr;
 
 Statistics sample() {
   ValueStatistics a{.name = "a", .min = -1, .max = 2, .sum = 0.1, .sumOfSquares = 5, .count = 3};
+  a.channels = {
+      .min = {-1, 0, 2}, .max = {-1, 0.5f, 2}, .sum = {-1, 0.5, 2}, .sumOfSquares = {1, 0.25, 4}};
   a.histogram.add(std::vector<float>{-1, 2, 0.5f});
   ValueStatistics b{.name = "b"};
   return Statistics("func", "data", 7, {a, b});
@@ -54,6 +56,25 @@ std::string failureAfter(const std::function<void(calibration::StatisticsFile &)
   EXPECT_TRUE(file.ParseFromString(sample().serialize()));
   edit(file);
   return message(Statistics::parse(file.SerializeAsString(), "s.pb").status());
+}
+
+TEST(StatisticsFile, RefusesBadChannels) {
+  auto edited = [](auto edit) {
+    return failureAfter([&](calibration::StatisticsFile &file) { edit(*file.mutable_values(0)); });
+  };
+  EXPECT_THAT(edited([](auto &value) { value.add_channel_max(0); }),
+              HasSubstr("value 'a' does not tell the same of all channels"));
+  EXPECT_THAT(edited([](auto &value) {
+                value.add_channel_min(0);
+                value.add_channel_max(0);
+                value.add_channel_sum(0);
+                value.add_channel_sum_of_squares(0);
+              }),
+              HasSubstr("does not tell the same of all channels")); // 3 elements, 4 channels
+  EXPECT_THAT(edited([](auto &value) { value.set_channel_max(1, 3); }),
+              HasSubstr("channel 1 of value 'a' has no range within the value's"));
+  EXPECT_THAT(edited([](auto &value) { value.set_channel_sum(2, HUGE_VAL); }),
+              HasSubstr("channel 2 of value 'a'"));
 }
 
 TEST(StatisticsFile, RefusesBadFiles) {

@@ -69,7 +69,8 @@ TEST(RecipePrecedence, IsExplained) {
               testing::ElementsAre("weight_bits = 8 by default",
                                    "weight_range = minmax from mixed.yaml:3:9 (global)",
                                    "activation_bits = 8 from mixed.yaml:10:5 (names: *conv1*)",
-                                   "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)"));
+                                   "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
+                                   "bias_correction = true by default", "smooth = off by default"));
   EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[2],
               "activation_bits = 16 from mixed.yaml:8:3 (modules: vae_decoder)");
   EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[2],
@@ -157,10 +158,28 @@ TEST(RecipeBuiltIn, W8A8KeepsSensitiveLayersAtSixteenBits) {
   EXPECT_EQ(bits("text_encoder", "linear", "x"), 16);
 }
 
+TEST(RecipeSettings, BiasCorrectionAndSmoothing) {
+  Recipe recipe =
+      recipeOf(withHead("global: {bias_correction: false, smooth: 0.75}\n"
+                        "types:\n  linear: {smooth: search}\n  conv2d: {smooth: off}\n"));
+  EXPECT_FALSE(recipe.resolve("unet", "linear", {"a"}).biasCorrection);
+  EXPECT_EQ(recipe.resolve("unet", "linear", {"a"}).smooth, Smoothing{.on = true});
+  EXPECT_EQ(recipe.resolve("unet", "conv2d", {"a"}).smooth, Smoothing{});
+  EXPECT_EQ(recipe.resolve("unet", "add", {"a"}).smooth, (Smoothing{.on = true, .exponent = 0.75}));
+  EXPECT_EQ(recipeOf(recipe.canonicalText()).canonicalText(), recipe.canonicalText());
+  for (const char *value : {"on", "1.5", "-0.5", "'0.5'", "nan", "[0.5]"})
+    EXPECT_THAT(errorOf(withHead("global: {smooth: " + std::string(value) + "}\n")),
+                HasSubstr("'smooth' must be off, search or an exponent from 0 to 1"))
+        << value;
+  EXPECT_THAT(errorOf(withHead("global: {bias_correction: 1}\n")),
+              HasSubstr("'bias_correction' must be true or false"));
+}
+
 TEST(RecipeErrors, CarryLineAndColumn) {
   EXPECT_THAT(errorOf(withHead("global: {weight_bit: 8}\n")),
               HasSubstr("r.yaml:3:10: unknown key 'weight_bit' in 'global'; known are weight_bits, "
-                        "weight_range, activation_bits, activation_range"));
+                        "weight_range, activation_bits, activation_range, bias_correction, "
+                        "smooth"));
   EXPECT_THAT(errorOf(withHead("globals: {weight_bits: 8}\n")),
               HasSubstr("r.yaml:3:1: unknown key 'globals' in a recipe"));
   EXPECT_THAT(errorOf(withHead("global: {weight_bits: 4}\n")),

@@ -2,16 +2,17 @@
 // RUN: %sdopt-opt %s --pass-pipeline="builtin.module(sdopt-open-resources{recipe=%S/Inputs/a8.yaml},func.func(sdopt-calibrate{samples=%S/Inputs/picture.safetensors},sdopt-quantize))" | FileCheck %s --check-prefixes=CHECK,A8
 
 // Every activation gets a code, every weight int8 codes with one scale per output channel; the boundary stays real.
+// The bias is corrected by what the codes of the weights take from the mean.
 // A16-NOT: sd.requantize
 
 // CHECK-LABEL: func.func @picture
 // CHECK-SAME: -> (tensor<1x8x6x4xf32>
 // CHECK: %[[X:.*]] = sd.quantize %arg0 : tensor<1x8x6x4xf32> -> tensor<1x8x6x4x!quant.uniform<i16:f32,
-// CHECK: %[[W:.*]], %[[S:.*]] = sd.quantize_weight %{{.*}} {axis = 0 : i64, bits = 8 : i64, range = 1 : i32} : tensor<4x4xf32> -> tensor<4x4xi8>, tensor<4xf32>
+// CHECK: %[[W:.*]], %[[S:.*]], %[[C:.*]] = sd.quantize_weight %{{.*}} means %{{.*}} {axis = 0 : i64, bits = 8 : i64, range = 1 : i32} : tensor<4x4xf32> means tensor<4xf32> -> tensor<4x4xi8>, tensor<4xf32>, tensor<4xf32>
 // The residual sum reads the same value in 16 bits.
 // A8: %[[X8:.*]] = sd.requantize %[[X]] : {{.*}} -> tensor<1x8x6x4x!quant.uniform<i8:f32,
-// A8: %[[Y:.*]] = sd.linear %[[X8]], %[[W]] scales %[[S]]
-// A16: %[[Y:.*]] = sd.linear %[[X]], %[[W]] scales %[[S]]
+// A8: %[[Y:.*]] = sd.linear %[[X8]], %[[W]] scales %[[S]] bias %[[C]]
+// A16: %[[Y:.*]] = sd.linear %[[X]], %[[W]] scales %[[S]] bias %[[C]]
 // CHECK: %[[Z:.*]] = sd.add %[[X]], %[[Y]]
 // CHECK: %[[R:.*]] = sd.dequantize %[[Z]] : {{.*}} -> tensor<1x8x6x4xf32>
 // CHECK: return %[[R]]

@@ -1,0 +1,125 @@
+//===- LayerInputs.cpp - what layers read, are called and are set to ---------===//
+
+#include "passes/quantize/LayerInputs.h"
+
+#include "compiler/reference/Evaluator.h"
+#include "compiler/weights/WeightStore.h"
+#include "dialects/sd/Resources.h"
+#include "passes/quantize/Passes.h"
+
+using namespace mlir;
+
+namespace sdopt {
+
+std::vector<std::string> layerNames(Operation *op) {
+  std::vector<std::string> names;
+  for (Value result : op->getResults())
+    names.push_back(sd::valueName(result));
+  for (const std::string &node : sd::onnxNodes(op))
+    names.push_back(node);
+  for (Value operand : op->getOperands()) {
+    Operation *source = operand.getDefiningOp();
+    while (source && !isa<sd::WeightOp>(source) && isConstantExpression(source) &&
+           source->getNumOperands() > 0)
+      source = source->getOperand(0).getDefiningOp();
+    if (auto weight = dyn_cast_or_null<sd::WeightOp>(source))
+      names.push_back(weight.getKey().str());
+  }
+  return names;
+}
+
+bool keepsCode(Operation *op) {
+  return isa<sd::ReshapeOp, sd::TransposeOp, sd::UpsampleOp, sd::PoolTokenOp, sd::SliceOp>(op);
+}
+
+Value codeRoot(Value value) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (!keepsCode(op))
+      break;
+    value = op->getOperand(0);
+  }
+  return value;
+}
+
+LayerRecipe layerSettings(Recipe &recipe, func::FuncOp function, Operation *op) {
+  return recipe.resolve(function.getName().str(), op->getName().stripDialect().str(),
+                        layerNames(op));
+}
+
+LogicalResult checkStatistics(func::FuncOp function) {
+  const Resources &resources = sd::resources(function.getContext());
+  if (!resources.recipe || !resources.statistics)
+    return function.emitOpError("needs a recipe and statistics to be quantized");
+  auto calibrated = function->getAttrOfType<StringAttr>(kCalibratedAttribute);
+  std::string digest = calibrated ? calibrated.str() : functionDigest(function);
+  if (resources.statistics->functionDigest() != digest)
+    return function.emitOpError("statistics are of another function (digest ")
+           << resources.statistics->functionDigest() << ", this one is " << digest
+           << "); calibrate again";
+  return success();
+}
+
+FailureOr<std::vector<float>> divisors(Value value) {
+  Operation *producer = codeRoot(value).getDefiningOp();
+  auto key = producer ? producer->getAttrOfType<StringAttr>(kDividedAttribute) : nullptr;
+  if (!key)
+    return std::vector<float>();
+  const WeightStore *store = sd::resources(value.getContext()).overlay;
+  absl::StatusOr<Tensor> vector =
+      store ? store->get(key.str()) : absl::FailedPreconditionError("there is no weight store");
+  if (!vector.ok())
+    return producer->emitOpError("was divided by '") << key.str() << "', which can't be read";
+  std::span<const float> numbers = vector->values<float>();
+  return std::vector<float>(numbers.begin(), numbers.end());
+}
+
+FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistics) {
+  std::string name = sd::valueName(value);
+  const ValueStatistics *found = statistics.find(name);
+  if (!found)
+    return emitError(value.getLoc(), "value '")
+           << name << "' has no statistics; calibrate this function";
+  FailureOr<std::vector<float>> divided = divisors(value);
+  if (failed(divided))
+    return failure();
+  if (divided->empty())
+    return *found;
+  ValueStatistics now = *found;
+  if (now.channels.size() != divided->size())
+    return emitError(value.getLoc(), "value '")
+           << name << "' has statistics of " << now.channels.size() << " channels but "
+           << divided->size() << " were divided; calibrate this function";
+  now.min = now.max = 0;
+  now.histogram = {};
+  for (size_t c = 0; c < divided->size(); ++c) {
+    double divisor = (*divided)[c];
+    ChannelStatistics &channels = now.channels;
+    channels.min[c] = static_cast<float>(channels.min[c] / divisor);
+    channels.max[c] = static_cast<float>(channels.max[c] / divisor);
+    channels.sum[c] /= divisor;
+    channels.sumOfSquares[c] /= divisor * divisor;
+    now.min = std::min(now.min, channels.min[c]);
+    now.max = std::max(now.max, channels.max[c]);
+  }
+  return now;
+}
+
+FailureOr<Value> storedVector(OpBuilder &builder, const std::string &name,
+                              const std::vector<float> &vector) {
+  WeightStore *store = sd::resources(builder.getContext()).overlay;
+  Location loc = sd::makeValueLoc(builder.getContext(), name, {});
+  if (!store)
+    return emitError(loc, "there is no weight store to keep '") << name << "' in";
+  std::string key =
+      name + "." + blake3Hex(std::as_bytes(std::span<const float>(vector))).substr(0, 16);
+  auto size = static_cast<int64_t>(vector.size());
+  absl::Status status = store->addOverlay(key, Tensor::of<float>({size}, vector));
+  absl::StatusOr<std::string> digest = status.ok() ? store->digest(key) : status;
+  if (!digest.ok())
+    return emitError(loc) << std::string(digest.status().message());
+  return sd::WeightOp::create(builder, loc, RankedTensorType::get({size}, builder.getF32Type()),
+                              key, *digest)
+      .getResult();
+}
+
+} // namespace sdopt

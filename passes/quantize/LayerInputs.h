@@ -1,0 +1,45 @@
+//===- LayerInputs.h - what layers read, are called and are set to -*- C++ -*-===//
+
+#ifndef SDOPT_PASSES_QUANTIZE_LAYERINPUTS_H
+#define SDOPT_PASSES_QUANTIZE_LAYERINPUTS_H
+
+#include "compiler/calibration/Statistics.h"
+#include "compiler/recipe/Recipe.h"
+#include "dialects/sd/Sd.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+
+namespace sdopt {
+
+/// True if the result has the code of operand 0.
+bool keepsCode(mlir::Operation *op);
+/// The value whose code `value` carries.
+mlir::Value codeRoot(mlir::Value value);
+
+/// The recipe's settings of an operation of `function`.
+LayerRecipe layerSettings(Recipe &recipe, mlir::func::FuncOp function, mlir::Operation *op);
+
+/// Attribute of an operation whose result is no longer what the statistics saw: the weight store's
+/// key of the f32 vector by which each channel was divided.
+constexpr llvm::StringLiteral kDividedAttribute = "sdopt.divided_by";
+/// Attribute of a function: digest of the function that its statistics are of, if that is another.
+constexpr llvm::StringLiteral kCalibratedAttribute = "sdopt.calibrated";
+
+/// An error if there is no recipe, or no statistics of this function.
+mlir::LogicalResult checkStatistics(mlir::func::FuncOp function);
+
+/// What channels of a value were divided by; empty if they are as the statistics saw them.
+mlir::FailureOr<std::vector<float>> divisors(mlir::Value value);
+
+/// Statistics of a value as it is now: after a division without histogram, and with the extremes
+/// that its channels give. An error names what is missing.
+mlir::FailureOr<ValueStatistics> statisticsOf(mlir::Value value, const Statistics &statistics);
+
+/// A vector in the overlay of the weight store, under `name` and the digest of its numbers.
+mlir::FailureOr<mlir::Value> storedVector(mlir::OpBuilder &builder, const std::string &name,
+                                          const std::vector<float> &vector);
+
+} // namespace sdopt
+
+#endif // SDOPT_PASSES_QUANTIZE_LAYERINPUTS_H
