@@ -5,6 +5,7 @@
 
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/MemoryLimit.h"
 
 namespace sdopt {
 
@@ -16,7 +17,7 @@ public:
   /// `bytes`: activations of one evaluation, all together.
   ThreadShares(int threads, int64_t samples, int64_t bytes) : before_(kernelThreads()) {
     constexpr int64_t kSmall = 32 << 20;
-    bool aside = samples >= threads && bytes <= kSmall;
+    bool aside = samples >= threads && bytes <= keptBytes(kSmall);
     samples_ = aside ? threads : 1;
     setKernelThreads(aside ? 1 : threads);
   }

@@ -1,6 +1,7 @@
 //===- RecycledTensor.cpp - tensors without zeroing -------------------------===//
 
 #include "compiler/kernels/RecycledTensor.h"
+#include "compiler/kernels/MemoryLimit.h"
 
 #include <cstdlib>
 #include <deque>
@@ -16,7 +17,7 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 constexpr size_t kSmallestKept = size_t(64) << 10;
-constexpr size_t kLargestTotal = size_t(128) << 20;
+constexpr int64_t kLargestTotal = int64_t(128) << 20;
 
 void *allocate(size_t size) {
 #if defined(__linux__)
@@ -51,18 +52,28 @@ public:
 
   // Keeps a block, instead of earlier ones if need be.
   void give(void *memory, size_t size) {
-    if (size < kSmallestKept || size > kLargestTotal)
+    const auto largestTotal = static_cast<size_t>(keptBytes(kLargestTotal));
+    if (size < kSmallestKept || size > largestTotal)
       return std::free(memory);
     std::lock_guard lock(mutex);
     blocks.push_back({memory, size});
     total += size;
-    for (; total > kLargestTotal; blocks.pop_front()) {
+    shrink(largestTotal);
+  }
+
+  void clear() {
+    std::lock_guard lock(mutex);
+    shrink(0);
+  }
+
+private:
+  void shrink(size_t most) {
+    for (; total > most; blocks.pop_front()) {
       total -= blocks.front().size;
       std::free(blocks.front().memory);
     }
   }
 
-private:
   struct Block {
     void *memory;
     size_t size;
@@ -93,5 +104,7 @@ Tensor recycledTensor(ElementType type, Shape shape) {
   auto *first = static_cast<const std::byte *>(block);
   return Tensor(type, std::move(shape), std::move(owner), first);
 }
+
+void releaseRecycled() { pool().clear(); }
 
 } // namespace sdopt

@@ -12,6 +12,9 @@ namespace sdopt {
 /// more than what many kernels do with them; a bounded amount is kept for that.
 Tensor recycledTensor(ElementType type, Shape shape);
 
+/// Frees the storage that is kept.
+void releaseRecycled();
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_KERNELS_RECYCLEDTENSOR_H

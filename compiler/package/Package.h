@@ -72,6 +72,9 @@ struct PackageModule {
   ModuleInfo info;
   std::span<const std::byte> constants; ///< mapped
   int64_t bytes = 0;                    ///< of all its sections in the file
+  /// Gives the mapped pages of [offset, offset + size) of the constants back to the system; they
+  /// are read in again when next used. Null: they are in no file.
+  std::function<void(int64_t offset, int64_t size)> release = nullptr;
 };
 
 struct FileLayout; // compiler/package/FileLayout.h

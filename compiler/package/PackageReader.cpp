@@ -151,6 +151,10 @@ private:
     module.info = std::move(info);
     module.constants = content(*constants);
     module.bytes = commands->size + constants->size;
+    module.release = [file = file_, begin = constants->offset](int64_t offset, int64_t size) {
+      file->release(begin + offset, size);
+    };
+    file_->release(commands->offset, commands->size);
     return absl::OkStatus();
   }
 

@@ -5,9 +5,12 @@
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Quality.h"
 #include "compiler/kernels/FloatKernels.h"
+#include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/Diagnostics.h"
 #include "compiler/pipeline/Registration.h"
 #include "compiler/pipeline/Verify.h"
+#include "compiler/reference/MemoryNeed.h"
+#include "compiler/report/Numbers.h"
 #include "passes/lower/Passes.h"
 #include "passes/normalize/Passes.h"
 #include "passes/quantize/Passes.h"
@@ -139,7 +142,11 @@ absl::Status ModuleCompiler::runStages() {
   for (Stage stage = first; stage <= last;
        stage = static_cast<Stage>(static_cast<int>(stage) + 1)) {
     progress(name(stage));
-    absl::Status status = runStage(stage);
+    absl::Status status = stage == Stage::Calibrate ? checkMemoryNeed(last) : absl::OkStatus();
+    if (status.ok())
+      status = withinMemory(name(stage), runStage(stage));
+    if (absl::IsResourceExhausted(status) && refusedMemory() > 0)
+      return status;
     if (!status.ok())
       return errors.explain(status, std::string(name(stage)) + " failed");
     if (!options_.stageFolder.empty()) {
@@ -151,6 +158,38 @@ absl::Status ModuleCompiler::runStages() {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status ModuleCompiler::checkMemoryNeed(Stage last) const {
+  bool calibrates = statisticsFor(options_, model_.name).empty();
+  bool measures = last >= Stage::Quantize && !options_.samples.empty();
+  if (memoryLimit() == 0 || (!calibrates && !measures))
+    return absl::OkStatus();
+  int64_t needed = privateBytes() + leastEvaluationBytes(function(*module_));
+  if (needed <= memoryLimit())
+    return absl::OkStatus();
+  return outOfMemory(name(calibrates ? Stage::Calibrate : Stage::Quantize), needed);
+}
+
+absl::Status ModuleCompiler::withinMemory(const char *stage, const absl::Status &status) const {
+  if (status.ok() ? fitsMemory(0) : refusedMemory() == 0)
+    return status;
+  return outOfMemory(stage, refusedMemory());
+}
+
+absl::Status ModuleCompiler::outOfMemory(const char *stage, int64_t bytes) const {
+  const std::string_view at = stage;
+  std::string hints = "allow more";
+  if (at != name(Stage::Import) && at != name(Stage::Normalize) && threadsOf(options_) > 1)
+    hints += ", use fewer --threads";
+  if ((at == name(Stage::Lower) || at == kVerifyStage) && options_.verify != VerifyMode::Off)
+    hints += ", leave out --verify";
+  if (options_.modules.size() != 1)
+    hints += ", compile fewer --modules at once";
+  auto megabytes = [](int64_t count) { return fixed(static_cast<double>(count) / 1e6, 1) + " MB"; };
+  return absl::ResourceExhaustedError(
+      "module '" + model_.name + "', stage " + stage + ": needs at least " + megabytes(bytes) +
+      " of memory but --memory-limit is " + megabytes(memoryLimit()) + "; " + hints);
 }
 
 /// Forms of the module that later stages compare with, from earlier snapshots.

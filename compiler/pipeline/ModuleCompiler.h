@@ -40,6 +40,10 @@ public:
   /// After the package is complete: the simulator on its bytes against the evaluator, and what a
   /// run costs.
   absl::Status checkPackage(const PackageModule &module);
+  /// Of checkPackage(), in messages.
+  static constexpr const char *kVerifyStage = "verify";
+  /// What a stage gave, or that memory ran out in it.
+  absl::Status withinMemory(const char *stage, const absl::Status &status) const;
 
   /// What is known of the module: one Module and its remarks.
   const StageState &state() const { return state_; }
@@ -49,6 +53,9 @@ public:
 
 private:
   absl::Status runStage(Stage stage);
+  /// Before the first evaluation: can it be done within the memory limit at all?
+  absl::Status checkMemoryNeed(Stage last) const;
+  absl::Status outOfMemory(const char *stage, int64_t bytes) const;
   absl::Status restore(const StageFolder &folder);
   absl::Status importModel(bool keepModule);
   absl::Status checkBatch() const;

@@ -47,7 +47,8 @@ struct CompileOptions {
   std::optional<int64_t> batch;              ///< of text encoder and UNet; default 2 (guidance)
   VerifyMode verify = VerifyMode::Off;
   int64_t verifySamples = 2;
-  int threads = 0; ///< 0: as many as the machine has
+  int threads = 0;         ///< 0: as many as the machine has
+  int64_t memoryLimit = 0; ///< bytes that the process may have resident; 0: any
   int steps = 50;  ///< denoising steps that the reported rates are for
   std::string gates;
   std::string baseline; ///< report.json to compare with

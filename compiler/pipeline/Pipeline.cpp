@@ -2,6 +2,7 @@
 
 #include "compiler/pipeline/Pipeline.h"
 
+#include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/ModuleCompiler.h"
 #include "compiler/pipeline/Rates.h"
 #include "compiler/report/Report.h"
@@ -37,6 +38,7 @@ public:
       : options_(options), messages_(messages) {}
 
   absl::StatusOr<CompileResult> run() {
+    setMemoryLimit(options_.memoryLimit);
     if (absl::Status status = open(); !status.ok())
       return status;
     if (options_.printInputs)
@@ -241,7 +243,8 @@ private:
       if (absl::Status status = compiler.runStages(); !status.ok())
         return status;
       dimensionNames_.insert(compiler.dimensionNames().begin(), compiler.dimensionNames().end());
-      if (absl::Status status = compiler.emit(**writer); !status.ok())
+      if (absl::Status status = compiler.withinMemory("emit", compiler.emit(**writer));
+          !status.ok())
         return status;
       for (const auto &[file, digest] : compiler.state().digests)
         provenance.inputDigests[module.name + "/" + file] = digest;
@@ -272,7 +275,9 @@ private:
       const PackageModule *module = (*package)->find(model_.modules[i].name);
       if (!module)
         return absl::InternalError("package has no module '" + model_.modules[i].name + "'");
-      if (absl::Status status = compilers[i]->checkPackage(*module); !status.ok())
+      if (absl::Status status = compilers[i]->withinMemory(ModuleCompiler::kVerifyStage,
+                                                           compilers[i]->checkPackage(*module));
+          !status.ok())
         return status;
       collect(*compilers[i]);
     }

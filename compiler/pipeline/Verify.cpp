@@ -15,6 +15,9 @@ namespace sdopt {
 
 namespace {
 
+/// Bytes of a package's constants: a run reads each of them once.
+constexpr int64_t kResidentConstants = int64_t(32) << 20;
+
 bool isCodes(const Tensor &tensor) {
   return tensor.type() == ElementType::I8 || tensor.type() == ElementType::I16;
 }
@@ -78,6 +81,7 @@ CodeRun simulatorRun(const PackageModule &module, const Target &target,
     SimulatorOptions options;
     options.kernels = kernels;
     options.timing = false;
+    options.residentConstants = kResidentConstants;
     options.observer = [&](int32_t index, const Tensor &codes) {
       // The slices of a concatenation fill one tensor: look when the last has come.
       const Layer &layer = network.layers[index];

@@ -202,6 +202,8 @@ absl::Status verifyLayersInIsolation(Evaluator &npuFunction, const PackageModule
       if (!status.ok())
         return status;
     }
+    if (module.release)
+      module.release(0, static_cast<int64_t>(module.constants.size()));
   }
   return absl::OkStatus();
 }

@@ -83,6 +83,11 @@ bool isTooLarge(Type type, ElementType element) {
   return !empty && bytes >= kLargestBytes;
 }
 
+/// Of a type that can be evaluated and is not too large.
+int64_t bytesOf(Type type) {
+  return cast<RankedTensorType>(type).getNumElements() * byteWidth(evaluatedType(type));
+}
+
 bool fits(const Tensor &tensor, Type type) {
   return tensor.bytes() && tensor.type() == evaluatedType(type) &&
          llvm::equal(tensor.shape(), cast<RankedTensorType>(type).getShape());
@@ -148,7 +153,7 @@ LogicalResult collectExpression(Value value, SmallVectorImpl<Operation *> &order
 /// Lets the pages of large weights go that an expression is made of. Those of small models stay:
 /// they would be read in again for each sample.
 void releaseWeights(ArrayRef<Operation *> expression, const EvaluationContext &context) {
-  constexpr int64_t kLarge = 1 << 20;
+  constexpr int64_t kLarge = 1 << 17;
   for (Operation *op : expression)
     if (auto weight = dyn_cast<sd::WeightOp>(op); weight && context.weights)
       if (cast<RankedTensorType>(weight.getType()).getNumElements() >= kLarge)
@@ -258,9 +263,17 @@ LogicalResult evaluateOperation(Operation *op, ArrayRef<Tensor> operands,
       return op->emitOpError() << "operand " << i << " is " << describe(operands[i])
                                << " but must be " << value.getType();
   }
-  for (Type type : op->getResultTypes())
+  int64_t bytes = 0;
+  for (Type type : op->getResultTypes()) {
     if (failed(checkType(op, type)))
       return failure();
+    bytes += bytesOf(type);
+  }
+  constexpr int64_t kMuch = 1 << 20;
+  if (bytes >= kMuch)
+    trimMemory();
+  if (!fitsMemory(bytes))
+    return op->emitOpError("does not fit into the memory limit");
   try {
     if (failed(model.evaluate(operands, results, context)))
       return failure();

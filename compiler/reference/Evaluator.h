@@ -10,6 +10,7 @@
 #define SDOPT_COMPILER_REFERENCE_EVALUATOR_H
 
 #include "compiler/kernels/IntegerKernels.h"
+#include "compiler/kernels/MemoryLimit.h"
 #include "dialects/sd/Sd.h"
 
 #include "llvm/ADT/DenseMap.h"
@@ -32,7 +33,7 @@ bool isConstantExpression(mlir::Operation *op);
 class ConstantCache {
 public:
   /// Keeps what comes first, up to `limit` bytes; the rest is computed whenever it is needed.
-  explicit ConstantCache(int64_t limit = int64_t(64) << 20) : left_(limit) {}
+  explicit ConstantCache(int64_t limit = keptBytes(int64_t(64) << 20)) : left_(limit) {}
   /// Null if it is not known.
   std::optional<Tensor> find(mlir::Value value) const;
   /// Keeps the first tensor that is given for a value if there is room, and returns it.

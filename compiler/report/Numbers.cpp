@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <string_view>
 
 namespace sdopt {
 
@@ -91,6 +92,29 @@ std::string decibels(double value) {
   if (std::isinf(value) && value > 0)
     return "exact";
   return fixed(value, 1) + " dB";
+}
+
+absl::StatusOr<int64_t> parseBytes(const std::string &text) {
+  static constexpr struct {
+    std::string_view unit;
+    double factor;
+  } kUnits[] = {{"B", 1},           {"kB", 1e3}, {"KiB", 1024},        {"MB", 1e6},
+                {"MiB", 1048576.0}, {"GB", 1e9}, {"GiB", 1073741824.0}};
+  constexpr double kMost = 1e15;
+  double number = 0;
+  const char *end = text.data() + text.size();
+  auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  // "inf" and "nan" are numbers too.
+  bool isNumber = error == std::errc() && text.front() >= '0' && text.front() <= '9';
+  std::string_view unit(isNumber ? rest : end, isNumber ? static_cast<size_t>(end - rest) : 0);
+  while (unit.starts_with(' '))
+    unit.remove_prefix(1);
+  for (const auto &[name, factor] : kUnits)
+    if (unit == name && number * factor >= 1 && number * factor <= kMost)
+      return static_cast<int64_t>(number * factor);
+  return absl::InvalidArgumentError("'" + text +
+                                    "' is no size; needed: a number and B, kB, KiB, MB, MiB, GB or "
+                                    "GiB, as in 900MB or 1.5GiB");
 }
 
 } // namespace sdopt

@@ -7,6 +7,8 @@
 #ifndef SDOPT_COMPILER_REPORT_NUMBERS_H
 #define SDOPT_COMPILER_REPORT_NUMBERS_H
 
+#include "absl/status/statusor.h"
+
 #include <cstdint>
 #include <string>
 
@@ -22,6 +24,10 @@ std::string grouped(int64_t value);
 std::string withPrefix(double value, const char *unit);
 /// "41.3 dB"; "exact" if infinite.
 std::string decibels(double value);
+
+/// "900MB", "1.5 GiB": a number without exponent and B, kB, KiB, MB, MiB, GB or GiB; whole bytes,
+/// rounded down, at least 1. An error says what was found.
+absl::StatusOr<int64_t> parseBytes(const std::string &text);
 
 } // namespace sdopt
 

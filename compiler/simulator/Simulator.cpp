@@ -1,6 +1,7 @@
 #include "compiler/simulator/Simulator.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/kernels/MemoryLimit.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Manifest.h"
 #include "compiler/simulator/CommandExecution.h"
@@ -159,12 +160,15 @@ struct Simulator::State {
   absl::Status prepare();
   absl::Status checkCapacity() const;
   absl::Status allocate();
+  absl::Status outOfMemory() const;
   absl::Status load(const std::map<std::string, Tensor> &inputs);
   absl::Status runCommands(const SimulatorOptions &options, Accounting &accounting);
   absl::Status execute(SimulatorOptions options, RunStatistics *result);
   Tensor read(TensorId id) const;
   std::map<std::string, Tensor> outputs() const;
   GatherIds gatherIds(const Command &command, bool values) const;
+  /// Counts what a command reads of the constants and lets their pages go if there are too many.
+  void releaseConstants(const Command &command, int64_t most);
 
   const PackageModule &module;
   Target target;
@@ -173,6 +177,7 @@ struct Simulator::State {
   absl::Status status;
   Memory sram, arena;
   int64_t sramPeak = 0;
+  int64_t touchedConstants = 0; ///< bytes, since their pages were let go
   std::vector<int64_t> commandsOfLayer;
   bool gathers = false;                    ///< rows of a table, so that time depends on the ids
   std::optional<RunStatistics> statistics; ///< of every run, if nothing is gathered
@@ -224,12 +229,32 @@ absl::Status Simulator::State::prepare() {
 absl::Status Simulator::State::allocate() {
   if (!sram.bytes().empty() || !arena.bytes().empty())
     return absl::OkStatus();
+  if (!fitsMemory(program().sramBytes + program().arenaBytes))
+    return outOfMemory();
   if (!sram.allocate(program().sramBytes) || !arena.allocate(program().arenaBytes))
     return absl::ResourceExhaustedError(
         absl::StrCat("module '", network().name, "': cannot allocate ", program().sramBytes,
                      " bytes of sram and ", program().arenaBytes, " of dram"));
   std::ranges::fill(arena.bytes(), std::byte{0});
   return absl::OkStatus();
+}
+
+absl::Status Simulator::State::outOfMemory() const {
+  return absl::ResourceExhaustedError(
+      absl::StrCat("module '", network().name, "': simulation needs ", refusedMemory(),
+                   " bytes of memory; the limit is ", memoryLimit()));
+}
+
+void Simulator::State::releaseConstants(const Command &command, int64_t most) {
+  if (command.queue != Queue::DmaIn)
+    return;
+  for (const DramOperand &operand : dramOperands(command.args))
+    if (operand.region == Region::Constants)
+      touchedConstants += operand.moved;
+  if (touchedConstants <= most)
+    return;
+  module.release(0, static_cast<int64_t>(module.constants.size()));
+  touchedConstants = 0;
 }
 
 absl::Status Simulator::State::load(const std::map<std::string, Tensor> &inputs) {
@@ -300,6 +325,9 @@ absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
   timing.reset();
   int64_t busFree = 0;
   std::vector<int64_t> left = commandsOfLayer;
+  const int64_t mostConstants = keptBytes(options.residentConstants);
+  const bool releases =
+      module.release && mostConstants < static_cast<int64_t>(module.constants.size());
 
   // When the command ends, given its cost: both DMA queues share one bus.
   auto endOf = [&](const Command &command, const CommandCost &cost, int64_t now) {
@@ -328,6 +356,8 @@ absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
       return absl::Status(done.code(),
                           absl::StrCat("module '", network().name, "': command ", index, ": ",
                                        mnemonic(command), ": ", done.message()));
+    if (releases)
+      releaseConstants(command, mostConstants);
     return end;
   };
   handlers.finish = [&](int32_t index, int64_t) {
@@ -348,6 +378,8 @@ absl::Status Simulator::State::execute(SimulatorOptions options, RunStatistics *
   if (options.values || options.timing)
     if (absl::Status status = runCommands(options, accounting); !status.ok())
       return status;
+  if (!fitsMemory(0))
+    return outOfMemory();
   if (options.timing) {
     absl::StatusOr<RunStatistics> total = accounting.finish(network());
     if (!total.ok())

@@ -13,6 +13,7 @@
 #include "compiler/package/Package.h"
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -56,6 +57,9 @@ struct SimulatorOptions {
   /// False: commands are timed but not executed, and no result is given: cycles, traffic and energy
   /// without the arithmetic. Token ids count as 0.
   bool values = true;
+  /// Mapped constants stay in memory up to about this, or less under a memory limit; more of them
+  /// are read in again by the next run.
+  int64_t residentConstants = std::numeric_limits<int64_t>::max();
   /// Called after a layer's last command with its output codes, packed [n,h,w,c] (for --verify).
   std::function<void(int32_t layer, const Tensor &codes)> observer = nullptr;
   std::vector<TraceEvent> *trace = nullptr;

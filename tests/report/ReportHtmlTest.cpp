@@ -78,6 +78,17 @@ TEST(ReportHtml, SurvivesEmptyAndOddNumbers) {
   EXPECT_THAT(html, Not(HasSubstr("=\"not a number")));
 }
 
+TEST(Numbers, SizesAreParsedStrictly) {
+  EXPECT_EQ(*parseBytes("1B"), 1);
+  EXPECT_EQ(*parseBytes("900MB"), 900000000);
+  EXPECT_EQ(*parseBytes("1.5 GiB"), int64_t{3} << 29);
+  EXPECT_EQ(*parseBytes("0.5KiB"), 512);
+  EXPECT_EQ(*parseBytes("1.0001kB"), 1000);
+  for (const char *text : {"", "1", "0B", "0.5B", "-1MB", "+1MB", ".5MB", "1e3MB", "1 mb", "1MB ",
+                           "1 M B", "infMB", "nanB", "0x10B", "1e99GB", "99999999999GB"})
+    EXPECT_FALSE(parseBytes(text).ok()) << text;
+}
+
 TEST(Numbers, ReadWell) {
   EXPECT_EQ(grouped(1234567), "1,234,567");
   EXPECT_EQ(grouped(-123), "-123");

@@ -1,4 +1,5 @@
 #include "compiler/kernels/FloatKernels.h"
+#include "compiler/kernels/MemoryLimit.h"
 #include "compiler/simulator/ChromeTrace.h"
 #include "tests/package/SampleModule.h"
 #include "tests/simulator/TestTarget.h"
@@ -71,6 +72,37 @@ TEST(Simulator, EqualsNaiveKernels) {
         EXPECT_TRUE(outputs->at("conv_in").sameBits(sample.expected(x)));
       }
   }
+}
+
+TEST(Simulator, GivesPagesOfConstantsBack) {
+  Sample sample;
+  const int64_t size = static_cast<int64_t>(sample.constants.size());
+  std::vector<std::pair<int64_t, int64_t>> released;
+  sample.module.release = [&](int64_t offset, int64_t bytes) {
+    released.emplace_back(offset, bytes);
+  };
+  // Weights of 144 bytes, then parameters of 64.
+  for (int64_t most : {int64_t{0}, int64_t{207}, int64_t{208}}) {
+    released.clear();
+    SimulatorOptions options;
+    options.residentConstants = most;
+    const absl::StatusOr<Tensor> output = sample.run(options);
+    ASSERT_TRUE(output.ok()) << output.status();
+    EXPECT_TRUE(output->sameBits(sample.expected(sample.input())));
+    EXPECT_EQ(released.empty(), most == 208) << most;
+    for (const auto &range : released)
+      EXPECT_EQ(range, std::pair(int64_t{0}, size));
+  }
+}
+
+TEST(Simulator, MemoryLimitIsAnError) {
+  const Sample sample;
+  setMemoryLimit(1);
+  const absl::Status status = sample.run().status();
+  setMemoryLimit(0);
+  EXPECT_TRUE(absl::IsResourceExhausted(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("bytes of memory; the limit is 1"));
+  EXPECT_TRUE(sample.run().ok());
 }
 
 TEST(Simulator, Statistics) {

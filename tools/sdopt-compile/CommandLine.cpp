@@ -3,6 +3,7 @@
 #include "CommandLine.h"
 
 #include "CLI/CLI.hpp"
+#include "compiler/report/Numbers.h"
 
 #include <charconv>
 
@@ -81,7 +82,7 @@ absl::Status parseOptionalStage(const std::string &text, std::optional<Stage> &s
 struct RawFlags {
   std::vector<std::string> inputShapes, dimensions;
   std::string stopAfter, startFrom;
-  std::string verify;
+  std::string verify, memoryLimit;
 };
 
 void addFiles(CLI::App &app, CompileOptions &options) {
@@ -132,6 +133,11 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
   app.add_option("--threads", options.threads,
                  "Worker threads (default: all cores); never changes an output")
       ->type_name("N");
+  app.add_option("--memory-limit", raw.memoryLimit,
+                 "Most memory that may be resident, mapped files included: 900MB, 1.5GiB; less is "
+                 "kept and done side by side then, never changes an output; an error if a step "
+                 "needs more")
+      ->type_name("SIZE");
   app.add_option("--steps", options.steps, "Denoising steps of one picture, for the reported rates")
       ->type_name("N")
       ->capture_default_str();
@@ -189,6 +195,12 @@ absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv) {
   }
   if (app.get_option("--verify")->count() > 0)
     line.options.verify = raw.verify == "spec" ? VerifyMode::Spec : VerifyMode::Fast;
+  if (app.get_option("--memory-limit")->count() > 0) {
+    absl::StatusOr<int64_t> limit = parseBytes(raw.memoryLimit);
+    if (!limit.ok())
+      return absl::InvalidArgumentError("--memory-limit: " + std::string(limit.status().message()));
+    line.options.memoryLimit = *limit;
+  }
   for (const std::string &shape : raw.inputShapes)
     if (absl::Status status = parseShape(shape, line.options); !status.ok())
       return status;

@@ -5,6 +5,8 @@
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "compiler/kernels/FloatKernels.h"
+#include "compiler/kernels/MemoryLimit.h"
+#include "compiler/report/Numbers.h"
 
 #include <charconv>
 #include <thread>
@@ -112,6 +114,23 @@ void addThreads(CLI::App &app, int &threads) {
       ->check(CLI::Range(1, 1024));
 }
 
+void addMemoryLimit(CLI::App &app, std::string &limit) {
+  app.add_option("--memory-limit", limit,
+                 "Most memory that may be resident, mapped files included: 900MB, 1.5GiB; less is "
+                 "kept for the next run then, never changes a result; an error if a run needs more")
+      ->type_name("SIZE");
+}
+
+/// 0 without a limit.
+absl::StatusOr<int64_t> parseMemoryLimit(const CLI::App &app, const std::string &limit) {
+  if (app.count("--memory-limit") == 0)
+    return 0;
+  absl::StatusOr<int64_t> bytes = parseBytes(limit);
+  if (bytes.ok())
+    return bytes;
+  return absl::InvalidArgumentError(absl::StrCat("--memory-limit: ", bytes.status().message()));
+}
+
 void useThreads(int threads) {
   setKernelThreads(threads > 0 ? threads : static_cast<int>(std::thread::hardware_concurrency()));
 }
@@ -149,11 +168,14 @@ absl::StatusOr<RunCommand> parseRunCommand(int argc, char **argv) {
   app.footer(kFooter);
   addModuleFlags(app, module);
   addThreads(app, module.threads);
+  std::string moduleLimit, zoomLimit;
+  addMemoryLimit(app, moduleLimit);
   CLI::App *zoomCommand = app.add_subcommand("zoom", kZoomOverview);
   zoomCommand->footer(kZoomFooter);
   addPictureFlags(*zoomCommand, zoom);
   addFrameFlags(*zoomCommand, zoom.zoom);
   addThreads(*zoomCommand, zoom.threads);
+  addMemoryLimit(*zoomCommand, zoomLimit);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success &help) {
@@ -164,21 +186,32 @@ absl::StatusOr<RunCommand> parseRunCommand(int argc, char **argv) {
     return absl::InvalidArgumentError(
         absl::StrCat(what.substr(0, what.find('\n')), "; see --help"));
   }
-  if (zoomCommand->parsed())
+  bool zooms = zoomCommand->parsed();
+  absl::StatusOr<int64_t> limit =
+      zooms ? parseMemoryLimit(*zoomCommand, zoomLimit) : parseMemoryLimit(app, moduleLimit);
+  if (!limit.ok())
+    return limit.status();
+  module.memoryLimit = zoom.memoryLimit = *limit;
+  if (zooms)
     return checked(zoom, zoomCommand->count("--prompt") > 0);
   return checked(module);
 }
 
 absl::Status run(const RunCommand &command) {
+  absl::Status status;
   if (const auto *module = std::get_if<RunModuleOptions>(&command)) {
     useThreads(module->threads);
-    return runModuleCommand(*module);
-  }
-  if (const auto *zoom = std::get_if<RunZoomOptions>(&command)) {
+    setMemoryLimit(module->memoryLimit);
+    status = runModuleCommand(*module);
+  } else if (const auto *zoom = std::get_if<RunZoomOptions>(&command)) {
     useThreads(zoom->threads);
-    return runZoomCommand(*zoom);
+    setMemoryLimit(zoom->memoryLimit);
+    status = runZoomCommand(*zoom);
   }
-  return absl::OkStatus();
+  if (status.ok() || refusedMemory() == 0)
+    return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), "; allow more with --memory-limit"));
 }
 
 } // namespace sdopt

@@ -13,10 +13,11 @@ namespace sdopt {
 struct RunModuleOptions {
   std::string package;
   std::string module;
-  std::string inputs; ///< .safetensors or .npz
-  std::string output; ///< .safetensors; empty: none
-  std::string trace;  ///< Chrome trace of the first record; empty: none
-  int threads = 0;    ///< 0: as many as the machine has
+  std::string inputs;      ///< .safetensors or .npz
+  std::string output;      ///< .safetensors; empty: none
+  std::string trace;       ///< Chrome trace of the first record; empty: none
+  int threads = 0;         ///< 0: as many as the machine has
+  int64_t memoryLimit = 0; ///< bytes that may be resident; 0: any
 };
 
 /// Prints cycles, bytes and energy of one run, and the PSNR of each output that the input file has

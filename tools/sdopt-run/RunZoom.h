@@ -13,7 +13,8 @@ struct RunZoomOptions {
   std::string package;
   std::string start; ///< PNG; empty: from nothing
   ZoomOptions zoom;
-  int threads = 0; ///< 0: as many as the machine has
+  int threads = 0;         ///< 0: as many as the machine has
+  int64_t memoryLimit = 0; ///< bytes that may be resident; 0: any
 };
 
 /// What the modelled NPU spends on the pictures of a run.
