@@ -337,9 +337,47 @@ absl::Status ModuleCompiler::smooth() {
   absl::Status status = runPasses("smooth", [](OpPassManager &manager) {
     manager.addNestedPass<func::FuncOp>(createSmooth());
   });
-  if (status.ok())
-    normalized_ = module_->clone();
+  if (!status.ok())
+    return status;
+  OwningOpRef<ModuleOp> smoothed = module_->clone();
+  if (options_.verify != VerifyMode::Off)
+    status = verifySmoothed(function(*normalized_), function(*smoothed));
+  normalized_ = std::move(smoothed);
   return status;
+}
+
+/// Float-equivalent passes may change an output by this much of its largest magnitude.
+constexpr double kFloatTolerance = 1e-5;
+
+/// On the first sample; nothing to do if no operation was added.
+absl::Status ModuleCompiler::verifySmoothed(func::FuncOp before, func::FuncOp after) {
+  auto operations = [](func::FuncOp function) {
+    return std::distance(function.getBody().front().begin(), function.getBody().front().end());
+  };
+  if (operations(before) == operations(after))
+    return absl::OkStatus();
+  progress("verify smooth");
+  absl::StatusOr<std::vector<std::vector<Tensor>>> inputs = verifyInputs(before, 1);
+  if (!inputs.ok())
+    return inputs.status();
+  FailureOr<SmallVector<Tensor>> reference = Evaluator(before, evaluation_).run(inputs->front());
+  FailureOr<SmallVector<Tensor>> smoothed = Evaluator(after, evaluation_).run(inputs->front());
+  if (failed(reference) || failed(smoothed))
+    return absl::InternalError("");
+  for (auto [i, expected, found] : llvm::enumerate(*reference, *smoothed)) {
+    if (expected.type() != ElementType::F32)
+      continue;
+    double largest = 0, error = 0;
+    for (auto [x, y] : llvm::zip(expected.values<float>(), found.values<float>())) {
+      largest = std::max(largest, std::fabs(static_cast<double>(x)));
+      error = std::max(error, std::fabs(static_cast<double>(x) - y));
+    }
+    if (!(error <= kFloatTolerance * largest))
+      return absl::InternalError("smooth changed result " + std::to_string(i) + " by " +
+                                 std::to_string(error / largest) +
+                                 " of its largest magnitude, more than 1e-5; report this");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ModuleCompiler::quantize() {
@@ -403,12 +441,12 @@ absl::Status ModuleCompiler::schedule() {
   });
 }
 
-absl::StatusOr<std::vector<std::vector<Tensor>>> ModuleCompiler::verifyInputs() const {
+absl::StatusOr<std::vector<std::vector<Tensor>>> ModuleCompiler::verifyInputs(func::FuncOp function,
+                                                                              int64_t limit) const {
   absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "test");
   if (!file.ok())
     return file.status();
-  absl::StatusOr<SampleReader> reader =
-      SampleReader::open(function(*quantized_), {*file}, options_.verifySamples);
+  absl::StatusOr<SampleReader> reader = SampleReader::open(function, {*file}, limit);
   if (!reader.ok())
     return reader.status();
   std::vector<std::vector<Tensor>> inputs;
@@ -424,7 +462,8 @@ absl::StatusOr<std::vector<std::vector<Tensor>>> ModuleCompiler::verifyInputs() 
 absl::Status ModuleCompiler::trustQuantized() {
   if (trusted_)
     return absl::OkStatus();
-  absl::StatusOr<std::vector<std::vector<Tensor>>> inputs = verifyInputs();
+  absl::StatusOr<std::vector<std::vector<Tensor>>> inputs =
+      verifyInputs(function(*quantized_), options_.verifySamples);
   if (!inputs.ok())
     return inputs.status();
   trusted_.emplace(function(*quantized_), reference_);

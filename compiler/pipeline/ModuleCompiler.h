@@ -62,12 +62,15 @@ private:
   absl::Status normalize();
   absl::Status calibrateModel();
   absl::Status smooth();
+  absl::Status verifySmoothed(mlir::func::FuncOp before, mlir::func::FuncOp after);
   absl::Status quantize();
   absl::Status measure();
   absl::Status lower();
   absl::Status schedule();
   absl::Status runPasses(const char *what, const std::function<void(mlir::OpPassManager &)> &add);
-  absl::StatusOr<std::vector<std::vector<Tensor>>> verifyInputs() const;
+  /// Inputs of `limit` evaluations of the test samples.
+  absl::StatusOr<std::vector<std::vector<Tensor>>> verifyInputs(mlir::func::FuncOp function,
+                                                                int64_t limit) const;
   /// Runs the integer model that everything later is compared with, once.
   absl::Status trustQuantized();
   absl::Status verifyLowered();
