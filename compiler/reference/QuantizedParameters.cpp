@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace sdopt {
 
@@ -93,6 +94,11 @@ std::optional<int64_t> firstOverflowingChannel(std::span<const int8_t> weights,
                                                CodeFormat input) {
   return firstOverflowingChannel(magnitudeSums(weights, static_cast<int64_t>(params.size())),
                                  params, input);
+}
+
+float leastNormScale(double epsilon) {
+  float scale = static_cast<float>(std::sqrt(std::ldexp(epsilon, -30)));
+  return epsilon > 0 ? std::nextafter(scale, std::numeric_limits<float>::infinity()) : 0.0f;
 }
 
 NormParameters normParameters(std::span<const float> gamma, std::span<const float> beta,

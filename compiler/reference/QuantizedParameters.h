@@ -2,7 +2,7 @@
 //
 // From real scales to the fixed-point parameters of compiler/kernels/IntegerKernels.h. The one
 // definition that the evaluator, the lowering and docs/spec.md share. Free of MLIR. IEEE + - * /,
-// floor and ldexp on doubles only: the same bits on every machine.
+// sqrt, floor and ldexp on doubles only: the same bits on every machine.
 //
 // Scales are the real value of one code; "rounded" is half up, floor(x + 1/2).
 //
@@ -44,6 +44,10 @@ std::optional<int64_t> firstOverflowingChannel(std::span<const int8_t> weights,
                                                std::span<const ChannelParams> params,
                                                CodeFormat input);
 
+/// The least input scale (a float) of a norm: epsilon / inputScale^2 stays below 2^30, the most
+/// that NormParams holds.
+float leastNormScale(double epsilon);
+
 /// For a root mean square norm, params.centered is to be cleared.
 struct NormParameters {
   NormParams params;
@@ -52,7 +56,7 @@ struct NormParameters {
 
 /// Parameters of a group or layer norm over `count` codes. The shift is the largest in [1, 48] for
 /// which every |gamma| < 2^24 and |beta| <= 2^61; beta may be empty. At shift 1 values that are
-/// still too large are clamped.
+/// still too large are clamped, and so is epsilon where inputScale is below leastNormScale.
 NormParameters normParameters(std::span<const float> gamma, std::span<const float> beta,
                               int64_t count, double epsilon, double inputScale, double outputScale);
 

@@ -218,6 +218,10 @@ private:
   LogicalResult norm(Operation *op, Value input, Value gamma, Value beta, int64_t groups,
                      bool perRow, double epsilon, bool centered = true) {
     Value output = op->getResult(0);
+    if (scaleOf(input) < leastNormScale(epsilon))
+      return op->emitOpError("reads codes of scale ")
+             << scaleOf(input) << " but its epsilon of " << epsilon << " needs at least "
+             << static_cast<double>(leastNormScale(epsilon));
     RankedTensorType type = type4d(input.getType());
     int64_t channels = type.getDimSize(3);
     int64_t count =

@@ -1,6 +1,7 @@
 //===- Quantize.cpp - codes for activations and weights ----------------------===//
 
 #include "compiler/reference/Evaluator.h"
+#include "compiler/reference/QuantizedParameters.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 
@@ -9,6 +10,7 @@
 #include "llvm/ADT/MapVector.h"
 
 #include <cmath>
+#include <optional>
 
 using namespace mlir;
 
@@ -22,6 +24,16 @@ namespace {
 bool isFloatTensor(Value value) {
   auto type = dyn_cast<RankedTensorType>(value.getType());
   return type && isa<FloatType>(type.getElementType());
+}
+
+std::optional<double> normEpsilon(Operation *op) {
+  if (auto norm = dyn_cast<sd::GroupNormOp>(op))
+    return norm.getEpsilon().convertToDouble();
+  if (auto norm = dyn_cast<sd::LayerNormOp>(op))
+    return norm.getEpsilon().convertToDouble();
+  if (auto norm = dyn_cast<sd::RmsNormOp>(op))
+    return norm.getEpsilon().convertToDouble();
+  return std::nullopt;
 }
 
 class Quantizer {
@@ -51,6 +63,7 @@ private:
     bool eight = false, sixteen = false;
     bool timestep = false; ///< read by a time embedding, in fixed point
     RangeEstimator range = RangeEstimator::MinMax;
+    float leastScale = 0; ///< of the norms that read it
   };
   struct Codes {
     Type primary; ///< element type
@@ -94,6 +107,9 @@ private:
                                   "an input of the function");
           continue;
         }
+        if (std::optional<double> epsilon = normEpsilon(&op);
+            epsilon && operand == op.getOperand(0))
+          request.leastScale = std::max(request.leastScale, leastNormScale(*epsilon));
         (!boundary && layer.activationBits == 8 ? request.eight : request.sixteen) = true;
         if (!boundary && layer.activationBits == 8)
           request.range = layer.activationRange;
@@ -117,11 +133,20 @@ private:
     return op && isConstantExpression(op);
   }
 
-  FailureOr<Type> elementType(Value value, int bits, RangeEstimator estimator) {
+  FailureOr<Type> elementType(Value value, int bits, RangeEstimator estimator, float leastScale) {
     FailureOr<ValueStatistics> statistics = statisticsOf(value, statistics_);
     if (failed(statistics))
       return failure();
-    return elementType(chooseRange(*statistics, estimator, bits), bits);
+    CodeRange range = chooseRange(*statistics, estimator, bits);
+    if (range.scale < leastScale) {
+      mlir::remark::missed(value.getLoc(),
+                           mlir::remark::RemarkOpts::name("norm-scale").category("quantize"))
+          << ("values are small beside the epsilon of the norm that reads them: their " +
+              std::to_string(bits) + "-bit codes are " + std::to_string(leastScale / range.scale) +
+              " times coarser than they could be");
+      range.scale = leastScale; // the zero point still covers the range
+    }
+    return elementType(range, bits);
   }
 
   Type elementType(CodeRange range, int bits) {
@@ -168,7 +193,7 @@ private:
         continue;
       }
       if (request.eight) {
-        FailureOr<Type> narrow = elementType(value, 8, request.range);
+        FailureOr<Type> narrow = elementType(value, 8, request.range, request.leastScale);
         if (failed(narrow))
           return failure();
         codes.narrow = *narrow;
@@ -177,7 +202,7 @@ private:
         codes.primary = codes.narrow;
         continue;
       }
-      FailureOr<Type> wide = elementType(value, 16, RangeEstimator::MinMax);
+      FailureOr<Type> wide = elementType(value, 16, RangeEstimator::MinMax, request.leastScale);
       if (failed(wide))
         return failure();
       codes.primary = *wide;

@@ -57,6 +57,18 @@ TEST(NormParameters, StandForGammaAndBeta) {
   }
 }
 
+TEST(NormParameters, LeastScaleOfANormHoldsItsEpsilon) {
+  constexpr uint64_t kMost = uint64_t(1) << 62;
+  for (double epsilon : {1e-12, 1e-5, 0.25, 3.0}) {
+    float least = leastNormScale(epsilon);
+    std::vector<float> gamma{1.0f};
+    uint64_t held = normParameters(gamma, {}, 1, epsilon, least, 1.0).params.epsilon;
+    EXPECT_LT(held, kMost) << epsilon;
+    EXPECT_GT(static_cast<double>(held), 0.999 * static_cast<double>(kMost)) << epsilon;
+  }
+  EXPECT_EQ(leastNormScale(0), 0);
+}
+
 TEST(NormParameters, UseAllBitsWithoutOverflow) {
   for (float gamma : {1e-9f, 0.1f, 1.0f, 77.0f, 1e6f, 1e20f})
     for (float beta : {0.0f, 1.0f, 1e9f, 1e30f}) {

@@ -44,7 +44,7 @@ class OddModels(Cases):
     def constant(self, name, dims):
         return onnx_float_constant(name, dims, floats(self.generator, math.prod(dims)))
 
-    def arguments(self, name, inputs, outputs, *graph):
+    def arguments(self, name, inputs, outputs, *graph, magnitude=1.0):
         """Writes a model and its samples. `inputs` and `outputs`: {name: shape}"""
         folder = self.work / name.replace(" ", "-")
         folder.mkdir()
@@ -54,12 +54,13 @@ class OddModels(Cases):
             tensors = {}
             for value, shape in inputs.items():
                 count = CALLS * math.prod(shape)
-                tensors[value] = ("F32", [CALLS, *shape], struct.pack(f"<{count}f", *floats(self.generator, count)))
+                numbers = [magnitude * value for value in floats(self.generator, count)]
+                tensors[value] = ("F32", [CALLS, *shape], struct.pack(f"<{count}f", *numbers))
             write_safetensors(folder / f"odd_{kind}.safetensors", tensors)
         return folder, [folder / "odd.onnx", "--samples", folder, "-o", folder / "odd.sdnpu", "--report", folder, "--verify", "--quiet"]
 
-    def compiles(self, name, *model):
-        folder, arguments = self.arguments(name, *model)
+    def compiles(self, name, *model, magnitude=1.0):
+        folder, arguments = self.arguments(name, *model, magnitude=magnitude)
         done = self.run("sdopt-compile", *arguments)
         if done.returncode != 0:
             self.report(name, [f"exit code {done.returncode}: {done.stderr[-400:]}"])
@@ -90,6 +91,8 @@ class OddModels(Cases):
     def ranks(self):
         norm = onnx_node("LayerNormalization", ["x", "g"], ["y"], "norm")
         self.compiles("layer norm of a vector", {"x": [9]}, {"y": [9]}, norm, self.constant("g", [9]))
+        for magnitude in (1e-3, 1e-4):
+            self.compiles(f"layer norm of values around {magnitude}", {"x": [3, 9]}, {"y": [3, 9]}, norm, self.constant("g", [9]), magnitude=magnitude)
         product = onnx_node("MatMul", ["x", "w"], ["y"], "product")
         self.compiles("matrix times vector", {"x": [3, 5]}, {"y": [3]}, product, self.constant("w", [5]))
         sigmoid = onnx_node("Sigmoid", ["x"], ["s"], "sigmoid")

@@ -53,3 +53,15 @@ func.func @five_dimensions(%arg0: tensor<1x2x3x2x2xf32> {sd.name = "x"}) -> tens
   %r = sd.dequantize %y : tensor<1x2x3x2x2x!x> -> tensor<1x2x3x2x2xf32>
   return %r : tensor<1x2x3x2x2xf32>
 }
+
+// -----
+
+!x = !quant.uniform<i16:f32, 1.0e-9>
+func.func @fine_codes(%arg0: tensor<1x4xf32> {sd.name = "x"}) -> tensor<1x4xf32> {
+  %g = sd.constant dense<1.0> : tensor<4xf32>
+  %x = sd.quantize %arg0 : tensor<1x4xf32> -> tensor<1x4x!x>
+  // expected-error@+1 {{'sd.layer_norm' op reads codes of scale 1.000000e-09 but its epsilon of 1.000000e-05 needs at least 9.650506e-08}}
+  %y = sd.layer_norm %x, %g {epsilon = 1.0e-5 : f64} : (tensor<1x4x!x>, tensor<4xf32>) -> tensor<1x4x!x>
+  %r = sd.dequantize %y : tensor<1x4x!x> -> tensor<1x4xf32>
+  return %r : tensor<1x4xf32>
+}
