@@ -125,7 +125,7 @@ class Comparison {
 public:
   Comparison(func::FuncOp reference, func::FuncOp quantized, const EvaluationContext &context,
              const std::shared_ptr<ConstantCache> &constants, const ComparedValues &values,
-             bool perLayer, bool recorded)
+             bool perLayer, const std::vector<bool> &recorded)
       : referenceFunction_(reference), quantizedFunction_(quantized),
         reference_(reference, context, constants), quantized_(quantized, context, constants),
         values_(values), perLayer_(perLayer), recorded_(recorded) {}
@@ -151,7 +151,7 @@ public:
       errors.layers[index] = compare(kept_[index].values<float>(), actual.values<float>());
       kept_[index] = Tensor();
     });
-    bool needsReference = perLayer_ || !recorded_;
+    bool needsReference = perLayer_ || llvm::is_contained(recorded_, false);
     if (needsReference && mlir::failed(reference.start(sample->inputs)))
       return failed(call);
     if (mlir::failed(quantized.start(sample->inputs)))
@@ -168,19 +168,20 @@ public:
         return failed(call);
     }
     llvm::SmallVector<Tensor> floats = reference.takeResults();
-    std::vector<Tensor> expected =
-        recorded_ ? sample->outputs : std::vector<Tensor>(floats.begin(), floats.end());
-    return compareResults(std::move(errors), expected, quantized.takeResults(), sample->rows);
+    std::vector<Tensor> expected;
+    for (size_t i = 0; i < recorded_.size(); ++i)
+      expected.push_back(recorded_[i] ? sample->outputs[i] : floats[i]);
+    return compareResults(std::move(errors), expected, quantized.takeResults(), sample->outputRows);
   }
 
 private:
   absl::StatusOr<CallErrors> compareResults(CallErrors errors, ArrayRef<Tensor> expected,
-                                            ArrayRef<Tensor> results, int64_t rows) {
+                                            ArrayRef<Tensor> results, ArrayRef<int64_t> rows) {
     auto terminator = quantizedFunction_.getBody().front().getTerminator();
     for (size_t i = 0; i < results.size(); ++i) {
       Tensor actual = realValues(terminator->getOperand(i), results[i]);
       Tensor reference = expected[i].converted(ElementType::F32);
-      std::span<const float> a = validRows(actual, rows), r = validRows(reference, rows);
+      std::span<const float> a = validRows(actual, rows[i]), r = validRows(reference, rows[i]);
       if (a.size() != r.size())
         return absl::InvalidArgumentError(
             absl::StrCat("result ", i, " has shape ", toString(actual.shape()),
@@ -206,7 +207,8 @@ private:
   Evaluator reference_, quantized_;
   std::vector<Tensor> kept_; ///< reference values that wait to be compared
   const ComparedValues &values_;
-  bool perLayer_, recorded_;
+  bool perLayer_;
+  const std::vector<bool> &recorded_; ///< by result
 };
 
 std::vector<std::string> resultNames(func::FuncOp function) {
@@ -252,7 +254,7 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
   if (reference.getArgumentTypes() != quantized.getArgumentTypes() ||
       reference.getNumResults() != quantized.getNumResults())
     return absl::InvalidArgumentError("the two functions differ in their inputs or results");
-  bool recorded = reader->hasOutputs();
+  std::vector<bool> recorded = reader->recordedOutputs();
   ComparedValues values(reference, quantized);
   ThreadShares shares(std::max(options.threads, 1), reader->size(), values.bytes());
   int threads = shares.samples();
@@ -285,9 +287,11 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
       !status.ok())
     return status;
 
-  QualityResult result{.samples = reader->size(), .againstRecorded = recorded};
-  for (size_t o = 0; o < outputs.size(); ++o)
+  QualityResult result{.samples = reader->size()};
+  for (size_t o = 0; o < outputs.size(); ++o) {
     result.outputs.push_back(outputQuality(names[o], outputs[o]));
+    result.outputs.back().againstRecorded = recorded[o];
+  }
   for (size_t v = 0; options.perLayer && v < layers.size(); ++v)
     result.layers.push_back({values.name(v), decibels(layers[v].reference, layers[v].error)});
   return result;

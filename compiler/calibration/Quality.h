@@ -28,6 +28,8 @@ struct OutputQuality {
   double psnr = 0;      ///< dB, over all samples
   double worstPsnr = 0; ///< dB of the worst evaluation, with the largest reference over all samples
   int64_t worstCall = 0; ///< index of that evaluation
+  /// Compared with recorded results; otherwise with those of the float function.
+  bool againstRecorded = false;
 };
 
 struct LayerQuality {
@@ -39,17 +41,15 @@ struct QualityResult {
   std::vector<OutputQuality> outputs = {};
   std::vector<LayerQuality> layers = {}; ///< in program order of the quantized function
   int64_t samples = 0;
-  /// The results were compared with recorded ones; otherwise with those of the float function.
-  bool againstRecorded = false;
 };
 
 /// The least PSNR of all outputs.
 double psnr(const QualityResult &result);
 
-/// Runs both functions on all samples. Reference results are the recorded ones of the sample files,
-/// where there are all of them, else those of `reference`. Per layer, codes are compared as real
-/// values with the float function's value of the same name. The result does not depend on the
-/// number of threads.
+/// Runs both functions on all samples. The reference of a result is the recorded one where all
+/// sample files hold it, else that of `reference`. Per layer, codes are compared as real values
+/// with the float function's value of the same name. The result does not depend on the number of
+/// threads.
 absl::StatusOr<QualityResult> measureQuality(mlir::func::FuncOp reference,
                                              mlir::func::FuncOp quantized,
                                              const EvaluationContext &context,

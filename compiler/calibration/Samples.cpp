@@ -5,9 +5,10 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/reference/Evaluator.h"
 
-#include <cstring>
+#include "llvm/ADT/STLExtras.h"
 
 #include <cmath>
+#include <cstring>
 
 using namespace mlir;
 
@@ -149,9 +150,9 @@ absl::StatusOr<SampleReader::Layout> SampleReader::layoutOf(const SampleFile &fi
     layout.hasCallAxis = tensor->rank() == rank + 1;
     if (layout.hasCallAxis) {
       layout.calls = tensor->dim(0);
-      layout.rows = rank == 0 ? 1 : tensor->dim(1);
+      layout.rows = rank == 0 ? 1 : hasRows(port) ? tensor->dim(1) : batch_;
     } else if (tensor->rank() == rank && rank > 0) {
-      layout.rows = tensor->dim(0);
+      layout.rows = hasRows(port) ? tensor->dim(0) : batch_;
     }
   }
   for (const std::vector<Port> *ports : {&inputs_, &outputs_})
@@ -166,6 +167,10 @@ absl::StatusOr<SampleReader::Layout> SampleReader::layoutOf(const SampleFile &fi
         return status;
     }
   return layout;
+}
+
+bool SampleReader::hasRows(const Port &port) const {
+  return (port.shape.empty() ? 1 : port.shape[0]) == batch_;
 }
 
 bool SampleReader::isScalarPerCall(const Layout &layout, const Port &port,
@@ -189,17 +194,18 @@ absl::Status SampleReader::checkTensor(const SampleFile &file, const Layout &lay
   Shape needed;
   if (layout.hasCallAxis)
     needed.push_back(layout.calls);
-  needed.push_back(layout.rows);
+  if (hasRows(port))
+    needed.push_back(layout.rows);
   if (!port.shape.empty())
-    needed.insert(needed.end(), port.shape.begin() + 1, port.shape.end());
+    needed.insert(needed.end(), port.shape.begin() + (hasRows(port) ? 1 : 0), port.shape.end());
   if (tensor.shape() != needed)
     return invalid(file, absl::StrCat("tensor '", port.name, "' has shape ",
                                       toString(tensor.shape()), " but must be ", toString(needed)));
-  // A port whose dimension 0 is not the batch cannot be cut into rows.
-  if ((port.shape.empty() ? 1 : port.shape[0]) != batch_)
-    return invalid(file, absl::StrCat("tensor '", port.name, "' has ", layout.rows,
-                                      " rows but the function's ", toString(port.shape),
-                                      " does not have its batch of ", batch_));
+  if (!hasRows(port) && layout.rows != batch_)
+    return invalid(file,
+                   absl::StrCat("tensor '", port.name, "' has no rows to cut: the function's ",
+                                toString(port.shape), " does not have its batch of ", batch_,
+                                "; record calls of ", batch_, " rows instead of ", layout.rows));
   return absl::OkStatus();
 }
 
@@ -214,32 +220,46 @@ absl::StatusOr<Tensor> SampleReader::readPort(const Port &port, const Position &
   absl::StatusOr<Tensor> whole = file.tensors->get(port.name);
   if (!whole.ok())
     return whole.status();
-  if (!isOutput && isScalarPerCall(layout, port, *whole)) {
-    Tensor numbers = whole->reshaped({whole->size()});
-    return filled(rowsOf(numbers, whole->size() == 1 ? 0 : position.call, 1), port.type,
-                  port.shape);
+  bool isNumber = !isOutput && isScalarPerCall(layout, port, *whole);
+  Tensor part = *whole;
+  if (isNumber) {
+    part = rowsOf(part.reshaped({part.size()}), part.size() == 1 ? 0 : position.call, 1);
+  } else {
+    if (layout.hasCallAxis) {
+      Shape shape(whole->shape().begin() + 1, whole->shape().end());
+      part = rowsOf(part, position.call, 1).reshaped(shape);
+    }
+    if (hasRows(port))
+      part = rowsOf(part, position.group * batch_, groupRows(layout, position));
   }
-  Tensor rows = *whole;
-  if (layout.hasCallAxis) {
-    Shape shape(whole->shape().begin() + 1, whole->shape().end());
-    rows = rowsOf(rows, position.call, 1).reshaped(shape);
-  }
-  rows = rowsOf(rows, position.group * batch_, groupRows(layout, position)).converted(port.type);
-  if (absl::Status status = checkFinite(file, port, position, rows); !status.ok())
+  if (absl::Status status = checkNumbers(file, port, position, part); !status.ok())
     return status;
-  return isOutput ? rows : padded(rows, batch_).reshaped(port.shape);
+  if (isNumber)
+    return filled(part, port.type, port.shape);
+  part = part.converted(port.type);
+  return isOutput || !hasRows(port) ? part : padded(part, batch_).reshaped(port.shape);
 }
 
-absl::Status SampleReader::checkFinite(const SampleFile &file, const Port &port,
-                                       const Position &position, const Tensor &rows) const {
-  if (rows.type() != ElementType::F32)
-    return absl::OkStatus();
-  std::span<const float> values = rows.values<float>();
-  for (size_t i = 0; i < values.size(); ++i)
-    if (!std::isfinite(values[i]))
-      return invalid(file,
-                     absl::StrCat("tensor '", port.name, "' is not finite in call ", position.call,
-                                  ", element ", i, " of the rows from ", position.group * batch_));
+absl::Status SampleReader::checkNumbers(const SampleFile &file, const Port &port,
+                                        const Position &position, const Tensor &numbers) const {
+  auto wrong = [&](size_t element, const std::string &what) {
+    return invalid(file, absl::StrCat("tensor '", port.name, "' ", what, " in call ", position.call,
+                                      ", element ", element, " of the rows from ",
+                                      position.group * batch_));
+  };
+  if (isReal(port.type)) {
+    Tensor floats = numbers.converted(ElementType::F32);
+    for (auto [i, value] : llvm::enumerate(floats.values<float>()))
+      if (!std::isfinite(value))
+        return wrong(i, "is not finite");
+  } else if (port.type != ElementType::Bool) {
+    ElementType device = port.type == ElementType::I64 ? ElementType::I32 : port.type;
+    Tensor wide = numbers.converted(ElementType::I64);
+    Tensor held = numbers.converted(device).converted(ElementType::I64);
+    for (auto [i, value, kept] : llvm::enumerate(wide.values<int64_t>(), held.values<int64_t>()))
+      if (value != kept)
+        return wrong(i, absl::StrCat("is ", value, ", which ", name(device), " does not hold,"));
+  }
   return absl::OkStatus();
 }
 
@@ -254,6 +274,7 @@ absl::StatusOr<Sample> SampleReader::read(int64_t index) const {
   }
   for (const Port &port : outputs_) {
     sample.outputs.emplace_back();
+    sample.outputRows.push_back(hasRows(port) ? sample.rows : port.shape[0]);
     if (!files_[position.file].tensors->contains(port.name))
       continue;
     absl::StatusOr<Tensor> tensor = readPort(port, position, /*isOutput=*/true);
@@ -264,12 +285,12 @@ absl::StatusOr<Sample> SampleReader::read(int64_t index) const {
   return sample;
 }
 
-bool SampleReader::hasOutputs() const {
-  for (const SampleFile &file : files_)
-    for (const Port &port : outputs_)
-      if (!file.tensors->contains(port.name))
-        return false;
-  return true;
+std::vector<bool> SampleReader::recordedOutputs() const {
+  std::vector<bool> recorded;
+  for (const Port &port : outputs_)
+    recorded.push_back(llvm::all_of(
+        files_, [&](const SampleFile &file) { return file.tensors->contains(port.name); }));
+  return recorded;
 }
 
 absl::StatusOr<std::string> SampleReader::digest() const {

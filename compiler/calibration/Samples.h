@@ -14,6 +14,9 @@
 // inputs); each group is one evaluation. A short last group is filled up by repeating its last row;
 // what the function returns for those rows is ignored (Sample::rows).
 //
+// An input or result whose dimension 0 is not the batch belongs to the call as a whole: [calls,
+// shape of the function]. Then a call has as many rows as the batch.
+//
 //   file: sample [80, 2, 9, 16, 16], timestep [80]; function: sample 1x9x16x16, timestep 1
 //   -> 160 evaluations: call 0 row 0, call 0 row 1, call 1 row 0, ...
 //
@@ -41,6 +44,8 @@ struct Sample {
   /// Recorded results, `rows` rows of each; empty tensor (no bytes) for one that was not recorded.
   std::vector<Tensor> outputs = {};
   int64_t rows = 1; ///< rows of dimension 0 that count; the rest is padding
+  /// Rows that count of each result: `rows`, or all where dimension 0 is not the batch.
+  std::vector<int64_t> outputRows = {};
 };
 
 /// A sample file and where its tensors are mapped.
@@ -61,10 +66,11 @@ public:
 
   /// Number of evaluations.
   int64_t size() const { return static_cast<int64_t>(order_.size()); }
-  /// Reads one; safe to call from several threads. Numbers that are not finite are errors.
+  /// Reads one; safe to call from several threads. Errors are numbers that are not finite, and
+  /// integers for an integer input that do not fit the 32 bits of the device.
   absl::StatusOr<Sample> read(int64_t index) const;
-  /// True if the files hold every result.
-  bool hasOutputs() const;
+  /// For each result of the function: do all files hold it?
+  std::vector<bool> recordedOutputs() const;
   /// BLAKE3 (hex) over the inputs of all evaluations, in order.
   absl::StatusOr<std::string> digest() const;
 
@@ -84,12 +90,14 @@ private:
 
   absl::Status describePorts(mlir::func::FuncOp function);
   absl::StatusOr<Layout> layoutOf(const SampleFile &file) const;
+  /// Is dimension 0 the batch?
+  bool hasRows(const Port &port) const;
   bool isScalarPerCall(const Layout &layout, const Port &port, const Tensor &tensor) const;
   absl::Status checkTensor(const SampleFile &file, const Layout &layout, const Port &port,
                            const Tensor &tensor, bool isOutput) const;
   absl::StatusOr<Tensor> readPort(const Port &port, const Position &position, bool isOutput) const;
-  absl::Status checkFinite(const SampleFile &file, const Port &port, const Position &position,
-                           const Tensor &rows) const;
+  absl::Status checkNumbers(const SampleFile &file, const Port &port, const Position &position,
+                            const Tensor &numbers) const;
   int64_t groupRows(const Layout &layout, const Position &position) const;
 
   std::vector<SampleFile> files_;

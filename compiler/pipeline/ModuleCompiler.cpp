@@ -408,6 +408,7 @@ absl::Status ModuleCompiler::measure() {
       measureQuality(function(*normalized_), function(*quantized_), evaluation_, {*file}, quality);
   if (!result.ok())
     return result.status();
+  tellUnrecorded(*result, file->path);
   ModuleReport &report = *state_.partial.mutable_modules(0);
   report.set_psnr(psnr(*result));
   report.set_samples(result->samples);
@@ -423,6 +424,33 @@ absl::Status ModuleCompiler::measure() {
     layer.set_sqnr(quality.sqnr);
   }
   return absl::OkStatus();
+}
+
+/// Warns of results without a recorded reference, if others have one.
+void ModuleCompiler::tellUnrecorded(const QualityResult &result, const std::string &path) {
+  std::string names;
+  size_t count = 0;
+  for (const OutputQuality &output : result.outputs)
+    if (!output.againstRecorded) {
+      names += (names.empty() ? "'" : ", '") + output.name + "'";
+      ++count;
+    }
+  if (count > 0 && count < result.outputs.size())
+    warn("measure", "samples '" + path + "' record no " + names +
+                        ", which is compared with the float model; the other results are compared "
+                        "with the recorded ones");
+}
+
+/// Seen by people and kept in the report.
+void ModuleCompiler::warn(const char *pass, const std::string &text) {
+  if (messages_.warning)
+    messages_.warning(model_.name + ": " + text);
+  Remark &remark = remarks_.emplace_back();
+  remark.set_kind(Remark::MISSED);
+  remark.set_pass(pass);
+  remark.set_module(model_.name);
+  remark.set_where(model_.name);
+  remark.set_what(text);
 }
 
 absl::Status ModuleCompiler::lower() {

@@ -3,6 +3,7 @@
 #ifndef SDOPT_COMPILER_PIPELINE_MODULECOMPILER_H
 #define SDOPT_COMPILER_PIPELINE_MODULECOMPILER_H
 
+#include "compiler/calibration/Quality.h"
 #include "compiler/calibration/Statistics.h"
 #include "compiler/pipeline/Emit.h"
 #include "compiler/pipeline/ModelFolder.h"
@@ -65,6 +66,8 @@ private:
   absl::Status verifySmoothed(mlir::func::FuncOp before, mlir::func::FuncOp after);
   absl::Status quantize();
   absl::Status measure();
+  void tellUnrecorded(const QualityResult &result, const std::string &path);
+  void warn(const char *pass, const std::string &text);
   absl::Status lower();
   absl::Status schedule();
   absl::Status runPasses(const char *what, const std::function<void(mlir::OpPassManager &)> &add);

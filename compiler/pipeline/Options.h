@@ -49,7 +49,7 @@ struct CompileOptions {
   int64_t verifySamples = 2;
   int threads = 0;         ///< 0: as many as the machine has
   int64_t memoryLimit = 0; ///< bytes that the process may have resident; 0: any
-  int steps = 50;  ///< denoising steps that the reported rates are for
+  int steps = 50;          ///< denoising steps that the reported rates are for
   std::string gates;
   std::string baseline; ///< report.json to compare with
   std::string depfile;
@@ -64,6 +64,7 @@ absl::Status validate(const CompileOptions &options);
 struct Messages {
   std::function<void(std::string_view)> progress; ///< one line, may replace the last one
   std::function<void(std::string_view)> line;     ///< stays
+  std::function<void(std::string_view)> warning;  ///< not to be missed
 };
 
 } // namespace sdopt

@@ -40,7 +40,7 @@ TEST_F(Quality, ComparesWithTheFloatFunction) {
   // Errors: 0.125, 0, -0.25 + ..., 0; call 1 is exact.
   auto result = measure({{"x", floats({2, 1, 4}, {0.125f, 1, 0.375f, 10, 1, 2, 3, 4})}});
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_FALSE(result->againstRecorded);
+  EXPECT_FALSE(result->outputs[0].againstRecorded);
   EXPECT_EQ(result->samples, 2);
   double squares = 0.125 * 0.125 * 2; // -0.125 -> 0, -0.375 -> -0.5
   double rmse = std::sqrt(squares / 8);
@@ -59,9 +59,32 @@ TEST_F(Quality, ComparesWithRecordedResults) {
   auto result =
       measure({{"x", floats({1, 1, 4}, {1, 1, 1, 1})}, {"y", floats({1, 1, 4}, {-1, -1, -1, -3})}});
   ASSERT_TRUE(result.ok()) << result.status();
-  EXPECT_TRUE(result->againstRecorded);
+  EXPECT_TRUE(result->outputs[0].againstRecorded);
   EXPECT_NEAR(result->outputs[0].psnr, 20 * std::log10(3.0 / 1.0), 1e-9);
   EXPECT_TRUE(std::isinf(result->layers[0].sqnr));
+}
+
+TEST_F(Quality, EachResultIsComparedWithTheRecordedOneIfThereIsOne) {
+  FunctionText module(R"(
+    func.func @real(%x: tensor<1x4xf32> {sd.name = "x"}) -> (tensor<1x4xf32> {sd.name = "y"}, tensor<4x1xf32> {sd.name = "z"}) {
+      %z = sd.reshape %x : tensor<1x4xf32> -> tensor<4x1xf32>
+      return %x, %z : tensor<1x4xf32>, tensor<4x1xf32>
+    }
+    func.func @coded(%x: tensor<1x4xf32> {sd.name = "x"}) -> (tensor<1x4xf32> {sd.name = "y"}, tensor<4x1xf32> {sd.name = "z"}) {
+      %z = sd.reshape %x : tensor<1x4xf32> -> tensor<4x1xf32>
+      return %x, %z : tensor<1x4xf32>, tensor<4x1xf32>
+    })");
+  ASSERT_TRUE(module.parsed()) << module.messages();
+  auto functions = module.function()->getParentRegion()->getOps<mlir::func::FuncOp>();
+  SampleFile file = sampleFile(
+      "x", {{"x", floats({1, 1, 4}, {1, 1, 1, 1})}, {"z", floats({1, 4, 1}, {1, 1, 1, 3})}});
+  auto result =
+      measureQuality(*functions.begin(), *std::next(functions.begin()), fastContext(), {file});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_FALSE(result->outputs[0].againstRecorded);
+  EXPECT_TRUE(std::isinf(result->outputs[0].psnr));
+  EXPECT_TRUE(result->outputs[1].againstRecorded);
+  EXPECT_NEAR(result->outputs[1].psnr, 20 * std::log10(3.0 / 1.0), 1e-9);
 }
 
 TEST_F(Quality, SameForAnyNumberOfThreads) {

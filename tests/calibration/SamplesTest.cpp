@@ -5,6 +5,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 namespace sdopt::test {
 namespace {
 
@@ -47,7 +49,7 @@ TEST(Samples, OneEvaluationPerCall) {
   auto reader = readerFor(function, sampleFile("a", trajectory()));
   ASSERT_TRUE(reader.ok()) << reader.status();
   EXPECT_EQ(reader->size(), 4);
-  EXPECT_TRUE(reader->hasOutputs());
+  EXPECT_THAT(reader->recordedOutputs(), ElementsAre(true));
   auto sample = reader->read(3);
   ASSERT_TRUE(sample.ok()) << sample.status();
   EXPECT_THAT(floatsOf(sample->inputs[0]), ElementsAre(18, 19, 20, 21, 22, 23));
@@ -82,7 +84,7 @@ TEST(Samples, RowsWithoutCalls) {
   auto reader = readerFor(function, sampleFile("a", {{"ids", counting<int64_t>({5, 2})}}));
   ASSERT_TRUE(reader.ok()) << reader.status();
   EXPECT_EQ(reader->size(), 3);
-  EXPECT_FALSE(reader->hasOutputs());
+  EXPECT_THAT(reader->recordedOutputs(), ElementsAre(false));
   EXPECT_EQ(reader->read(1)->rows, 2);
   // The last group has one row, repeated.
   auto last = reader->read(2);
@@ -133,6 +135,56 @@ TEST(SampleErrors, NameFileTensorAndShapes) {
   EXPECT_THAT(failureOf(text, tensors), HasSubstr("bad.safetensors"));
   EXPECT_THAT(failureOf(rowFunction(2), {{"ids", counting<int64_t>({0, 2})}}),
               HasSubstr("there are no samples"));
+}
+
+/// A matrix and one of other rows.
+std::string turning(const std::string &output) {
+  return "func.func @f(%x: tensor<2x3xf32> {sd.name = \"x\"}) -> (" + output +
+         " {sd.name = \"out\"}) { %y = sd.constant dense<0.0> : " + output +
+         " return %y : " + output + " }";
+}
+
+TEST(Samples, AResultWithoutTheBatchBelongsToTheCall) {
+  FunctionText function(turning("tensor<3x2xf32>"));
+  NamedTensors tensors = {{"x", counting<float>({4, 2, 3})}, {"out", counting<float>({4, 3, 2})}};
+  auto reader = readerFor(function, sampleFile("a", tensors));
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_EQ(reader->size(), 4);
+  auto sample = reader->read(1);
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  EXPECT_THAT(floatsOf(sample->outputs[0]), ElementsAre(6, 7, 8, 9, 10, 11));
+  EXPECT_THAT(sample->outputRows, ElementsAre(3));
+  EXPECT_EQ(sample->rows, 2);
+}
+
+TEST(SampleErrors, AResultWithoutTheBatch) {
+  std::string text = turning("tensor<3x2xf32>");
+  EXPECT_THAT(
+      failureOf(text, {{"x", counting<float>({4, 2, 3})}, {"out", counting<float>({4, 2, 2})}}),
+      HasSubstr("tensor 'out' has shape 4x2x2 but must be 4x3x2"));
+  EXPECT_THAT(
+      failureOf(text, {{"x", counting<float>({4, 6, 3})}, {"out", counting<float>({4, 3, 2})}}),
+      HasSubstr("tensor 'out' has no rows to cut: the function's 3x2 does not have its batch of 2; "
+                "record calls of 2 rows instead of 6"));
+}
+
+TEST(SampleErrors, NumbersThatTheDeviceDoesNotHold) {
+  Tensor ids = counting<int64_t>({5, 2});
+  ids.mutableValues<int64_t>()[7] = int64_t(1) << 31;
+  FunctionText function(rowFunction(2));
+  auto reader = readerFor(function, sampleFile("large", {{"ids", ids}}));
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_TRUE(reader->read(0).ok());
+  EXPECT_THAT(std::string(reader->read(1).status().message()),
+              HasSubstr("tensor 'ids' is 2147483648, which i32 does not hold, in call 0, element 3 "
+                        "of the rows from 2"));
+  FunctionText timed(diffusion(2, "tensor<1xf32>"));
+  NamedTensors tensors = trajectory();
+  tensors[1].second = Tensor::of<float>({4}, std::vector<float>{0, 1, std::nanf(""), 3});
+  reader = readerFor(timed, sampleFile("nan", tensors));
+  ASSERT_TRUE(reader.ok()) << reader.status();
+  EXPECT_THAT(std::string(reader->read(2).status().message()),
+              HasSubstr("tensor 'timestep' is not finite in call 2"));
 }
 
 TEST(SampleErrors, FunctionWithoutNames) {

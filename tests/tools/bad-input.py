@@ -366,6 +366,9 @@ class BadInput(Cases):
             floats = ("F32", [5, 77], ids[2][: 5 * 77 * 4])
             fails(f"type of {kind}", {"input_ids": floats, "last_hidden_state": states}, "input_ids", kind=kind)
             fails(f"no records in {kind}", {"input_ids": ("I64", [0, 77], b""), "last_hidden_state": ("F32", [0, 77, 64], b"")}, kind=kind)
+        for kind, (_, shape, content) in ((kind, good[kind]["input_ids"]) for kind in good):
+            large = content[:16] + struct.pack("<q", 2**31) + content[24:]
+            fails(f"an id past 32 bits in {kind}", {"input_ids": ("I64", shape, large)}, "'input_ids'", "2147483648", "element 2", kind=kind)
         for content in (b"", b"x" * 7, struct.pack("<Q", 2**60) + b"{}", (self.samples / f"{MODULE}_test.safetensors").read_bytes()[:-1]):
             (folder / f"{MODULE}_calibration.safetensors").write_bytes(content)
             self.fails(f"samples: damaged file of {len(content)} bytes", samples=folder, needles=[f"{MODULE}_calibration.safetensors"])

@@ -18,6 +18,7 @@ from tool_cases import (
     onnx_model,
     onnx_node,
     onnx_value,
+    read_safetensors,
     write_safetensors,
 )
 
@@ -100,12 +101,33 @@ class OddModels(Cases):
         shape = [2, 3, 2, 2, 5]
         self.compiles("a result of five dimensions", {"x": [2, 3, 4, 5]}, {"y": shape}, sigmoid, reshape, integer_constant("shape", shape))
 
+    def recorded_results(self):
+        """A result that was recorded is the reference, whatever its first dimension; one that was not is named."""
+        name = "a recorded result without the batch"
+        nodes = [onnx_node("Transpose", ["x"], ["y"], "transpose", integers_attribute("perm", [1, 0])), onnx_node("Sigmoid", ["x"], ["s"], "sigmoid")]
+        folder, arguments = self.arguments(name, {"x": [2, 3]}, {"y": [3, 2], "s": [2, 3]}, *nodes)
+        samples = folder / "odd_test.safetensors"
+        tensors = read_safetensors(samples)
+        x = struct.unpack(f"<{6 * CALLS}f", tensors["x"][2])
+        y = [x[6 * call + 3 * row + column] for call in range(CALLS) for column in range(3) for row in range(2)]
+        for title, factor, is_good in (("the right one", 1, lambda psnr: psnr > 35), ("a wrong one", -1, lambda psnr: psnr < 10)):
+            tensors["y"] = ("F32", [CALLS, 3, 2], struct.pack(f"<{len(y)}f", *(factor * value for value in y)))
+            write_safetensors(samples, tensors)
+            done = self.run("sdopt-compile", *arguments)
+            problems = [] if "warning: odd: samples" in done.stderr and "record no 's'" in done.stderr else ["no warning about 's'"]
+            if done.returncode != 0:
+                problems.append(f"exit code {done.returncode}: {done.stderr[-400:]}")
+            elif not is_good(psnr := float(json.loads((folder / "report.json").read_text())["modules"][0]["psnr"])):
+                problems.append(f"PSNR is {psnr:.1f} dB")
+            self.report(f"{name}: {title}", problems)
+
 
 def main():
     cases = OddModels(*sys.argv[1:3])
     cases.convolutions()
     cases.inputs()
     cases.ranks()
+    cases.recorded_results()
     return cases.finish()
 
 

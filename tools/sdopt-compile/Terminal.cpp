@@ -84,13 +84,17 @@ ProgressLine &line() {
 } // namespace
 
 Messages terminalMessages(bool quiet) {
+  auto print = [](const char *prefix, std::string_view text) {
+    line().close();
+    std::fprintf(stderr, "%s%.*s\n", prefix, static_cast<int>(text.size()), text.data());
+  };
+  Messages messages;
+  messages.warning = [print](std::string_view text) { print("sdopt-compile: warning: ", text); };
   if (quiet)
-    return {};
-  return {[](std::string_view text) { line().show(std::string(text)); },
-          [](std::string_view text) {
-            line().close();
-            std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
-          }};
+    return messages;
+  messages.progress = [](std::string_view text) { line().show(std::string(text)); };
+  messages.line = [print](std::string_view text) { print("", text); };
+  return messages;
 }
 
 void finishProgress() { line().close(); }
