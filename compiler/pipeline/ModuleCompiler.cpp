@@ -426,7 +426,7 @@ absl::Status ModuleCompiler::measure() {
   return absl::OkStatus();
 }
 
-/// Warns of results without a recorded reference, if others have one.
+/// Names results without a recorded reference, if others have one.
 void ModuleCompiler::tellUnrecorded(const QualityResult &result, const std::string &path) {
   std::string names;
   size_t count = 0;
@@ -435,16 +435,18 @@ void ModuleCompiler::tellUnrecorded(const QualityResult &result, const std::stri
       names += (names.empty() ? "'" : ", '") + output.name + "'";
       ++count;
     }
-  if (count > 0 && count < result.outputs.size())
-    warn("measure", "samples '" + path + "' record no " + names +
-                        ", which is compared with the float model; the other results are compared "
-                        "with the recorded ones");
+  if (count == 0 || count == result.outputs.size())
+    return;
+  std::string text = "samples '" + path + "' record no " + names +
+                     ", which is compared with the float model; the other results are compared " +
+                     "with the recorded ones";
+  addRemark("measure", text);
+  if (messages_.line)
+    messages_.line(model_.name + ": " + text);
 }
 
-/// Seen by people and kept in the report.
-void ModuleCompiler::warn(const char *pass, const std::string &text) {
-  if (messages_.warning)
-    messages_.warning(model_.name + ": " + text);
+/// On the module as a whole.
+void ModuleCompiler::addRemark(const char *pass, const std::string &text) {
   Remark &remark = remarks_.emplace_back();
   remark.set_kind(Remark::MISSED);
   remark.set_pass(pass);

@@ -67,7 +67,7 @@ private:
   absl::Status quantize();
   absl::Status measure();
   void tellUnrecorded(const QualityResult &result, const std::string &path);
-  void warn(const char *pass, const std::string &text);
+  void addRemark(const char *pass, const std::string &text);
   absl::Status lower();
   absl::Status schedule();
   absl::Status runPasses(const char *what, const std::function<void(mlir::OpPassManager &)> &add);
