@@ -23,6 +23,7 @@ constexpr TargetUnit kElementsPerCycle[] = {{"elements_per_cycle", 0, 0}};
 constexpr TargetUnit kRate[] = {{"relative_to_a8w8", 0, 0}};
 
 constexpr double kMostBytes = 1ull << 40;
+constexpr double kMostSramBytes = (1ull << 31) - 1; // addresses have 31 bits
 constexpr double kLeastRate = 1.0 / 256;
 constexpr double kMostEnergy = 1e-3; // J for one operation: far above any technology
 
@@ -37,9 +38,9 @@ const TargetConstant kConstants[] = {
     {"array", "a16w8_rate", kRate, SDOPT_REAL(array.a16w8Rate), kLeastRate, 1},
     {"array", "a16a16_rate", kRate, SDOPT_REAL(array.a16a16Rate), kLeastRate, 1},
     {"vector", "lanes", kElementsPerCycle, SDOPT_INTEGER(vector.lanes), 1, 65536},
-    {"sram", "capacity", kBytes, SDOPT_INTEGER(sram.bytes), 1, kMostBytes},
+    {"sram", "capacity", kBytes, SDOPT_INTEGER(sram.bytes), 1, kMostSramBytes},
     {"sram", "banks", kCount, SDOPT_INTEGER(sram.banks), 1, 65536},
-    {"sram", "alignment", kBytes, SDOPT_INTEGER(sram.alignment), 1, 65536, true},
+    {"sram", "alignment", kBytes, SDOPT_INTEGER(sram.alignment), 16, 65536, true},
     {"dram", "capacity", kBytes, SDOPT_INTEGER(dram.bytes), 1, kMostBytes},
     {"dram", "bandwidth", kBandwidth, SDOPT_REAL(dram.bandwidth), 1e3, 1e15},
     {"dram", "channels", kCount, SDOPT_INTEGER(dram.channels), 1, 1024, true},

@@ -332,6 +332,7 @@ class BadInput(Cases):
         self.refused("flags: no output", "sdopt-compile", *self.arguments(), needles=["-o"])
         self.refused("flags: no samples", "sdopt-compile", *self.arguments("-o", self.out, samples=""), needles=["--samples"], output=self.out)
         for text, *needles in (
+            ("", "--gate", "empty"),
             ("psnr>=", "column"),
             ("unet.psnr=40", "column"),
             ("unet.sharpness>=40", "sharpness"),
@@ -341,6 +342,7 @@ class BadInput(Cases):
             ("unet.psnr>=40dB", "unet", MODULE),
         ):
             fails(f"gate '{text}'", "--gate", text, needles=needles)
+        fails("an empty baseline", "--baseline", "", needles=["--baseline", "empty"])
         fails("a missing baseline", "--baseline", self.work / "none.json", needles=["none.json"])
         fails("a baseline of something else", "--baseline", self.file("base.json", '{"hello": 1}'), needles=["base.json"])
 

@@ -173,6 +173,17 @@ void addStagesAndChecks(CLI::App &app, CompileOptions &options, RawFlags &raw) {
   app.add_flag("--quiet", options.quiet, "No progress");
 }
 
+/// A value that is there but empty is a variable that a script forgot to set, not a wish for
+/// nothing.
+absl::Status checkValues(const CLI::App &app) {
+  for (const CLI::Option *option : app.get_options())
+    if (option->get_expected_min() > 0)
+      for (const std::string &value : option->results())
+        if (value.empty())
+          return absl::InvalidArgumentError(option->get_name() + " has an empty value");
+  return absl::OkStatus();
+}
+
 } // namespace
 
 absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv) {
@@ -193,6 +204,8 @@ absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv) {
   } catch (const CLI::ParseError &error) {
     return absl::InvalidArgumentError(std::string(error.what()) + "; see --help");
   }
+  if (absl::Status status = checkValues(app); !status.ok())
+    return status;
   if (app.get_option("--verify")->count() > 0)
     line.options.verify = raw.verify == "spec" ? VerifyMode::Spec : VerifyMode::Fast;
   if (app.get_option("--memory-limit")->count() > 0) {
