@@ -19,18 +19,30 @@ namespace {
 /// Nodes listed for each kind before the list is cut.
 constexpr size_t kMostNodes = 8;
 
+/// The NPU's padding is less than the kernel's reach.
+bool paddingFits(sd::Conv2dOp conv) {
+  ArrayRef<int64_t> kernel =
+      cast<RankedTensorType>(conv.getWeights().getType()).getShape().take_back(2);
+  for (int i = 0; i < 4; ++i)
+    if (conv.getPadding()[i] > (kernel[i % 2] - 1) * conv.getDilations()[i % 2])
+      return false;
+  return true;
+}
+
 bool isNamed(Operation *op) {
+  if (auto conv = dyn_cast<sd::Conv2dOp>(op))
+    return conv.getGroups() == 1 && paddingFits(conv);
   if (auto slice = dyn_cast<sd::SliceOp>(op))
     return isa<FloatType>(getElementTypeOrSelf(slice.getResult())) &&
            cast<RankedTensorType>(slice.getType()).getRank() <= 4 &&
            llvm::all_of(slice.getSteps(), [](int64_t step) { return step == 1; });
-  return isa<sd::Conv2dOp, sd::LinearOp, sd::GroupNormOp, sd::LayerNormOp, sd::AttentionOp,
-             sd::SiluOp, sd::GeluOp, sd::QuickGeluOp, sd::SigmoidOp, sd::GegluOp, sd::AddOp,
-             sd::ConcatOp, sd::UpsampleOp, sd::TimeEmbeddingOp, sd::EmbeddingOp, sd::PoolTokenOp,
-             sd::TransposeOp, sd::ReshapeOp, sd::ModulateOp, sd::RmsNormOp, sd::GeluTanhOp>(op);
+  return isa<sd::LinearOp, sd::GroupNormOp, sd::LayerNormOp, sd::AttentionOp, sd::SiluOp,
+             sd::GeluOp, sd::QuickGeluOp, sd::SigmoidOp, sd::GegluOp, sd::AddOp, sd::ConcatOp,
+             sd::UpsampleOp, sd::TimeEmbeddingOp, sd::EmbeddingOp, sd::PoolTokenOp, sd::TransposeOp,
+             sd::ReshapeOp, sd::ModulateOp, sd::RmsNormOp, sd::GeluTanhOp>(op);
 }
 
-/// "sd.unary tanh", "sd.softmax".
+/// "sd.unary tanh", "sd.softmax", "sd.conv2d of 8 groups".
 std::string kindOf(Operation *op) {
   std::string kind = op->getName().getStringRef().str();
   if (auto unary = dyn_cast<sd::UnaryOp>(op))
@@ -39,6 +51,9 @@ std::string kindOf(Operation *op) {
     kind += " " + sd::stringifyBinaryKind(binary.getFunction()).str();
   else if (auto reduce = dyn_cast<sd::ReduceOp>(op))
     kind += " " + sd::stringifyReductionKind(reduce.getFunction()).str();
+  else if (auto conv = dyn_cast<sd::Conv2dOp>(op))
+    kind += conv.getGroups() != 1 ? " of " + std::to_string(conv.getGroups()) + " groups"
+                                  : " with padding beyond its kernel's reach";
   return kind;
 }
 
@@ -75,10 +90,12 @@ struct CheckNormalized : impl::CheckNormalizedBase<CheckNormalized> {
     for (auto &[kind, ops] : kinds)
       list += (list.empty() ? "" : "; ") + kind.str() + " x " + std::to_string(ops.size()) +
               " at " + placesOf(ops);
-    getOperation().emitError()
+    getOperation().emitOpError()
         << "the NPU cannot run " << count
-        << " operations that are left after normalization: " << list
-        << ". It runs conv2d, linear, group_norm, layer_norm, rms_norm, attention, silu, gelu, "
+        << (count == 1 ? " operation that is" : " operations that are")
+        << " left after normalization: " << list
+        << ". It runs conv2d (of one group, padded by less than its kernel's reach), linear, "
+           "group_norm, layer_norm, rms_norm, attention, silu, gelu, "
            "gelu_tanh, quick_gelu, sigmoid, geglu, add, modulate, concat, slice (by steps of one), "
            "upsample, time_embedding, embedding, pool_token, transpose and reshape; a missed "
            "remark (--report) says why an idiom was not recognized";

@@ -33,6 +33,10 @@ def integers_attribute(name, values):
     return message(5, message(1, name), *(number(8, value) for value in values), number(20, 7))
 
 
+def integer_attribute(name, value):
+    return message(5, message(1, name), number(3, value), number(20, 2))
+
+
 def integer_constant(name, values):
     return message(5, number(1, len(values)), number(2, 7), message(8, name), message(9, struct.pack(f"<{len(values)}q", *values)))
 
@@ -83,6 +87,21 @@ class OddModels(Cases):
         self.convolution("one row", [1, 3, 1, 2053], [5, 3, 1, 3], [1, 5, 1, 2053], pads=[0, 1, 0, 1])
         self.convolution("prime sizes", [3, 7, 13, 11], [5, 7, 3, 2], [3, 5, 5, 10], strides=[3, 1], pads=[1, 0, 2, 0])
 
+    def unsupported(self):
+        """All at once, and before anything is calibrated: no samples are needed to say it."""
+        shape = [1, 8, 5, 5]
+        nodes = [
+            onnx_node("Conv", ["x", "d"], ["a"], "depthwise", integers_attribute("pads", [1, 1, 1, 1]), integer_attribute("group", 8)),
+            onnx_node("Conv", ["a", "w"], ["b"], "padded", integers_attribute("pads", [3, 3, 3, 3])),
+            onnx_node("Tanh", ["b"], ["y"], "tanh"),
+        ]
+        graph = [*nodes, self.constant("d", [8, 1, 3, 3]), self.constant("w", [8, 8, 3, 3])]
+        folder, arguments = self.arguments("unsupported convolutions", {"x": shape}, {"y": [1, 8, 9, 9]}, *graph)
+        for samples in folder.glob("*.safetensors"):
+            samples.unlink()
+        needles = ["module 'odd': the NPU cannot run 3 operations", "8 groups x 1 at 'depthwise'", "reach x 1 at 'padded'", "tanh x 1 at 'tanh'"]
+        self.refused("unsupported convolutions", "sdopt-compile", *arguments, needles=needles, output=folder / "odd.sdnpu")
+
     def inputs(self):
         sigmoid = onnx_node("Sigmoid", ["x"], ["y"], "sigmoid")
         self.compiles("an input that nothing reads", {"x": [2, 3], "unread": [2, 5]}, {"y": [2, 3]}, sigmoid)
@@ -128,6 +147,7 @@ class OddModels(Cases):
 def main():
     cases = OddModels(*sys.argv[1:3])
     cases.convolutions()
+    cases.unsupported()
     cases.inputs()
     cases.ranks()
     cases.recorded_results()
