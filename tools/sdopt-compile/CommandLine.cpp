@@ -204,8 +204,6 @@ absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv) {
   } catch (const CLI::ParseError &error) {
     return absl::InvalidArgumentError(std::string(error.what()) + "; see --help");
   }
-  if (absl::Status status = checkValues(app); !status.ok())
-    return status;
   if (app.get_option("--verify")->count() > 0)
     line.options.verify = raw.verify == "spec" ? VerifyMode::Spec : VerifyMode::Fast;
   if (app.get_option("--memory-limit")->count() > 0) {
@@ -214,6 +212,8 @@ absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv) {
       return absl::InvalidArgumentError("--memory-limit: " + std::string(limit.status().message()));
     line.options.memoryLimit = *limit;
   }
+  if (absl::Status status = checkValues(app); !status.ok())
+    return status;
   for (const std::string &shape : raw.inputShapes)
     if (absl::Status status = parseShape(shape, line.options); !status.ok())
       return status;
