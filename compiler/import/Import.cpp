@@ -351,4 +351,19 @@ absl::StatusOr<ImportedModel> importOnnx(const std::string &path, const ImportOp
   return GraphImporter(*file, options, context, weights).run();
 }
 
+absl::StatusOr<std::vector<std::string>> layerNamesOfFile(const std::string &path,
+                                                          const std::string &module) {
+  absl::StatusOr<OnnxFile> file = readOnnxFile(path);
+  if (!file.ok())
+    return file.status();
+  std::vector<std::string> names;
+  for (const onnx::NodeProto &node : file->model.graph().node()) {
+    names.push_back(node.name());
+    names.insert(names.end(), node.output().begin(), node.output().end());
+  }
+  for (const Initializer &initializer : file->initializers)
+    names.push_back(absl::StrCat(module, "/", initializer.header.name()));
+  return names;
+}
+
 } // namespace sdopt

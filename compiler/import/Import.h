@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace sdopt {
 
@@ -56,6 +57,11 @@ struct ImportedModel {
 /// would be supported.
 absl::StatusOr<ImportedModel> importOnnx(const std::string &path, const ImportOptions &options,
                                          mlir::MLIRContext &context, WeightStore &weights);
+
+/// Names of nodes, values and weights ("<module>/<initializer>") of a .onnx file: what its layers
+/// are known under.
+absl::StatusOr<std::vector<std::string>> layerNamesOfFile(const std::string &path,
+                                                          const std::string &module);
 
 } // namespace sdopt
 

@@ -192,10 +192,13 @@ absl::StatusOr<ModelFolder> openModelFolder(const CompileOptions &options) {
                        [&](const ModelModule &module) { return module.name == wanted; }))
         return absl::InvalidArgumentError("--modules names '" + wanted + "', which is not in '" +
                                           options.model + "'; there are " + namesOf(model));
-    std::erase_if(model.modules, [&](const ModelModule &module) {
-      return std::find(options.modules.begin(), options.modules.end(), module.name) ==
-             options.modules.end();
-    });
+    auto leftOut =
+        std::stable_partition(model.modules.begin(), model.modules.end(), [&](const auto &module) {
+          return std::find(options.modules.begin(), options.modules.end(), module.name) !=
+                 options.modules.end();
+        });
+    model.leftOut.assign(leftOut, model.modules.end());
+    model.modules.erase(leftOut, model.modules.end());
   }
   return model;
 }

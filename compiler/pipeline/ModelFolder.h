@@ -27,8 +27,9 @@ struct ModelModule {
 struct ModelFolder {
   std::string name; ///< last component of the path
   std::vector<ModelModule>
-      modules;               ///< text_encoder, vae_encoder, unet, vae_decoder, then others by name
-  std::vector<Asset> assets; ///< tokenizer, scheduler, model_index
+      modules; ///< text_encoder, vae_encoder, unet, vae_decoder, then others by name
+  std::vector<ModelModule> leftOut; ///< that --modules does not name
+  std::vector<Asset> assets;        ///< tokenizer, scheduler, model_index
 };
 
 /// Finds the modules and binds their symbolic dimensions: --input-shape and --batch first, then the

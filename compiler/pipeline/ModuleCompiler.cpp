@@ -13,6 +13,7 @@
 #include "compiler/report/Numbers.h"
 #include "passes/lower/Passes.h"
 #include "passes/normalize/Passes.h"
+#include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 #include "passes/schedule/Passes.h"
 
@@ -119,28 +120,32 @@ std::function<void(double, int64_t)> ModuleCompiler::counter(const std::string &
   };
 }
 
-absl::Status ModuleCompiler::runStages() {
-  Stage last = options_.stopAfter && *options_.stopAfter < Stage::Emit ? *options_.stopAfter
-                                                                       : Stage::Schedule;
-  StageFolder folder(options_.stageFolder, model_.name);
+absl::Status ModuleCompiler::start(const StageFolder &folder) {
   ErrorCollector errors(context_.get());
-  Stage first = Stage::Import;
-  if (options_.startFrom) {
-    // The store needs the original weights, whatever stage the IR comes from.
-    if (absl::Status status = importModel(/*keepModule=*/false); !status.ok())
-      return errors.explain(status, "import failed");
-    absl::StatusOr<OwningOpRef<ModuleOp>> loaded =
-        folder.load(*options_.startFrom, *context_, weights_, state_);
-    if (!loaded.ok())
-      return errors.explain(loaded.status(), "snapshot can't be read");
-    module_ = *std::move(loaded);
-    remarks_.assign(state_.partial.remarks().begin(), state_.partial.remarks().end());
-    first = static_cast<Stage>(static_cast<int>(*options_.startFrom) + 1);
-    if (absl::Status status = restore(folder); !status.ok())
-      return errors.explain(status, "snapshot can't be read");
-  }
-  for (Stage stage = first; stage <= last;
-       stage = static_cast<Stage>(static_cast<int>(stage) + 1)) {
+  // The store needs the original weights, whatever stage the IR comes from.
+  if (absl::Status status = importModel(/*keepModule=*/false); !status.ok())
+    return errors.explain(status, "import failed");
+  absl::StatusOr<OwningOpRef<ModuleOp>> loaded =
+      folder.load(*options_.startFrom, *context_, weights_, state_);
+  if (!loaded.ok())
+    return errors.explain(loaded.status(), "snapshot can't be read");
+  module_ = *std::move(loaded);
+  remarks_.assign(state_.partial.remarks().begin(), state_.partial.remarks().end());
+  done_ = options_.startFrom;
+  absl::Status status = restore(folder);
+  return status.ok() ? status : errors.explain(status, "snapshot can't be read");
+}
+
+absl::Status ModuleCompiler::runStages(Stage last) {
+  if (options_.stopAfter)
+    last = std::min(last, *options_.stopAfter);
+  StageFolder folder(options_.stageFolder, model_.name);
+  if (options_.startFrom && !done_)
+    if (absl::Status status = start(folder); !status.ok())
+      return status;
+  ErrorCollector errors(context_.get());
+  while (!done_ || *done_ < last) {
+    Stage stage = done_ ? static_cast<Stage>(static_cast<int>(*done_) + 1) : Stage::Import;
     progress(name(stage));
     absl::Status status = stage == Stage::Calibrate ? checkMemoryNeed(last) : absl::OkStatus();
     if (status.ok())
@@ -156,8 +161,14 @@ absl::Status ModuleCompiler::runStages() {
       if (absl::Status saved = folder.save(stage, *module_, weights_, state_); !saved.ok())
         return saved;
     }
+    done_ = stage;
   }
   return absl::OkStatus();
+}
+
+void ModuleCompiler::matchRecipe() {
+  if (done_ == Stage::Normalize || done_ == Stage::Calibrate)
+    matchLayers(recipe_, function(*module_));
 }
 
 absl::Status ModuleCompiler::checkMemoryNeed(Stage last) const {

@@ -34,8 +34,10 @@ public:
                  const Target &target, Recipe &recipe);
   ~ModuleCompiler();
 
-  /// From --start-from (or import) to --stop-after (or schedule).
-  absl::Status runStages();
+  /// On to `last`, or to --stop-after if that comes first. Starts with --start-from or import.
+  absl::Status runStages(Stage last);
+  /// The float module's layers, if it is one now, are looked up in the recipe.
+  void matchRecipe();
   /// Writes commands and constants, simulates one run, measures, verifies.
   absl::Status emit(PackageWriter &writer);
   /// After the package is complete: the simulator on its bytes against the evaluator, and what a
@@ -53,6 +55,7 @@ public:
   const std::set<std::string> &dimensionNames() const { return dimensionNames_; }
 
 private:
+  absl::Status start(const StageFolder &folder);
   absl::Status runStage(Stage stage);
   /// Before the first evaluation: can it be done within the memory limit at all?
   absl::Status checkMemoryNeed(Stage last) const;
@@ -90,6 +93,8 @@ private:
   const Messages &messages_;
   const Target &target_;
   Recipe &recipe_;
+
+  std::optional<Stage> done_; ///< what module_ is after
 
   WeightStore weights_;
   ScaleCache scales_;

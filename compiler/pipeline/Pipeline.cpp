@@ -188,19 +188,43 @@ private:
       addIfFile(file);
   }
 
-  absl::Status stopEarly() {
+  /// What can be wrong with any module is told before the first one takes its time.
+  absl::Status normalizeAll() {
     for (const ModelModule &module : model_.modules) {
-      ModuleCompiler compiler(module, options_, messages_, target_, recipe_);
-      if (absl::Status status = compiler.runStages(); !status.ok())
+      compilers_.push_back(
+          std::make_unique<ModuleCompiler>(module, options_, messages_, target_, recipe_));
+      ModuleCompiler &compiler = *compilers_.back();
+      if (absl::Status status = compiler.runStages(Stage::Normalize); !status.ok())
         return status;
       dimensionNames_.insert(compiler.dimensionNames().begin(), compiler.dimensionNames().end());
-      collect(compiler);
+      compiler.matchRecipe();
     }
-    if (absl::Status status = checkDimensionNames(); !status.ok())
+    absl::Status status = checkDimensionNames();
+    return status.ok() ? checkRecipeRules() : status;
+  }
+
+  /// Every rule must fit something, if only in a module that --modules leaves out.
+  absl::Status checkRecipeRules() {
+    bool quantizes = (!options_.stopAfter || *options_.stopAfter >= Stage::Quantize) &&
+                     (!options_.startFrom || *options_.startFrom < Stage::Quantize);
+    if (!quantizes || recipe_.checkAllMatched().ok())
+      return absl::OkStatus();
+    for (const ModelModule &module : model_.leftOut) {
+      absl::StatusOr<std::vector<std::string>> names = layerNamesOfFile(module.path, module.name);
+      recipe_.passOver(module.name, names.ok() ? *names : std::vector<std::string>());
+    }
+    return recipe_.checkAllMatched();
+  }
+
+  absl::Status stopEarly() {
+    if (absl::Status status = normalizeAll(); !status.ok())
       return status;
-    if (absl::Status status = recipe_.checkAllMatched();
-        !status.ok() && *options_.stopAfter >= Stage::Quantize && !options_.startFrom)
-      return status;
+    for (std::unique_ptr<ModuleCompiler> &compiler : compilers_) {
+      if (absl::Status status = compiler->runStages(Stage::Schedule); !status.ok())
+        return status;
+      collect(*compiler);
+      compiler.reset();
+    }
     return writeDepfile(options_.stageFolder);
   }
 
@@ -235,51 +259,43 @@ private:
     provenance.recipe = recipe_.canonicalText();
     provenance.target = canonicalText(target_);
     provenance.targetDigest = target_.digest;
-    std::vector<std::unique_ptr<ModuleCompiler>> compilers;
-    for (const ModelModule &module : model_.modules) {
-      compilers.push_back(
-          std::make_unique<ModuleCompiler>(module, options_, messages_, target_, recipe_));
-      ModuleCompiler &compiler = *compilers.back();
-      if (absl::Status status = compiler.runStages(); !status.ok())
+    if (absl::Status status = normalizeAll(); !status.ok())
+      return status;
+    for (size_t i = 0; i < compilers_.size(); ++i) {
+      ModuleCompiler &compiler = *compilers_[i];
+      if (absl::Status status = compiler.runStages(Stage::Schedule); !status.ok())
         return status;
-      dimensionNames_.insert(compiler.dimensionNames().begin(), compiler.dimensionNames().end());
       if (absl::Status status = compiler.withinMemory("emit", compiler.emit(**writer));
           !status.ok())
         return status;
       for (const auto &[file, digest] : compiler.state().digests)
-        provenance.inputDigests[module.name + "/" + file] = digest;
+        provenance.inputDigests[model_.modules[i].name + "/" + file] = digest;
       provenance.statisticsDigest += compiler.statisticsDigest();
     }
-    if (absl::Status status = checkDimensionNames(); !status.ok())
-      return status;
-    if (!(options_.startFrom && *options_.startFrom >= Stage::Quantize))
-      if (absl::Status status = recipe_.checkAllMatched(); !status.ok())
-        return status;
     for (const Asset &asset : model_.assets)
       if (absl::Status status = (*writer)->addAsset(asset); !status.ok())
         return status;
     provenance.statisticsDigest = blake3Hex(std::as_bytes(std::span(provenance.statisticsDigest)));
     if (absl::Status status = (*writer)->complete(provenance); !status.ok())
       return status;
-    if (absl::Status status = checkAndReport(compilers, (*writer)->partialPath()); !status.ok())
+    if (absl::Status status = checkAndReport((*writer)->partialPath()); !status.ok())
       return status;
     return (*writer)->publish();
   }
 
-  absl::Status checkAndReport(const std::vector<std::unique_ptr<ModuleCompiler>> &compilers,
-                              const std::string &path) {
+  absl::Status checkAndReport(const std::string &path) {
     absl::StatusOr<std::unique_ptr<Package>> package = Package::open(path);
     if (!package.ok())
       return package.status();
-    for (size_t i = 0; i < compilers.size(); ++i) {
+    for (size_t i = 0; i < compilers_.size(); ++i) {
       const PackageModule *module = (*package)->find(model_.modules[i].name);
       if (!module)
         return absl::InternalError("package has no module '" + model_.modules[i].name + "'");
-      if (absl::Status status = compilers[i]->withinMemory(ModuleCompiler::kVerifyStage,
-                                                           compilers[i]->checkPackage(*module));
+      if (absl::Status status = compilers_[i]->withinMemory(ModuleCompiler::kVerifyStage,
+                                                            compilers_[i]->checkPackage(*module));
           !status.ok())
         return status;
-      collect(*compilers[i]);
+      collect(*compilers_[i]);
     }
     Report &report = result_.report;
     report.set_version(kVersion);
@@ -329,6 +345,7 @@ private:
   std::vector<Gate> gates_;
   Report baseline_;
   ModelFolder model_;
+  std::vector<std::unique_ptr<ModuleCompiler>> compilers_; ///< in the order of modules
   std::set<std::string> dimensionNames_; ///< symbolic, of the modules compiled so far
   CompileResult result_;
 };

@@ -158,6 +158,11 @@ LayerRecipe Recipe::resolve(const std::string &module, const std::string &opType
       matchesOf(*this, module, opType, layerNames, &typeMatched_, &moduleMatched_, &nameMatched_));
 }
 
+void Recipe::passOver(const std::string &module, const std::vector<std::string> &layerNames) {
+  resolve(module, "", layerNames);
+  typeMatched_.assign(types.size(), true);
+}
+
 std::vector<std::string> Recipe::explain(const std::string &module, const std::string &opType,
                                          const std::vector<std::string> &layerNames) const {
   std::vector<Match> matches =

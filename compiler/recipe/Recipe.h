@@ -89,6 +89,9 @@ public:
   /// (names: */conv_in/*)".
   std::vector<std::string> explain(const std::string &module, const std::string &opType,
                                    const std::vector<std::string> &layerNames) const;
+  /// A module that is not compiled now, whose layers have these names: rules that fit it count as
+  /// matched, and so do all rules of types.
+  void passOver(const std::string &module, const std::vector<std::string> &layerNames);
   /// INVALID_ARGUMENT listing every rule of types, modules and names that matched nothing since
   /// construction. Built-in recipes are exempt: their rules describe many models.
   absl::Status checkAllMatched() const;

@@ -46,6 +46,12 @@ LayerRecipe layerSettings(Recipe &recipe, func::FuncOp function, Operation *op) 
                         layerNames(op));
 }
 
+void matchLayers(Recipe &recipe, func::FuncOp function) {
+  for (Operation &op : function.getBody().front())
+    if (!op.hasTrait<OpTrait::IsTerminator>() && !isConstantExpression(&op) && !keepsCode(&op))
+      layerSettings(recipe, function, &op);
+}
+
 LogicalResult checkStatistics(func::FuncOp function) {
   const Resources &resources = sd::resources(function.getContext());
   if (!resources.recipe || !resources.statistics)

@@ -20,6 +20,10 @@ mlir::Value codeRoot(mlir::Value value);
 /// The recipe's settings of an operation of `function`.
 LayerRecipe layerSettings(Recipe &recipe, mlir::func::FuncOp function, mlir::Operation *op);
 
+/// Every layer of a normalized function that quantization will look up: rules that fit none are
+/// known before there are statistics.
+void matchLayers(Recipe &recipe, mlir::func::FuncOp function);
+
 /// Attribute of an operation whose result is no longer what the statistics saw: the weight store's
 /// key of the f32 vector by which each channel was divided.
 constexpr llvm::StringLiteral kDividedAttribute = "sdopt.divided_by";

@@ -94,6 +94,16 @@ TEST(RecipeMatching, UnmatchedRulesAreListed) {
   EXPECT_FALSE(copy.checkAllMatched().ok());
 }
 
+TEST(RecipeMatching, RulesOfAModuleThatIsPassedOverMayMatchNothing) {
+  Recipe recipe = recipeOf(kRecipe);
+  recipe.resolve("unet", "conv2d", {"conv1"});
+  recipe.passOver("vae_decoder", {"b.resnets.2.x"});
+  EXPECT_EQ(std::string(recipe.checkAllMatched().message()),
+            "mixed.yaml:13:5: rule 're:.*resnets\\.1\\..*' of 'names' matches no layer");
+  recipe.passOver("text_encoder", {"a.resnets.1.x"});
+  EXPECT_TRUE(recipe.checkAllMatched().ok()) << recipe.checkAllMatched();
+}
+
 TEST(RecipeCanonical, RoundTripsAndIgnoresTheWayItIsWritten) {
   std::string text = recipeOf(kRecipe).canonicalText();
   EXPECT_EQ(recipeOf(text).canonicalText(), text);

@@ -285,9 +285,24 @@ class BadInput(Cases):
         ]
         for name, content, needles in cases:
             self.fails(f"recipe: {name}", "--recipe", self.file("mine.yaml", content), needles=["mine.yaml", *needles])
+        self.rules_of_other_modules(head)
         self.fails("recipe: unknown name", "--recipe", "w9a9", needles=["w9a9", "w8a16"])
         self.fails("recipe: missing file", "--recipe", self.work / "none.yaml", needles=["none.yaml"])
         self.fails("recipe: a folder", "--recipe", self.statistics, needles=[self.statistics])
+
+    def rules_of_other_modules(self, head):
+        """A recipe for the whole pipeline serves each part; a slip is told before anything is calibrated."""
+        whole = head + (
+            "types:\n  conv2d: {activation_bits: 8}\nmodules:\n  unet: {activation_bits: 8}\n"
+            'names:\n  - {match: "unet/unet.conv_in.weight", activation_bits: 16}\n  - {match: "/unet/conv_out/Conv", activation_bits: 16}\n'
+        )
+        done = self.compile("-o", self.work / "part.sdnpu", "--recipe", self.file("mine.yaml", whole))
+        self.report("recipe: rules of modules that are left out", [done.stderr[-400:]] if done.returncode else [])
+        none = self.work / "no-samples"
+        none.mkdir()
+        for slip, text in (("unett", "  unett: {activation_bits: 8}\n"), ("unet/unet.conv_inn.weight", '  - {match: "unet/unet.conv_inn.weight", activation_bits: 16}\n')):
+            recipe = self.file("mine.yaml", whole.replace("names:", text + "names:", 1) if "match" not in text else whole + text)
+            self.fails(f"recipe: a rule of {slip}, before samples are looked for", "--recipe", recipe, samples=none, needles=["mine.yaml", f"'{slip}'", "matches no layer"])
 
     def targets(self):
         preset = (Path(__file__).resolve().parents[2] / "compiler/target/presets/edge-tiny.yaml").read_text()
