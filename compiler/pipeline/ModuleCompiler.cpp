@@ -132,8 +132,26 @@ absl::Status ModuleCompiler::start(const StageFolder &folder) {
   module_ = *std::move(loaded);
   remarks_.assign(state_.partial.remarks().begin(), state_.partial.remarks().end());
   done_ = options_.startFrom;
+  dropOldQuality();
   absl::Status status = restore(folder);
   return status.ok() ? status : errors.explain(status, "snapshot can't be read");
+}
+
+/// What was measured on a snapshot is not known of one that was edited since.
+void ModuleCompiler::dropOldQuality() {
+  ModuleReport &report = *state_.partial.mutable_modules(0);
+  if (state_.edited.empty() || report.samples() == 0)
+    return;
+  report.clear_psnr();
+  report.clear_worst_psnr();
+  report.clear_samples();
+  report.clear_layers();
+  std::string text = "'" + state_.edited +
+                     "' is not as it was written: the PSNR that was measured on it is left " +
+                     "out; edit an earlier snapshot to have it measured";
+  addRemark("measure", text);
+  if (messages_.warning)
+    messages_.warning(model_.name + ": " + text);
 }
 
 absl::Status ModuleCompiler::runStages(Stage last) {

@@ -61,6 +61,7 @@ private:
   absl::Status checkMemoryNeed(Stage last) const;
   absl::Status outOfMemory(const char *stage, int64_t bytes) const;
   absl::Status restore(const StageFolder &folder);
+  void dropOldQuality();
   absl::Status importModel(bool keepModule);
   absl::Status checkBatch() const;
   absl::Status normalize();

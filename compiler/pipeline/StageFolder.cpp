@@ -27,6 +27,14 @@ std::string printed(ModuleOp module) {
   return text + "\n";
 }
 
+std::string digestOf(const std::string &text) { return blake3Hex(std::as_bytes(std::span(text))); }
+
+/// Entry "snapshots" of a manifest: digests by stage.
+nlohmann::json snapshotsOf(const nlohmann::json &manifest) {
+  auto entry = manifest.is_object() ? manifest.find("snapshots") : manifest.end();
+  return entry != manifest.end() && entry->is_object() ? *entry : nlohmann::json::object();
+}
+
 } // namespace
 
 StageFolder::StageFolder(const std::string &folder, const std::string &module)
@@ -40,9 +48,15 @@ absl::Status StageFolder::save(Stage stage, ModuleOp module, const WeightStore &
   std::filesystem::create_directories(folder_, error);
   if (error)
     return absl::InvalidArgumentError("can't make folder '" + folder_ + "': " + error.message());
-  nlohmann::json manifest = {{"stage", name(stage)}, {"files", state.digests}};
+  std::string text = printed(module);
+  nlohmann::json snapshots = nlohmann::json::object();
+  if (absl::StatusOr<std::string> before = readFile(folder_ + "/manifest.json"); before.ok())
+    snapshots = snapshotsOf(nlohmann::json::parse(*before, nullptr, false));
+  snapshots[name(stage)] = digestOf(text);
+  nlohmann::json manifest = {
+      {"stage", name(stage)}, {"files", state.digests}, {"snapshots", snapshots}};
   for (const absl::Status &status :
-       {writeFileAtomically(folder_ + "/" + name(stage) + ".mlir", printed(module)),
+       {writeFileAtomically(folder_ + "/" + name(stage) + ".mlir", text),
         weights.saveOverlay(folder_ + "/overlay.safetensors"),
         writeFileAtomically(folder_ + "/" + name(stage) + ".report.json", toJson(state.partial)),
         writeFileAtomically(folder_ + "/manifest.json", manifest.dump(1) + "\n")})
@@ -85,6 +99,9 @@ absl::StatusOr<OwningOpRef<ModuleOp>> StageFolder::load(Stage stage, MLIRContext
           "'" + file + "' is not the file that the snapshots in '" + folder_ + "' were made of");
   }
   state.partial = *std::move(partial);
+  nlohmann::json snapshots = snapshotsOf(manifest);
+  auto written = snapshots.find(name(stage));
+  state.edited = written != snapshots.end() && *written == digestOf(*text) ? "" : path;
   if (absl::Status status = weights.loadOverlay(folder_ + "/overlay.safetensors"); !status.ok())
     return status;
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(*text, ParserConfig(&context), path);

@@ -2,8 +2,8 @@
 //
 // DIR/<module>/<stage>.mlir (text with names, to be read and edited), <stage>.report.json (what is
 // known of the module so far, with its remarks), overlay.safetensors, statistics.pb and
-// manifest.json (digests of the original files). Restarting needs the model's own files too:
-// weights are not copied.
+// manifest.json (digests of the original files and of the snapshots as written). Restarting needs
+// the model's own files too: weights are not copied.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,6 +24,7 @@ namespace sdopt {
 struct StageState {
   Report partial;                             ///< one module, and its remarks
   std::map<std::string, std::string> digests; ///< of the files read
+  std::string edited; ///< path of the snapshot, if it is not as it was written
 };
 
 class StageFolder {

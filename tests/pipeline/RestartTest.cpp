@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 
 #include <filesystem>
+#include <fstream>
 
 using namespace sdopt;
 using namespace sdopt::test;
@@ -130,6 +131,34 @@ TEST_F(Restart, SchedulesForAnotherTarget) {
   EXPECT_THAT(textOf(result.status()), HasSubstr("were made for target mobile, not laptop"));
   options.startFrom = Stage::Lower;
   EXPECT_EQ(compiled(options).report.target(), "laptop");
+}
+
+TEST_F(Restart, DropsTheQualityOfAnEditedSnapshot) {
+  for (Stage stage : {Stage::Quantize, Stage::Schedule}) {
+    std::string place = std::string("edited-") + name(stage);
+    CompileOptions options = this->options(place);
+    options.verify = VerifyMode::Off;
+    options.modules = {"text_encoder"};
+    options.stageFolder = path(place + "/stages");
+    compiled(stopped(options, stage));
+    options.startFrom = stage;
+    std::vector<std::string> warnings;
+    Messages messages;
+    messages.warning = [&](std::string_view text) { warnings.emplace_back(text); };
+    absl::StatusOr<CompileResult> same = compile(options, messages);
+    ASSERT_TRUE(same.ok()) << same.status();
+    EXPECT_GT(same->report.modules(0).samples(), 0);
+    EXPECT_THAT(warnings, testing::IsEmpty());
+
+    std::string file = options.stageFolder + "/text_encoder/" + name(stage) + ".mlir";
+    std::ofstream(file, std::ios::app) << "// edited\n";
+    absl::StatusOr<CompileResult> edited = compile(options, messages);
+    ASSERT_TRUE(edited.ok()) << edited.status();
+    EXPECT_EQ(edited->report.modules(0).samples(), 0);
+    EXPECT_THAT(warnings, testing::ElementsAre(HasSubstr(file + "' is not as it was written")));
+    options.gates = "text_encoder.psnr>=1dB";
+    EXPECT_THAT(textOf(compile(options, messages).status()), HasSubstr("text_encoder.psnr>=1dB"));
+  }
 }
 
 TEST_F(Restart, NamesWhatIsMissing) {
