@@ -22,6 +22,14 @@ inline bool isFloatTensor(mlir::Value value) {
   return type && mlir::isa<mlir::FloatType>(type.getElementType());
 }
 
+/// True if channels, the last dimension, stay what they are.
+inline bool keepsChannels(sd::ReshapeOp op) {
+  auto before = mlir::cast<mlir::RankedTensorType>(op.getInput().getType());
+  auto after = mlir::cast<mlir::RankedTensorType>(op.getType());
+  return before.getRank() > 0 && after.getRank() > 0 &&
+         before.getShape().back() == after.getShape().back();
+}
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_CALIBRATION_ACTIVATIONS_H

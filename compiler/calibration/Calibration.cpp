@@ -75,13 +75,6 @@ private:
     return absl::OkStatus();
   }
 
-  static bool keepsChannels(sd::ReshapeOp op) {
-    auto before = cast<RankedTensorType>(op.getInput().getType());
-    auto after = cast<RankedTensorType>(op.getType());
-    return before.getRank() > 0 && after.getRank() > 0 &&
-           before.getShape().back() == after.getShape().back();
-  }
-
   /// Layers with weights correct for the mean of each input channel; scales move through the
   /// others.
   static bool asksForChannels(Value value) {
@@ -256,13 +249,13 @@ bool accumulate(std::span<const float> values, int64_t channels, Accumulator &in
   return true;
 }
 
-} // namespace
-
-static void addTo(std::vector<double> &totals, const std::vector<double> &sums) {
+void addTo(std::vector<double> &totals, const std::vector<double> &sums) {
   totals.resize(std::max(totals.size(), sums.size()));
   for (size_t i = 0; i < sums.size(); ++i)
     totals[i] += sums[i];
 }
+
+} // namespace
 
 absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationContext &context,
                                      const std::vector<SampleFile> &samples,

@@ -6,18 +6,10 @@
 #include "compiler/target/StrictYaml.h"
 
 #include <algorithm>
-#include <charconv>
 
 namespace sdopt {
 
 namespace {
-
-/// The shortest text of a number, in any locale.
-std::string numberText(double value) {
-  char text[64];
-  auto [end, failure] = std::to_chars(text, text + sizeof(text), value);
-  return std::string(text, end);
-}
 
 /// A rule that matched, with the level it is of.
 struct Match {

@@ -128,12 +128,17 @@ private:
     return rule;
   }
 
+  std::optional<YAML::Node> takeSetting(YamlMap &settings, const char *key) {
+    auto node = settings.takeOptional(key);
+    given_ += node.has_value();
+    return node;
+  }
+
   std::optional<int> readBits(YamlMap &settings, const char *key,
                               std::initializer_list<int> allowed) {
-    auto node = settings.takeOptional(key);
+    auto node = takeSetting(settings, key);
     if (!node)
       return std::nullopt;
-    ++given_;
     auto value = yamlInteger(*node, "'" + std::string(key) + "'", errors_);
     if (!value)
       return std::nullopt;
@@ -149,10 +154,9 @@ private:
   }
 
   std::optional<RangeEstimator> readRange(YamlMap &settings, const char *key) {
-    auto node = settings.takeOptional(key);
+    auto node = takeSetting(settings, key);
     if (!node)
       return std::nullopt;
-    ++given_;
     for (RangeEstimator estimator : {RangeEstimator::MinMax, RangeEstimator::MSE})
       if (node->IsScalar() && node->Scalar() == name(estimator))
         return estimator;
@@ -162,10 +166,9 @@ private:
   }
 
   std::optional<bool> readFlag(YamlMap &settings, const char *key) {
-    auto node = settings.takeOptional(key);
+    auto node = takeSetting(settings, key);
     if (!node)
       return std::nullopt;
-    ++given_;
     for (bool flag : {true, false})
       if (node->IsScalar() && node->Scalar() == (flag ? "true" : "false"))
         return flag;
@@ -174,10 +177,9 @@ private:
   }
 
   std::optional<Smoothing> readSmoothing(YamlMap &settings, const char *key) {
-    auto node = settings.takeOptional(key);
+    auto node = takeSetting(settings, key);
     if (!node)
       return std::nullopt;
-    ++given_;
     std::string text = node->IsScalar() ? node->Scalar() : "";
     if (text == "off" || text == "search")
       return Smoothing{.on = text == "search"};

@@ -226,6 +226,20 @@ LogicalResult checkNorm(Operation *op, Operands operands) {
   return success();
 }
 
+/// A norm over the last dimension: layer norm, or root mean square norm if it is not centered.
+template <typename Norm>
+LogicalResult normalizeRows(Norm op, Operands operands, const Tensor *beta, bool centered,
+                            Results &results, const EvaluationContext &context) {
+  Activation x = activation(op.getInput(), operands[0]);
+  Activation y = output(op.getResult(), x.tensor.shape());
+  int64_t channels = x.tensor.dim(-1);
+  NormParameters norm = normParameters(floats(&operands[1]), floats(beta), channels,
+                                       op.getEpsilon().convertToDouble(), x.scale, y.scale);
+  norm.params.centered = centered;
+  normalize(x, x.tensor.size() / channels, 1, channels, 1, norm, *context.kernels, y);
+  return give(results, y.tensor);
+}
+
 } // namespace
 
 LogicalResult computeQuantized(sd::GroupNormOp op, Operands operands, Results &results,
@@ -248,28 +262,15 @@ LogicalResult computeQuantized(sd::LayerNormOp op, Operands operands, Results &r
                                const EvaluationContext &context) {
   if (failed(checkNorm(op, operands)))
     return failure();
-  Activation x = activation(op.getInput(), operands[0]);
-  Activation y = output(op.getResult(), x.tensor.shape());
-  int64_t channels = x.tensor.dim(-1);
-  NormParameters norm =
-      normParameters(floats(&operands[1]), floats(operands.size() > 2 ? &operands[2] : nullptr),
-                     channels, op.getEpsilon().convertToDouble(), x.scale, y.scale);
-  normalize(x, x.tensor.size() / channels, 1, channels, 1, norm, *context.kernels, y);
-  return give(results, y.tensor);
+  return normalizeRows(op, operands, operands.size() > 2 ? &operands[2] : nullptr,
+                       /*centered=*/true, results, context);
 }
 
 LogicalResult computeQuantized(sd::RmsNormOp op, Operands operands, Results &results,
                                const EvaluationContext &context) {
   if (failed(checkNorm(op, operands)))
     return failure();
-  Activation x = activation(op.getInput(), operands[0]);
-  Activation y = output(op.getResult(), x.tensor.shape());
-  int64_t channels = x.tensor.dim(-1);
-  NormParameters norm = normParameters(floats(&operands[1]), {}, channels,
-                                       op.getEpsilon().convertToDouble(), x.scale, y.scale);
-  norm.params.centered = false;
-  normalize(x, x.tensor.size() / channels, 1, channels, 1, norm, *context.kernels, y);
-  return give(results, y.tensor);
+  return normalizeRows(op, operands, /*beta=*/nullptr, /*centered=*/false, results, context);
 }
 
 //===----------------------------------------------------------------------===//

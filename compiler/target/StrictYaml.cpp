@@ -278,6 +278,12 @@ std::optional<int64_t> yamlInteger(const YAML::Node &node, const std::string &wh
   return std::nullopt;
 }
 
+std::string numberText(double value) {
+  char text[64];
+  auto [end, failure] = std::to_chars(text, text + sizeof(text), value);
+  return std::string(text, end);
+}
+
 std::string quoteYaml(std::string_view text) {
   constexpr char kHex[] = "0123456789abcdef";
   std::string quoted = "\"";

@@ -88,6 +88,8 @@ std::optional<double> yamlNumber(const YAML::Node &node, const std::string &what
 std::optional<int64_t> yamlInteger(const YAML::Node &node, const std::string &what,
                                    YamlErrors &errors);
 
+/// The shortest text that reads as the number, in any locale.
+std::string numberText(double value);
 /// Double-quoted YAML of any text.
 std::string quoteYaml(std::string_view text);
 

@@ -30,12 +30,6 @@ std::string exactText(double value) {
   return std::string(text, end);
 }
 
-std::string readableText(double value) {
-  char text[64];
-  auto [end, failure] = std::to_chars(text, text + sizeof(text), value);
-  return std::string(text, end);
-}
-
 class TargetReader {
 public:
   explicit TargetReader(const std::string &origin) : errors_(origin) {}
@@ -158,8 +152,8 @@ private:
     bool open = constant.least == 0 && !mayBeZero(constant);
     errors_.add(node.Mark(), "'" + pathOf(constant) + "' is out of range: found " + node.Scalar() +
                                  ", needs " + (open ? "more than " : "at least ") +
-                                 readableText(constant.least) + " and at most " +
-                                 readableText(constant.most) + " " + constant.units[0].key);
+                                 numberText(constant.least) + " and at most " +
+                                 numberText(constant.most) + " " + constant.units[0].key);
   }
 
   void readDramExtras(YamlMap &map) {

@@ -1,6 +1,6 @@
 //===- Quantize.cpp - codes for activations and weights ----------------------===//
 
-#include "compiler/reference/Evaluator.h"
+#include "compiler/calibration/Activations.h"
 #include "compiler/reference/QuantizedParameters.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -20,11 +20,6 @@ namespace sdopt {
 #include "passes/quantize/Passes.h.inc"
 
 namespace {
-
-bool isFloatTensor(Value value) {
-  auto type = dyn_cast<RankedTensorType>(value.getType());
-  return type && isa<FloatType>(type.getElementType());
-}
 
 std::optional<double> normEpsilon(Operation *op) {
   if (auto norm = dyn_cast<sd::GroupNormOp>(op))

@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/reference/Evaluator.h"
+#include "compiler/calibration/Activations.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 
@@ -104,13 +104,11 @@ private:
   }
 
   /// Collects the linear layers that read `value`, also in another shape; false if others do.
-  bool collectReaders(Value value, int64_t channels, std::vector<Reader> &readers) {
+  bool collectReaders(Value value, std::vector<Reader> &readers) {
     for (OpOperand &use : value.getUses()) {
       Operation *user = use.getOwner();
       if (auto reshape = dyn_cast<sd::ReshapeOp>(user)) {
-        auto type = cast<RankedTensorType>(reshape.getType());
-        if (type.getRank() == 0 || type.getShape().back() != channels ||
-            !collectReaders(reshape.getResult(), channels, readers))
+        if (!keepsChannels(reshape) || !collectReaders(reshape.getResult(), readers))
           return false;
       } else if (auto linear = dyn_cast<sd::LinearOp>(user);
                  linear && use.getOperandNumber() == 0) {
@@ -126,8 +124,7 @@ private:
     if (!canDivide(op))
       return std::nullopt;
     Candidate candidate{.value = op->getResult(0)};
-    int64_t channels = cast<RankedTensorType>(candidate.value.getType()).getShape().back();
-    if (!collectReaders(candidate.value, channels, candidate.readers))
+    if (!collectReaders(candidate.value, candidate.readers))
       return std::nullopt;
     for (Reader &reader : candidate.readers) {
       LayerRecipe layer = layerSettings(*resources_.recipe, function_, reader.op);
