@@ -45,11 +45,12 @@ def parse_arguments():
     parser = argparse.ArgumentParser("full-size.sh", description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", type=Path, help="SD2 inpainting ONNX folder; default: exported with random weights")
     parser.add_argument("--peers", choices=("none", "ort", "all"), default="ort", help="all: also NNCF and ONNX Runtime's static quantization, which takes 22 GB")
+    parser.add_argument("--initial-model", type=Path, help="the same with PyTorch's initial weights; default: exported")
     parser.add_argument("--tiny", action="store_true", help="the small pipeline of testdata: the same steps in a minute")
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="build folder with bin/")
     parser.add_argument("--work", type=Path, help="default: BUILD/benchmark")
     parser.add_argument("--scales", default="0.25,0.5,1", help="channels of the UNets in the plot (2 takes 14 GB of disk)")
-    parser.add_argument("--rows", default="weights,static,steps,float,vae,scales", help="what to measure")
+    parser.add_argument("--rows", default="weights,static,steps,float,initial,vae,scales", help="what to measure")
     parser.add_argument("--repeat", type=int, default=2, help="times each is run; the best counts")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peer-python", type=Path, help="interpreter that has onnx, onnxruntime (and nncf); default: a new venv")
@@ -203,17 +204,16 @@ class Benchmark:
             run("installing the exporter", [venv / "bin/pip", "install", "-q", ROOT / "tools/python"], None)
         return venv / "bin" / "sdopt-export"
 
-    def exported(self, folder, modules, scale):
+    def exported(self, folder, modules, *flags):
         if not folder.exists():
-            flags = ["--scale-channels", scale] if float(scale) != 1 else []
             command = [self.find_exporter(), "--random-weights", "--architecture", "sd2-inpainting", "--modules", modules, "-o", folder, *flags]
-            run(f"exporting {modules} with {scale} times the channels", command, None)
+            run(f"exporting {modules} {' '.join(map(str, flags))}", command, None)
         return folder
 
     def find_model(self):
         if self.options.tiny:
             return ROOT / "testdata/patterns-sd2/opset17-fp32"
-        return self.options.model or self.exported(self.work / "model", "unet,vae_decoder", "1")
+        return self.options.model or self.exported(self.work / "model", "unet,vae_decoder")
 
     def find_peers(self):
         if self.options.peers == "none":
@@ -421,7 +421,22 @@ class Benchmark:
         slope = lambda what: max(0.0, (getattr(best[3], what) - getattr(best[1], what)) / 2)
         self.row("sdopt float UNet evaluation", slope("seconds"), None, slope("cpu"))
 
-    # (e): cost against size.
+    # (e): quality on the weights that other tools' numbers are of.
+
+    def initial(self):
+        """Weights as PyTorch initializes them, the same inputs."""
+        model = self.options.initial_model or self.exported(self.work / "initial-model", "unet", "--initial-weights")
+        package, given, out = self.work / "initial.sdnpu", self.work / "statistics-initial", self.work / "unet-initial-fp32.safetensors"
+        flags = ["--samples", self.samples("unet", 2).parent, "--statistics-out", given, "--stages", self.work / "stages", "--stop-after", "calibrate"]
+        self.sdopt("initial weights: calibration on 2 samples", *flags, model=model, repeat=1)
+        self.sdopt("initial weights: W8A8 package", "--statistics", given / "unet.pb", "--recipe", "w8a8", "-o", package, model=model, repeat=1)
+        self.peer(f"initial weights: {CALLS} calls by ONNX Runtime", "run", model / "unet/model.onnx", self.samples("unet", CALLS, 2), out)
+        self.references["unet"], kept = out, self.reference("unet")
+        child = self.run_package("unet", package, "initial")
+        self.references["unet"] = kept
+        self.row("sdopt W8A8 UNet step, initial weights", child.fastest, child.peak, child.cpu, size_of(package), child.quality)
+
+    # (f): cost against size.
 
     def scales(self):
         for label, model, module in self.sizes():
@@ -441,7 +456,7 @@ class Benchmark:
         if self.options.tiny:
             return [(module, self.model, module) for module in ("text_encoder", "vae_encoder", "unet")]
         return [
-            (f"{scale}x channels", self.model if float(scale) == 1 else self.exported(self.work / f"x{scale}", "unet", scale), "unet")
+            (f"{scale}x channels", self.model if float(scale) == 1 else self.exported(self.work / f"x{scale}", "unet", "--scale-channels", scale), "unet")
             for scale in self.options.scales.split(",")
         ]
 
@@ -457,8 +472,8 @@ class Benchmark:
         self.bar("weight-only INT8, peak memory", giga(peak("sdopt weight-only INT8")), "GB", most=limit(0.9))
         self.bar("static W8A8 with calibration on 2 samples", seconds("sdopt static W8A8"), "s", most=limit(40))
         self.bar("static W8A8, peak memory", giga(peak("sdopt static W8A8")), "GB", most=limit(1.7))
-        plain = "for weights of plain initialization, where ORT's static has 24.6" if not self.options.tiny else ""
-        self.bar("W8A8 output SQNR", quality("sdopt W8A8 UNet step"), "dB", least=28 if not self.options.tiny else 25, note=plain)
+        self.bar("W8A8 output SQNR, initial weights", quality("sdopt W8A8 UNet step, initial weights"), "dB", least=28, note="ORT quantize_static 24.6")
+        self.bar("W8A8 output SQNR", quality("sdopt W8A8 UNet step"), "dB", least=25 if self.options.tiny else None)
         self.bar("W8A16 output SQNR", quality("sdopt W8A16 UNet step"), "dB", least=None if not self.options.tiny else 40)
         for other in ("NNCF compress_weights", "ORT quantize_dynamic"):
             self.ratio("weight-only INT8", "sdopt weight-only INT8", other)
@@ -564,6 +579,8 @@ class Benchmark:
             self.float_evaluation()
         if "vae" in wanted:
             self.vae()
+        if "initial" in wanted and self.python and not self.options.tiny:
+            self.initial()
         if "scales" in wanted:
             self.scales()
         peers = self.python is not None

@@ -54,3 +54,26 @@ def test_statistics():
     assert 3.2 < min(kurtosis) < 4.5  # normal rows of different scale
     assert max(kurtosis) > 6  # Student-t
     assert 0.1 < sum(value > 5.5 for value in kurtosis) / len(kurtosis) < 0.6
+
+
+def test_initial_weights_are_those_of_pytorch():
+    component = tiny(ARCHITECTURES["sd2-inpainting"]).component("unet")
+    network = create_random(component, 5, initial=True)
+    for prefix, owner in network.named_modules():
+        if not isinstance(owner, (torch.nn.Conv2d, torch.nn.Linear)):
+            if hasattr(owner, "weight") and owner.weight.dim() == 1:
+                assert (owner.weight == 1).all() and (owner.bias == 0).all(), prefix
+            continue
+        fresh = type(owner)(**_arguments(owner))
+        bound = owner.weight[0].numel() ** -0.5
+        assert owner.weight.abs().max() <= bound, prefix
+        assert owner.weight.abs().max() > 0.95 * fresh.weight.abs().max(), prefix
+        if owner.bias is not None:
+            assert owner.bias.abs().max() <= bound, prefix
+
+
+def _arguments(owner: torch.nn.Module) -> dict[str, object]:
+    if isinstance(owner, torch.nn.Linear):
+        return {"in_features": owner.in_features, "out_features": owner.out_features}
+    size = (owner.in_channels, owner.out_channels, owner.kernel_size)
+    return dict(zip(("in_channels", "out_channels", "kernel_size"), size, strict=True))

@@ -56,6 +56,10 @@ def parser() -> argparse.ArgumentParser:
     random.add_argument("--architecture", metavar="NAME", help=", ".join(ARCHITECTURES))
     random.add_argument("--scale-channels", type=float, metavar="F", help="0.25, 0.5, 1 or 2")
     random.add_argument("--tiny", action="store_true", help="the same topology with few channels")
+    random.add_argument(
+        "--initial-weights", action="store_true",
+        help="as PyTorch initializes them before training, not like trained ones",
+    )
     random.add_argument("--seed", type=int, metavar="N", help="default 0")
     return result
 
@@ -63,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 def chosen_architecture(options: argparse.Namespace) -> Architecture | None:
     """The architecture of --random-weights; contradictions are errors that name both options."""
     if not options.random_weights:
-        for name in ("architecture", "scale_channels", "tiny", "seed"):
+        for name in ("architecture", "scale_channels", "tiny", "initial_weights", "seed"):
             if getattr(options, name) not in (None, False):
                 flag = "--" + name.replace("_", "-")
                 raise UsageError(f"{flag} needs --random-weights")
@@ -132,7 +136,7 @@ def export(arguments: Sequence[str]) -> None:
 
     source: Source
     if chosen is not None:
-        source = RandomSource(chosen, options.seed or 0)
+        source = RandomSource(chosen, options.seed or 0, options.initial_weights)
     else:
         source = open_pipeline(options.pipeline)
     around = surroundings(source)

@@ -23,5 +23,7 @@ def create_empty(component: Component) -> nn.Module:
     return build_empty(lambda: cls(config))
 
 
-def create_random(component: Component, seed: int, dtype: torch.dtype = torch.float32) -> nn.Module:
-    return fill_randomly(create_empty(component), component.name, seed, dtype)
+def create_random(
+    component: Component, seed: int, dtype: torch.dtype = torch.float32, initial: bool = False
+) -> nn.Module:
+    return fill_randomly(create_empty(component), component.name, seed, dtype, initial)

@@ -11,6 +11,10 @@ that it will meet. Per tensor, from its own seed:
                        outlier channels of the activations behind the norm
   biases               0.05 normal
 
+Or as PyTorch initializes a network that is to be trained, which is what measurements of other tools
+are often made on: matrices and their biases uniform in +-1 / sqrt(fan in), embeddings standard
+normal, norms 1 and 0.
+
 A tensor depends on the seed, the component's name and the tensor's name only, so that the order of
 creation does not matter.
 """
@@ -90,6 +94,20 @@ def _fill(owner: nn.Module, name: str, value: torch.Tensor, generator: torch.Gen
         value.copy_(torch.randn(value.shape, generator=generator).mul_(0.05))
 
 
+def _fill_initial(
+    owner: nn.Module, name: str, value: torch.Tensor, generator: torch.Generator
+) -> None:
+    """torch.nn's reset_parameters() with a generator of its own for each tensor."""
+    weight = getattr(owner, "weight", None)
+    if isinstance(owner, nn.Embedding):
+        value.normal_(generator=generator)
+    elif value.dim() >= 2 or (weight is not None and weight.dim() >= 2):
+        bound = 1.0 / math.sqrt((value if value.dim() >= 2 else weight)[0].numel())
+        value.uniform_(-bound, bound, generator=generator)
+    else:
+        value.fill_(1.0 if name == "weight" else 0.0)
+
+
 class _EmptyParameters:
     """Within it, modules create parameters without memory (on the meta device); buffers, which
     hold tables that are computed, are created as always."""
@@ -128,13 +146,19 @@ def parameter_count(network: nn.Module) -> int:
 
 @torch.no_grad()
 def fill_randomly(
-    network: nn.Module, component: str, seed: int, dtype: torch.dtype = torch.float32
+    network: nn.Module,
+    component: str,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    initial: bool = False,
 ) -> nn.Module:
-    """Gives every parameter of a network from `build_empty` its values, one after another."""
+    """Gives every parameter of a network from `build_empty` its values, one after another: like
+    trained ones, or as PyTorch initializes them."""
+    fill = _fill_initial if initial else _fill
     for prefix, owner in network.named_modules():
         for name, parameter in list(owner.named_parameters(recurse=False)):
             value = torch.empty(parameter.shape, dtype=torch.float32)
             full = f"{prefix}.{name}" if prefix else name
-            _fill(owner, name, value, _generator(seed, component, full))
+            fill(owner, name, value, _generator(seed, component, full))
             owner._parameters[name] = nn.Parameter(value.to(dtype), requires_grad=False)
     return network

@@ -49,8 +49,8 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 class RandomSource:
-    def __init__(self, architecture: Architecture, seed: int) -> None:
-        self._architecture, self._seed = architecture, seed
+    def __init__(self, architecture: Architecture, seed: int, initial: bool = False) -> None:
+        self._architecture, self._seed, self._initial = architecture, seed, initial
         self.pipeline_class = architecture.pipeline_class
         self.extra = architecture.extra
 
@@ -58,7 +58,8 @@ class RandomSource:
         return [component.name for component in self._architecture.components]
 
     def load(self, name: str) -> nn.Module:
-        return networks.create_random(self._architecture.component(name), self._seed)
+        component = self._architecture.component(name)
+        return networks.create_random(component, self._seed, initial=self._initial)
 
     def config(self, name: str) -> Mapping[str, Any]:
         return self._architecture.component(name).config
