@@ -47,8 +47,8 @@ struct ByteOutput {
 
 class ByteConvolution {
 public:
-  ByteConvolution(const ByteKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
-                  const ByteOutput &output)
+  ByteConvolution(const ByteKernels &kernels, const ConvTile &tile, Codes x,
+                  std::span<const WeightTile> weights, const ByteOutput &output)
       : kernels(kernels), tile(tile), picture(tile, x), weights(weights), output(output),
         offset(x.format.type == ElementType::I8 ? 128 + x.format.zeroPoint : 256 * 128),
         panelCount(quotientUp(tile.outputChannels, kByteLanes)),
@@ -86,19 +86,78 @@ private:
   }
 
   void pack(int64_t panel) {
-    BytePanelSource source;
-    int64_t lane = panel * kByteLanes;
-    source.taps = picture.weightTaps();
-    source.channels = picture.weightChannels();
-    source.rows = weights + lane * source.taps * source.channels;
-    source.lanes = std::min(kByteLanes, tile.outputChannels - lane);
-    int32_t sums[kByteLanes];
-    packBytePanel(source, panels + panel * panelBytes, sums);
-    for (int64_t i = 0; i < source.lanes; ++i) {
+    int64_t lane = panel * kByteLanes, lanes = std::min(kByteLanes, tile.outputChannels - lane);
+    int8_t *target = panels + panel * panelBytes;
+    int32_t sums[kByteLanes] = {};
+    if (fitsTiles(lane, lanes)) {
+      packTiles(lane, lanes, target, sums);
+    } else {
+      BytePanelSource source = wholeRows(lanes);
+      source.rows = gather(lane, lanes);
+      packBytePanel(source, target, sums);
+    }
+    for (int64_t i = 0; i < lanes; ++i) {
       corrections[lane + i] = -offset * sums[i];
       if (output.params)
         channels[lane + i].bias += corrections[lane + i];
     }
+  }
+
+  BytePanelSource wholeRows(int64_t lanes) const {
+    BytePanelSource source;
+    source.lanes = lanes;
+    source.taps = picture.weightTaps();
+    source.channels = picture.weightChannels();
+    source.tapBytes = picture.tapDepth() * kByteLanes;
+    return source;
+  }
+
+  static bool meets(const WeightTile &t, int64_t lane, int64_t lanes) {
+    return t.firstOutput < lane + lanes && lane < t.firstOutput + t.outputs;
+  }
+
+  // Do the tiles cut neither the lanes nor a chunk of depths?
+  bool fitsTiles(int64_t lane, int64_t lanes) const {
+    bool tapByTap = picture.weightChannels() == tile.inputChannels;
+    return std::ranges::all_of(weights, [&](const WeightTile &t) {
+      if (!meets(t, lane, lanes))
+        return true;
+      bool allLanes = t.firstOutput <= lane && lane + lanes <= t.firstOutput + t.outputs;
+      return allLanes &&
+             (t.inputs == tile.inputChannels || (tapByTap && t.firstInput % kByteChunk == 0));
+    });
+  }
+
+  void packTiles(int64_t lane, int64_t lanes, int8_t *panel, int32_t *sums) const {
+    for (const WeightTile &t : weights) {
+      if (!meets(t, lane, lanes))
+        continue;
+      BytePanelSource source = wholeRows(lanes);
+      if (t.inputs != tile.inputChannels)
+        source.channels = t.inputs;
+      source.rows = t.weights + (lane - t.firstOutput) * source.taps * source.channels;
+      int32_t tileSums[kByteLanes];
+      packBytePanel(source, panel + t.firstInput * kByteLanes, tileSums);
+      for (int64_t i = 0; i < kByteLanes; ++i)
+        sums[i] += tileSums[i];
+    }
+  }
+
+  // Rows [taps][inputs] of weights, as if there were one tile.
+  const int8_t *gather(int64_t lane, int64_t lanes) const {
+    thread_local Scratch scratch;
+    int64_t taps = tile.kernelHeight * tile.kernelWidth, inputs = tile.inputChannels;
+    auto *rows = reinterpret_cast<int8_t *>(scratch.reserve(lanes * taps * inputs));
+    for (const WeightTile &t : weights)
+      for (int64_t i = 0; i < lanes; ++i) {
+        int64_t row = lane + i - t.firstOutput;
+        if (row < 0 || row >= t.outputs)
+          continue;
+        for (int64_t tap = 0; tap < taps; ++tap)
+          std::copy_n(t.weights + (row * taps + tap) * t.inputs, t.inputs,
+                      rows + (i * taps + tap) * inputs + t.firstInput);
+      }
+    return rows;
   }
 
   void multiplyBand(int64_t firstOutputRow, int64_t outputRows, int threads) {
@@ -179,7 +238,7 @@ private:
   const ByteKernels &kernels;
   const ConvTile tile;
   const BytePicture picture;
-  const int8_t *weights;
+  const std::span<const WeightTile> weights;
   const ByteOutput output;
   int64_t offset; ///< of the bytes from the values
   int64_t panelCount, panelBytes;
@@ -204,11 +263,13 @@ void byteConvAccumulate(const ByteKernels &kernels, const ConvTile &tile, Codes 
                         const int8_t *weights, int64_t *acc) {
   ByteOutput output;
   output.acc = acc;
-  ByteConvolution(kernels, simplified(tile), x, weights, output).run();
+  const WeightTile whole{0, tile.outputChannels, 0, tile.inputChannels, weights};
+  ByteConvolution(kernels, simplified(tile), x, {&whole, 1}, output).run();
 }
 
-void byteConvolve(const ByteKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
-                  const ChannelParams *params, CodeFormat format, void *y) {
+void byteConvolve(const ByteKernels &kernels, const ConvTile &tile, Codes x,
+                  std::span<const WeightTile> weights, const ChannelParams *params,
+                  CodeFormat format, void *y) {
   ByteConvolution(kernels, simplified(tile), x, weights, {nullptr, params, format, y}).run();
 }
 

@@ -4,6 +4,7 @@
 #define SDOPT_COMPILER_KERNELS_BYTECONVOLUTION_H
 
 #include "compiler/kernels/ByteBlocks.h"
+#include "compiler/kernels/Convolve.h"
 
 namespace sdopt {
 
@@ -16,8 +17,9 @@ void byteConvAccumulate(const ByteKernels &kernels, const ConvTile &tile, Codes 
 
 /// convAccumulate() into accumulators of 0 and requantize() of them at once, without accumulators
 /// in memory. The parameters are in the ranges of Scaling and biases below 2^52.
-void byteConvolve(const ByteKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
-                  const ChannelParams *params, CodeFormat format, void *y);
+void byteConvolve(const ByteKernels &kernels, const ConvTile &tile, Codes x,
+                  std::span<const WeightTile> weights, const ChannelParams *params,
+                  CodeFormat format, void *y);
 
 } // namespace sdopt
 

@@ -83,10 +83,11 @@ SDOPT_VNNI void requantizeSums(const ByteSums &s, const ChannelParams *params, C
   }
 }
 
-SDOPT_VNNI void packPanel(const BytePanelSource &source, int8_t *panel, int32_t *laneSums) {
+SDOPT_VNNI void packPanel(const BytePanelSource &source, int8_t *panels, int32_t *laneSums) {
   int64_t depth = source.taps * source.channels;
   __m512i ones = _mm512_set1_epi8(1), sums = _mm512_setzero_si512();
-  for (int64_t tap = 0; tap < source.taps; ++tap)
+  for (int64_t tap = 0; tap < source.taps; ++tap) {
+    int8_t *panel = panels + tap * source.tapBytes;
     for (int64_t k = 0; k < source.channels; k += kByteChunk) {
       int64_t count = std::min(kByteChunk, source.channels - k);
       __mmask64 mask = ~uint64_t(0) >> (64 - count);
@@ -103,6 +104,7 @@ SDOPT_VNNI void packPanel(const BytePanelSource &source, int8_t *panel, int32_t 
         panel += 4 * kByteLanes;
       }
     }
+  }
   _mm512_storeu_si512(laneSums, sums);
 }
 

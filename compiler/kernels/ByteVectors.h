@@ -16,10 +16,11 @@ struct BytePanelSource {
   const int8_t *rows = nullptr;
   int64_t lanes = kByteLanes;
   int64_t taps = 1, channels = 0; ///< row stride is their product
+  int64_t tapBytes = 0;           ///< of the panel, from one tap to the next
 };
 
-/// Packs [taps][channels rounded up to kByteChunk] with zeros for what does not exist, and writes
-/// the sum of the weights of each lane.
+/// Packs, for each tap, [channels rounded up to kByteChunk] with zeros for what does not exist, and
+/// writes the sum of the weights of each lane.
 void packBytePanel(const BytePanelSource &source, int8_t *panel, int32_t *laneSums);
 
 /// u = x + 128

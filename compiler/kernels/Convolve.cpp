@@ -25,7 +25,8 @@ const DotKernels *levelOf(const IntegerKernels &kernels) {
 void convolve(const IntegerKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
               const ChannelParams *params, CodeFormat format, void *y) {
   const DotKernels *level = levelOf(kernels);
-  if (level && fastConvolve(*level, tile, x, weights, params, format, y))
+  const WeightTile whole{0, tile.outputChannels, 0, tile.inputChannels, weights};
+  if (level && fastConvolve(*level, tile, x, {&whole, 1}, params, format, y))
     return;
   int64_t rows = tile.outputHeight * tile.outputWidth, size = rows * tile.outputChannels;
   thread_local Scratch scratch;
@@ -33,6 +34,13 @@ void convolve(const IntegerKernels &kernels, const ConvTile &tile, Codes x, cons
   std::fill_n(acc, size, 0);
   kernels.convAccumulate(tile, x, weights, acc);
   kernels.requantize(acc, rows, tile.outputChannels, params, format, y);
+}
+
+bool convolveTiles(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
+                   std::span<const WeightTile> weights, const ChannelParams *params,
+                   CodeFormat format, void *y) {
+  const DotKernels *level = levelOf(kernels);
+  return level && fastConvolve(*level, tile, x, weights, params, format, y);
 }
 
 } // namespace sdopt

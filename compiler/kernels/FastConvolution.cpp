@@ -190,9 +190,10 @@ void fastConvAccumulate(const DotKernels &kernels, const ConvTile &tile, Codes x
   problem.pixels() <= kFewPixels ? convolveRows(problem) : convolveBlocks(problem);
 }
 
-bool fastConvolve(const DotKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
-                  const ChannelParams *params, CodeFormat format, void *y) {
-  if (isEmpty({kernels, tile, x, weights, nullptr}) || !useBytes(kernels, tile, x.format) ||
+bool fastConvolve(const DotKernels &kernels, const ConvTile &tile, Codes x,
+                  std::span<const WeightTile> weights, const ChannelParams *params,
+                  CodeFormat format, void *y) {
+  if (isEmpty({kernels, tile, x, nullptr, nullptr}) || !useBytes(kernels, tile, x.format) ||
       !areScalings(params, tile.outputChannels))
     return false;
   byteConvolve(*kernels.bytes, tile, x, weights, params, format, y);

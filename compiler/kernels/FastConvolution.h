@@ -3,6 +3,7 @@
 #ifndef SDOPT_COMPILER_KERNELS_FASTCONVOLUTION_H
 #define SDOPT_COMPILER_KERNELS_FASTCONVOLUTION_H
 
+#include "compiler/kernels/Convolve.h"
 #include "compiler/kernels/DotPanels.h"
 #include "compiler/kernels/IntegerKernels.h"
 
@@ -12,9 +13,10 @@ namespace sdopt {
 void fastConvAccumulate(const DotKernels &kernels, const ConvTile &tile, Codes x,
                         const int8_t *weights, int64_t *acc);
 
-/// convolve() with one level's inner loops, or false without a direct way.
-bool fastConvolve(const DotKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
-                  const ChannelParams *params, CodeFormat format, void *y);
+/// convolveTiles() with one level's inner loops, or false without a direct way.
+bool fastConvolve(const DotKernels &kernels, const ConvTile &tile, Codes x,
+                  std::span<const WeightTile> weights, const ChannelParams *params,
+                  CodeFormat format, void *y);
 
 } // namespace sdopt
 

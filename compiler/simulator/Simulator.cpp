@@ -1,12 +1,14 @@
 #include "compiler/simulator/Simulator.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/kernels/Convolve.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Manifest.h"
 #include "compiler/simulator/CommandExecution.h"
 #include "compiler/simulator/CommandTiming.h"
 #include "compiler/simulator/EventQueues.h"
+#include "compiler/simulator/WholeLayers.h"
 
 #include <algorithm>
 #include <cstring>
@@ -163,6 +165,12 @@ struct Simulator::State {
   absl::Status outOfMemory() const;
   absl::Status load(const std::map<std::string, Tensor> &inputs);
   absl::Status runCommands(const SimulatorOptions &options, Accounting &accounting);
+  /// Values alone, in program order.
+  absl::Status runLayers(const SimulatorOptions &options);
+  absl::Status executeCommand(int32_t index, const IntegerKernels &kernels);
+  /// False if that is left to the commands.
+  bool executeWhole(const WholeLayer &layer, const IntegerKernels &kernels);
+  void noteFinished(int32_t index, const SimulatorOptions &options, std::vector<int64_t> &left);
   absl::Status execute(SimulatorOptions options, RunStatistics *result);
   Tensor read(TensorId id) const;
   std::map<std::string, Tensor> outputs() const;
@@ -179,6 +187,7 @@ struct Simulator::State {
   int64_t sramPeak = 0;
   int64_t touchedConstants = 0; ///< bytes, since their pages were let go
   std::vector<int64_t> commandsOfLayer;
+  std::optional<std::vector<WholeLayer>> whole; ///< once somebody asks
   bool gathers = false;                    ///< rows of a table, so that time depends on the ids
   std::optional<RunStatistics> statistics; ///< of every run, if nothing is gathered
 };
@@ -318,7 +327,6 @@ GatherIds Simulator::State::gatherIds(const Command &command, bool values) const
 absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
                                            Accounting &accounting) {
   const IntegerKernels &kernels = options.kernels ? *options.kernels : fastKernels();
-  const MemoryImages memory = {sram.bytes(), arena.bytes(), module.constants};
   // Stale bytes of a run before must not make up for what this one forgot to load.
   if (options.values)
     std::ranges::fill(sram.bytes(), std::byte{0xA5});
@@ -351,21 +359,79 @@ absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
       options.trace->push_back({index, now, end});
     if (!options.values)
       return end;
-    absl::Status done = sdopt::execute(command.args, memory, kernels);
-    if (!done.ok())
-      return absl::Status(done.code(),
-                          absl::StrCat("module '", network().name, "': command ", index, ": ",
-                                       mnemonic(command), ": ", done.message()));
+    if (absl::Status done = executeCommand(index, kernels); !done.ok())
+      return done;
     if (releases)
       releaseConstants(command, mostConstants);
     return end;
   };
-  handlers.finish = [&](int32_t index, int64_t) {
-    const int32_t layer = program().commands[index].layer;
-    if (--left[layer] == 0 && options.observer && options.values)
-      options.observer(layer, read(network().layers[layer].output));
-  };
+  handlers.finish = [&](int32_t index, int64_t) { noteFinished(index, options, left); };
   return runQueues(program(), handlers);
+}
+
+void Simulator::State::noteFinished(int32_t index, const SimulatorOptions &options,
+                                    std::vector<int64_t> &left) {
+  const int32_t layer = program().commands[index].layer;
+  if (--left[layer] == 0 && options.observer && options.values)
+    options.observer(layer, read(network().layers[layer].output));
+}
+
+absl::Status Simulator::State::executeCommand(int32_t index, const IntegerKernels &kernels) {
+  const Command &command = program().commands[index];
+  const MemoryImages memory = {sram.bytes(), arena.bytes(), module.constants};
+  absl::Status done = sdopt::execute(command.args, memory, kernels);
+  if (done.ok())
+    return done;
+  return absl::Status(done.code(), absl::StrCat("module '", network().name, "': command ", index,
+                                                ": ", mnemonic(command), ": ", done.message()));
+}
+
+bool Simulator::State::executeWhole(const WholeLayer &layer, const IntegerKernels &kernels) {
+  const ConvTile &tile = layer.tile;
+  std::vector<WeightTile> weights;
+  for (const WeightBlock &block : layer.weights)
+    weights.push_back({block.firstOutput, block.outputs, block.firstInput, block.inputs,
+                       reinterpret_cast<const int8_t *>(module.constants.data()) + block.offset});
+  const auto *params =
+      reinterpret_cast<const ChannelParams *>(module.constants.data() + layer.params);
+  const int64_t inputBytes =
+      tile.inputHeight * tile.inputWidth * tile.inputChannels * byteWidth(layer.inputFormat.type);
+  const int64_t outputBytes = tile.outputHeight * tile.outputWidth * tile.outputChannels *
+                              byteWidth(layer.outputFormat.type);
+  for (int64_t picture = 0; picture < layer.pictures; ++picture) {
+    const Codes x{arena.bytes().data() + layer.input + picture * inputBytes, layer.inputFormat};
+    std::byte *y = arena.bytes().data() + layer.output + picture * outputBytes;
+    if (!convolveTiles(kernels, tile, x, weights, params, layer.outputFormat, y))
+      return false;
+  }
+  return true;
+}
+
+absl::Status Simulator::State::runLayers(const SimulatorOptions &options) {
+  const IntegerKernels &kernels = options.kernels ? *options.kernels : fastKernels();
+  if (!whole)
+    whole = wholeLayers(module.info);
+  std::ranges::fill(sram.bytes(), std::byte{0xA5});
+  std::vector<int64_t> left = commandsOfLayer;
+  const int64_t mostConstants = keptBytes(options.residentConstants);
+  const bool releases =
+      module.release && mostConstants < static_cast<int64_t>(module.constants.size());
+  auto next = whole->begin();
+  for (size_t i = 0, end = 0; i < program().commands.size(); ++i) {
+    if (next != whole->end() && next->first == i) {
+      if (executeWhole(*next, kernels))
+        end = next->last;
+      ++next;
+    }
+    const auto index = static_cast<int32_t>(i);
+    if (i >= end)
+      if (absl::Status done = executeCommand(index, kernels); !done.ok())
+        return done;
+    if (releases)
+      releaseConstants(program().commands[i], mostConstants);
+    noteFinished(index, options, left);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Simulator::State::execute(SimulatorOptions options, RunStatistics *result) {
@@ -375,8 +441,14 @@ absl::Status Simulator::State::execute(SimulatorOptions options, RunStatistics *
   Accounting accounting(target, network().layers.size());
   if (options.trace)
     options.trace->clear();
-  if (options.values || options.timing)
-    if (absl::Status status = runCommands(options, accounting); !status.ok())
+  const bool byLayers = options.wholeLayers && options.values && !options.trace && !gathers;
+  SimulatorOptions commands = options;
+  commands.values &= !byLayers;
+  if (commands.values || commands.timing)
+    if (absl::Status status = runCommands(commands, accounting); !status.ok())
+      return status;
+  if (byLayers)
+    if (absl::Status status = runLayers(options); !status.ok())
       return status;
   if (!fitsMemory(0))
     return outOfMemory();

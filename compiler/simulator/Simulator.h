@@ -57,6 +57,10 @@ struct SimulatorOptions {
   /// False: commands are timed but not executed, and no result is given: cycles, traffic and energy
   /// without the arithmetic. Token ids count as 0.
   bool values = true;
+  /// Layers that amount to one product (WholeLayers.h) are computed at once, in the order of the
+  /// program: the same outputs several times faster, from a program that checkProgram accepts, as
+  /// Package::open makes sure of. Not where a trace is asked for or token ids decide about time.
+  bool wholeLayers = false;
   /// Mapped constants stay in memory up to about this, or less under a memory limit; more of them
   /// are read in again by the next run.
   int64_t residentConstants = std::numeric_limits<int64_t>::max();

@@ -114,6 +114,58 @@ TEST(Convolution, layersWithoutAccumulatorsEqualNaive) {
         }
 }
 
+// Cuts of the channels: `step` apart.
+std::vector<std::vector<int8_t>> cutWeights(const std::vector<int8_t> &weights,
+                                            const ConvTile &tile, int64_t outputStep,
+                                            int64_t inputStep, std::vector<WeightTile> &tiles) {
+  std::vector<std::vector<int8_t>> blocks;
+  int64_t taps = tile.kernelHeight * tile.kernelWidth;
+  for (int64_t co = 0; co < tile.outputChannels; co += outputStep)
+    for (int64_t ci = 0; ci < tile.inputChannels; ci += inputStep) {
+      WeightTile t{co, std::min(outputStep, tile.outputChannels - co), ci,
+                   std::min(inputStep, tile.inputChannels - ci), nullptr};
+      std::vector<int8_t> &block = blocks.emplace_back();
+      for (int64_t o = co; o < co + t.outputs; ++o)
+        for (int64_t tap = 0; tap < taps; ++tap)
+          for (int64_t i = ci; i < ci + t.inputs; ++i)
+            block.push_back(weights[(o * taps + tap) * tile.inputChannels + i]);
+      t.weights = block.data();
+      tiles.push_back(t);
+    }
+  return blocks;
+}
+
+TEST(Convolution, weightsInTilesAreExact) {
+  Random random(6);
+  const ConvTile pointwise{1, 11, 200, 1, 11, 70, 1, 1, 1, 1, 1, 1, 0, 0};
+  const ConvTile window{7, 6, 200, 7, 6, 70, 3, 3, 1, 1, 1, 1, 1, 1};
+  const ConvTile strided{9, 8, 70, 5, 4, 40, 3, 3, 2, 2, 1, 1, 1, 1};
+  for (const ConvTile &tile : {pointwise, window, strided})
+    for (CodeFormat format : {kWide, kNarrow})
+      for (auto [outputStep, inputStep] :
+           {std::pair<int64_t, int64_t>{32, 64}, {16, 128}, {24, 64}, {70, 33}, {7, 200}}) {
+        Data data = makeData(random, Pattern::Random, format, tile);
+        std::vector<ChannelParams> params(tile.outputChannels,
+                                          ChannelParams{random.between(-99, 99), INT32_MAX, 45});
+        int64_t size = tile.outputHeight * tile.outputWidth * tile.outputChannels;
+        Tensor expected(ElementType::I16, {size});
+        convolve(naiveKernels(), tile, view(data.x, format), data.weights.data(), params.data(),
+                 kWide, expected.mutableBytes());
+        std::vector<WeightTile> tiles;
+        auto blocks = cutWeights(data.weights, tile, outputStep, inputStep, tiles);
+        for (const IntegerKernels *kernels : fastKernelLevels()) {
+          Tensor y(ElementType::I16, {size});
+          if (convolveTiles(*kernels, tile, view(data.x, format), tiles, params.data(), kWide,
+                            y.mutableBytes())) {
+            ASSERT_TRUE(y.sameBits(expected)) << outputStep << " " << inputStep;
+          }
+        }
+        Tensor untouched(ElementType::I16, {size});
+        EXPECT_FALSE(convolveTiles(naiveKernels(), tile, view(data.x, format), tiles, params.data(),
+                                   kWide, untouched.mutableBytes()));
+      }
+}
+
 TEST(Convolution, everyZeroPointIsExact) {
   Random random(4);
   ConvTile tile{3, 5, 7, 3, 5, 9, 3, 3, 1, 1, 1, 1, 1, 1};

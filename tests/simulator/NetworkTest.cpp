@@ -203,9 +203,10 @@ protected:
     const TensorInfo &out = problem.network.tensors[problem.network.layers[0].output];
     const Tensor expected = problem.expected();
     Simulator simulator(module, target);
-    for (bool timing : {true, false}) {
+    for (const auto &[timing, whole] : {std::pair(true, false), {false, false}, {true, true}}) {
       SimulatorOptions options;
       options.timing = timing;
+      options.wholeLayers = whole;
       int observed = 0;
       options.observer = [&](int32_t, const Tensor &codes) {
         ++observed;

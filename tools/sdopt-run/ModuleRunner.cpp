@@ -189,6 +189,7 @@ ModuleRunner::run(const TensorMap &inputs, std::vector<TraceEvent> *trace,
   auto runner = [&](const TensorMap &one) {
     SimulatorOptions options;
     options.trace = trace;
+    options.wholeLayers = true;
     trace = nullptr;
     RunStatistics statistics;
     absl::StatusOr<TensorMap> outputs = runModule(simulator_, module_, one, options, &statistics);

@@ -1,0 +1,449 @@
+#include "compiler/simulator/WholeLayers.h"
+
+#include "compiler/package/CommandOperands.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <tuple>
+
+namespace sdopt {
+namespace {
+
+/// Bytes in the order in which a DMA visits them; the same for the same order.
+struct BytePattern {
+  std::vector<std::pair<int64_t, int64_t>> loops; ///< count, stride; inner to outer
+  int64_t run = 0;
+
+  BytePattern(const DmaShape &shape, const std::array<int64_t, 3> &strides) : run(shape.runBytes) {
+    for (size_t i = 3; i-- > 0;) {
+      const int64_t count = shape.counts[i];
+      if (count == 1)
+        continue;
+      if (loops.empty() && strides[i] == run)
+        run *= count;
+      else if (!loops.empty() && strides[i] == loops.back().first * loops.back().second)
+        loops.back().first *= count;
+      else
+        loops.emplace_back(count, strides[i]);
+    }
+  }
+  bool operator==(const BytePattern &) const = default;
+};
+
+bool isDense(const DmaShape &shape) { return BytePattern(shape, shape.sramStrides).loops.empty(); }
+
+/// A block of a dense tensor [batch, height, width, channels].
+struct Box {
+  std::array<int64_t, 4> first, extent;
+};
+
+/// A tensor in the arena.
+struct Place {
+  std::array<int64_t, 4> dims;
+  int64_t offset, elementBytes;
+
+  int64_t end() const { return offset + dims[0] * dims[1] * dims[2] * dims[3] * elementBytes; }
+
+  /// The block of that extent that a DMA moves.
+  std::optional<Box> boxOf(int64_t dram, const DmaShape &shape,
+                           const std::array<int64_t, 4> &extent) const {
+    if (dram < offset || dram >= end() || (dram - offset) % elementBytes != 0)
+      return std::nullopt;
+    Box box{.first = {}, .extent = extent};
+    DmaShape expected;
+    expected.runBytes = extent[3] * elementBytes;
+    int64_t element = (dram - offset) / elementBytes, stride = elementBytes;
+    for (size_t axis = 4; axis-- > 0;) {
+      box.first[axis] = element % dims[axis];
+      element /= dims[axis];
+      if (box.first[axis] + extent[axis] > dims[axis])
+        return std::nullopt;
+      if (axis < 3) {
+        expected.counts[axis] = extent[axis];
+        expected.dramStrides[axis] = stride;
+      }
+      stride *= dims[axis];
+    }
+    if (BytePattern(shape, shape.dramStrides) != BytePattern(expected, expected.dramStrides))
+      return std::nullopt;
+    return box;
+  }
+};
+
+/// Does a window over `count` pixels from `first` on, with its own padding, see what a window over
+/// all `size` pixels sees?
+struct Axis {
+  int64_t size, kernel, stride, dilation, padding;
+
+  bool sees(int64_t firstOutput, int64_t outputs, int64_t first, int64_t count,
+            int64_t ownPadding) const {
+    if (first - ownPadding != firstOutput * stride - padding)
+      return false;
+    for (int64_t i = firstOutput; i < firstOutput + outputs; ++i)
+      for (int64_t k = 0; k < kernel; ++k) {
+        const int64_t at = i * stride + k * dilation - padding;
+        if ((at >= 0 && at < size) != (at >= first && at < first + count))
+          return false;
+      }
+    return true;
+  }
+};
+
+/// Follows the commands of one layer.
+class LayerTrace {
+public:
+  LayerTrace(const ModuleInfo &module, const Layer &layer)
+      : input_(placeOf(module, layer.inputs[0])), output_(placeOf(module, layer.output)),
+        spec_(std::get<MatrixLayer>(layer.spec)) {
+    whole_.pictures = input_.dims[0];
+    whole_.input = input_.offset;
+    whole_.output = output_.offset;
+    whole_.tile = {.inputHeight = input_.dims[1],
+                   .inputWidth = input_.dims[2],
+                   .inputChannels = input_.dims[3],
+                   .outputHeight = output_.dims[1],
+                   .outputWidth = output_.dims[2],
+                   .outputChannels = output_.dims[3],
+                   .kernelHeight = spec_.kernelHeight,
+                   .kernelWidth = spec_.kernelWidth,
+                   .strideH = spec_.strideH,
+                   .strideW = spec_.strideW,
+                   .dilationH = spec_.dilationH,
+                   .dilationW = spec_.dilationW,
+                   .padTop = spec_.padTop,
+                   .padLeft = spec_.padLeft};
+    possible_ = input_.dims[0] == output_.dims[0] &&
+                (input_.end() <= output_.offset || output_.end() <= input_.offset);
+  }
+
+  void add(const Command &command) {
+    if (!possible_)
+      return;
+    possible_ = std::visit([this](const auto &args) { return follow(args); }, command.args);
+  }
+
+  std::optional<WholeLayer> result() {
+    if (!possible_ || !formatsKnown_ || !coversOutput() || !orderWeights())
+      return std::nullopt;
+    return std::move(whole_);
+  }
+
+private:
+  struct Loaded {
+    Region region;
+    int64_t dram;
+    DmaShape shape;
+  };
+  struct Sums {
+    ConvTile tile; ///< of the first term
+    Box input;     ///< without channels
+    /// First input channel -> channels, offset of the weights.
+    std::map<int64_t, std::pair<int64_t, int64_t>> terms;
+  };
+  struct Result {
+    Sums sums;
+    int64_t params;
+  };
+  struct Buffer {
+    int64_t end;
+    std::variant<Loaded, Sums, Result> content;
+  };
+
+  static Place placeOf(const ModuleInfo &module, TensorId id) {
+    const TensorInfo &tensor = module.network.tensors[id];
+    return {tensor.dims, module.plan.offsets[id], byteWidth(tensor.type)};
+  }
+
+  template <typename Content> Content *find(int64_t begin, int64_t bytes) {
+    const auto found = buffers_.find(begin);
+    if (found == buffers_.end() || found->second.end != begin + bytes)
+      return nullptr;
+    return std::get_if<Content>(&found->second.content);
+  }
+
+  void put(int64_t begin, int64_t bytes, std::variant<Loaded, Sums, Result> content) {
+    auto it = buffers_.lower_bound(begin);
+    if (it != buffers_.begin() && std::prev(it)->second.end > begin)
+      --it;
+    while (it != buffers_.end() && it->first < begin + bytes)
+      it = buffers_.erase(it);
+    buffers_.emplace(begin, Buffer{begin + bytes, std::move(content)});
+  }
+
+  /// Where a run of constants lies that was loaded as it is.
+  std::optional<int64_t> constantsAt(int64_t sram, int64_t bytes) {
+    const Loaded *loaded = find<Loaded>(sram, bytes);
+    if (!loaded || loaded->region != Region::Constants ||
+        !BytePattern(loaded->shape, loaded->shape.dramStrides).loops.empty())
+      return std::nullopt;
+    return loaded->dram;
+  }
+
+  bool follow(const DmaLoad &c) {
+    if (!isDense(c.shape))
+      return false;
+    put(c.sram, c.shape.bytes(), Loaded{c.region, c.dram, c.shape});
+    return true;
+  }
+
+  bool follow(const ConvCommand &c) {
+    const ConvTile &t = c.tile;
+    const int64_t width = byteWidth(c.inputFormat.type);
+    const int64_t inputBytes = t.inputHeight * t.inputWidth * t.inputChannels * width;
+    const int64_t weightBytes = t.outputChannels * t.kernelHeight * t.kernelWidth * t.inputChannels;
+    const Loaded *x = find<Loaded>(c.input, inputBytes);
+    const auto weights = constantsAt(c.weights, weightBytes);
+    if (!x || !weights || x->region != Region::Arena || width != input_.elementBytes ||
+        !isKernel(t) || !agree(c.inputFormat))
+      return false;
+    const auto box =
+        input_.boxOf(x->dram, x->shape, {1, t.inputHeight, t.inputWidth, t.inputChannels});
+    if (!box)
+      return false;
+    const int64_t bytes =
+        t.outputHeight * t.outputWidth * t.outputChannels * int64_t(sizeof(int64_t));
+    if (c.clear) {
+      put(c.accumulator, bytes, Sums{t, *box, {}});
+      if (!find<Loaded>(c.input, inputBytes) || !find<Loaded>(c.weights, weightBytes))
+        return false; // what it reads is no more
+    }
+    Sums *sums = find<Sums>(c.accumulator, bytes);
+    return sums && addTerm(*sums, t, *box, *weights);
+  }
+
+  bool isKernel(const ConvTile &t) const {
+    return std::tie(t.kernelHeight, t.kernelWidth, t.strideH, t.strideW, t.dilationH,
+                    t.dilationW) == std::tie(spec_.kernelHeight, spec_.kernelWidth, spec_.strideH,
+                                             spec_.strideW, spec_.dilationH, spec_.dilationW);
+  }
+
+  bool agree(CodeFormat format) {
+    if (!inputFormat_)
+      inputFormat_ = format;
+    return inputFormat_->type == format.type && inputFormat_->zeroPoint == format.zeroPoint;
+  }
+
+  /// The same pixels and outputs as the terms before, other input channels.
+  static bool addTerm(Sums &sums, const ConvTile &t, const Box &box, int64_t weights) {
+    const auto window = [](const ConvTile &tile) {
+      return std::tie(tile.inputHeight, tile.inputWidth, tile.outputHeight, tile.outputWidth,
+                      tile.outputChannels, tile.padTop, tile.padLeft);
+    };
+    if (window(t) != window(sums.tile) ||
+        !std::equal(box.first.begin(), box.first.begin() + 3, sums.input.first.begin()))
+      return false;
+    return sums.terms.emplace(box.first[3], std::pair(t.inputChannels, weights)).second;
+  }
+
+  bool follow(const RequantizeCommand &c) {
+    const int64_t sumBytes = c.rows * c.channels * int64_t(sizeof(int64_t));
+    const int64_t paramBytes = c.channels * int64_t(sizeof(ChannelParams));
+    const Sums *sums = find<Sums>(c.accumulator, sumBytes);
+    const auto params = constantsAt(c.params, paramBytes);
+    if (!sums || !params || c.channels != sums->tile.outputChannels ||
+        byteWidth(c.outputFormat.type) != output_.elementBytes)
+      return false;
+    if (!formatsKnown_)
+      whole_.outputFormat = c.outputFormat;
+    formatsKnown_ = true;
+    if (whole_.outputFormat.type != c.outputFormat.type ||
+        whole_.outputFormat.zeroPoint != c.outputFormat.zeroPoint)
+      return false;
+    put(c.output, c.rows * c.channels * output_.elementBytes, Result{*sums, *params});
+    return find<Sums>(c.accumulator, sumBytes) && find<Loaded>(c.params, paramBytes);
+  }
+
+  bool follow(const DmaStore &c) {
+    const Result *result = find<Result>(c.sram, c.shape.bytes());
+    if (!result || !isDense(c.shape))
+      return false;
+    const ConvTile &t = result->sums.tile;
+    const auto box =
+        output_.boxOf(c.dram, c.shape, {1, t.outputHeight, t.outputWidth, t.outputChannels});
+    if (!box || !sameWindow(*box, result->sums))
+      return false;
+    const int64_t params = result->params - box->first[3] * int64_t(sizeof(ChannelParams));
+    if (!stored_)
+      whole_.params = params;
+    stored_ = true;
+    return params == whole_.params && cover(*box) && addWeights(*box, result->sums);
+  }
+
+  template <typename Other> bool follow(const Other &) { return false; }
+
+  bool sameWindow(const Box &box, const Sums &sums) const {
+    const ConvTile &t = sums.tile;
+    const Axis rows{input_.dims[1], spec_.kernelHeight, spec_.strideH, spec_.dilationH,
+                    spec_.padTop};
+    const Axis columns{input_.dims[2], spec_.kernelWidth, spec_.strideW, spec_.dilationW,
+                       spec_.padLeft};
+    return box.first[0] == sums.input.first[0] &&
+           rows.sees(box.first[1], t.outputHeight, sums.input.first[1], t.inputHeight, t.padTop) &&
+           columns.sees(box.first[2], t.outputWidth, sums.input.first[2], t.inputWidth, t.padLeft);
+  }
+
+  /// Notes the pixels of a tile; false if one was stored before.
+  bool cover(const Box &box) {
+    std::vector<bool> &covered = covered_[{box.first[3], box.extent[3]}];
+    covered.resize(output_.dims[0] * output_.dims[1] * output_.dims[2]);
+    for (int64_t row = box.first[1]; row < box.first[1] + box.extent[1]; ++row)
+      for (int64_t column = box.first[2]; column < box.first[2] + box.extent[2]; ++column) {
+        auto pixel = covered[(box.first[0] * output_.dims[1] + row) * output_.dims[2] + column];
+        if (pixel)
+          return false;
+        pixel = true;
+      }
+    return true;
+  }
+
+  /// All tiles of the same channels take the same weights.
+  bool addWeights(const Box &box, const Sums &sums) {
+    for (const auto &[firstInput, term] : sums.terms) {
+      const auto &[inputs, offset] = term;
+      const WeightBlock block{.firstOutput = box.first[3],
+                              .outputs = box.extent[3],
+                              .firstInput = firstInput,
+                              .inputs = inputs,
+                              .offset = offset,
+                              .bytes =
+                                  box.extent[3] * spec_.kernelHeight * spec_.kernelWidth * inputs};
+      const auto [known, isNew] = weights_.emplace(std::pair(box.first[3], firstInput), block);
+      if (!isNew && (known->second.outputs != block.outputs || known->second.inputs != inputs ||
+                     known->second.offset != offset))
+        return false;
+    }
+    int64_t inputs = 0; // terms have channels of their own in ascending order
+    for (const auto &[firstInput, term] : sums.terms) {
+      if (firstInput != inputs)
+        return false;
+      inputs += term.first;
+    }
+    return inputs == input_.dims[3];
+  }
+
+  /// Every output channel once, and every pixel of it.
+  bool coversOutput() const {
+    int64_t next = 0;
+    for (const auto &[channels, covered] : covered_) {
+      if (channels.first != next || std::ranges::find(covered, false) != covered.end())
+        return false;
+      next += channels.second;
+    }
+    return next == output_.dims[3];
+  }
+
+  bool orderWeights() {
+    int64_t products = 0;
+    for (const auto &[key, block] : weights_) {
+      whole_.weights.push_back(block);
+      products += block.outputs * block.inputs;
+    }
+    whole_.inputFormat = *inputFormat_;
+    return products == input_.dims[3] * output_.dims[3];
+  }
+
+  const Place input_, output_;
+  const MatrixLayer &spec_;
+  WholeLayer whole_;
+  bool possible_ = false, formatsKnown_ = false, stored_ = false;
+  std::optional<CodeFormat> inputFormat_;
+  std::map<int64_t, Buffer> buffers_;
+  std::map<std::pair<int64_t, int64_t>, std::vector<bool>> covered_; ///< by output channels
+  std::map<std::pair<int64_t, int64_t>, WeightBlock> weights_;
+};
+
+/// Which stretches of commands leave bytes in SRAM that another one reads.
+class Leftovers {
+public:
+  void add(const Command &command, size_t stretch) {
+    const std::vector<SramOperand> operands = sramOperands(command.args);
+    const bool keeps = std::visit([](const auto &args) { return keepsSome(args); }, command.args);
+    for (const SramOperand &operand : operands)
+      if (!operand.written || keeps)
+        read(operand, stretch);
+    for (const SramOperand &operand : operands)
+      if (operand.written)
+        write(operand, stretch);
+  }
+  bool isRead(size_t stretch) const { return read_.contains(stretch); }
+
+private:
+  struct Piece {
+    int64_t end;
+    size_t stretch;
+  };
+
+  /// Does the command leave some of the bytes of its results as they were, or add to them?
+  static bool keepsSome(const DmaLoad &c) { return !isDense(c.shape); }
+  static bool keepsSome(const ConvCommand &c) { return !c.clear; }
+  static bool keepsSome(const NormSumsCommand &c) { return !c.clear; }
+  static bool keepsSome(const AttentionMaximaCommand &c) { return !c.clear; }
+  static bool keepsSome(const AttentionAccumulateCommand &c) { return !c.clear; }
+  static bool keepsSome(const AttentionFinishCommand &c) { return c.outputStride != c.headDim; }
+  template <typename Other> static bool keepsSome(const Other &) { return false; }
+
+  void read(const SramOperand &operand, size_t stretch) {
+    for (auto it = cut(operand.offset); it != pieces_.end() && it->first < end(operand); ++it)
+      if (it->second.stretch != stretch)
+        read_.insert(it->second.stretch);
+  }
+  void write(const SramOperand &operand, size_t stretch) {
+    auto it = cut(operand.offset);
+    cut(end(operand));
+    while (it != pieces_.end() && it->first < end(operand))
+      it = pieces_.erase(it);
+    pieces_[operand.offset] = {end(operand), stretch};
+  }
+  static int64_t end(const SramOperand &operand) { return operand.offset + operand.bytes; }
+
+  /// The first piece from `at` on; none goes across it.
+  std::map<int64_t, Piece>::iterator cut(int64_t at) {
+    auto next = pieces_.lower_bound(at);
+    if (next == pieces_.begin())
+      return next;
+    Piece &before = std::prev(next)->second;
+    if (before.end <= at)
+      return next;
+    const Piece rest = before;
+    before.end = at;
+    return pieces_.emplace_hint(next, at, rest);
+  }
+
+  std::map<int64_t, Piece> pieces_;
+  std::set<size_t> read_;
+};
+
+} // namespace
+
+std::vector<WholeLayer> wholeLayers(const ModuleInfo &module) {
+  const std::vector<Command> &commands = module.program.commands;
+  // Commands of one layer that follow each other, by the first.
+  std::vector<size_t> stretches;
+  Leftovers leftovers;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    if (i == 0 || commands[i].layer != commands[i - 1].layer)
+      stretches.push_back(i);
+    leftovers.add(commands[i], stretches.back());
+  }
+  std::vector<WholeLayer> result;
+  for (size_t s = 0; s < stretches.size(); ++s) {
+    const size_t first = stretches[s];
+    const size_t last = s + 1 < stretches.size() ? stretches[s + 1] : commands.size();
+    const Layer &layer = module.network.layers[commands[first].layer];
+    if (!std::holds_alternative<MatrixLayer>(layer.spec) || leftovers.isRead(first))
+      continue;
+    LayerTrace trace(module, layer);
+    for (size_t i = first; i < last; ++i)
+      trace.add(commands[i]);
+    if (std::optional<WholeLayer> whole = trace.result()) {
+      whole->first = first;
+      whole->last = last;
+      result.push_back(*std::move(whole));
+    }
+  }
+  return result;
+}
+
+} // namespace sdopt

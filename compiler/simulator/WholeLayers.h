@@ -1,0 +1,40 @@
+//===- WholeLayers.h - layers that amount to one product --------*- C++ -*-===//
+//
+// Tiles are for the memory of the NPU: a machine that simulates it computes a layer faster at once,
+// from the DRAM image to the DRAM image. The commands of a layer are followed with symbols for
+// values, from loads over sums to stores, and where they amount to a convolution of one whole
+// tensor, that is what may be computed instead of them. Anything else about them (a tile that is
+// missing or stored twice, a window that reads a pixel less, bytes that another layer reads from
+// SRAM later) leaves the layer as it is.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_SIMULATOR_WHOLELAYERS_H
+#define SDOPT_COMPILER_SIMULATOR_WHOLELAYERS_H
+
+#include "compiler/package/Package.h"
+
+#include <vector>
+
+namespace sdopt {
+
+/// Commands [first, last) of a program are, for each picture p:
+///   output[p] = requantize(conv(input[p], weights), params)
+/// with tensors in the arena and the rest in the constants, all by byte offset.
+struct WholeLayer {
+  size_t first = 0, last = 0;
+  int64_t pictures = 1;
+  ConvTile tile; ///< of one picture
+  int64_t input = 0, output = 0, params = 0;
+  CodeFormat inputFormat, outputFormat;
+  /// Cover all pairs of an output and an input channel once; by output, then by input.
+  std::vector<WeightBlock> weights;
+};
+
+/// In program order. The module is one that checkModule and checkCommands accept. Running the
+/// commands in program order with whole layers in place of theirs leaves the same arena.
+std::vector<WholeLayer> wholeLayers(const ModuleInfo &module);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_SIMULATOR_WHOLELAYERS_H

@@ -1,0 +1,162 @@
+// Layers computed at once against their commands, also where the commands were damaged.
+
+#include "compiler/simulator/WholeLayers.h"
+
+#include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/TileSearch.h"
+#include "compiler/simulator/Simulator.h"
+#include "tests/package/SampleModule.h"
+#include "tests/schedule/LayerZoo.h"
+
+#include <cstring>
+#include <gtest/gtest.h>
+
+namespace sdopt {
+namespace {
+
+constexpr int kConvolution = 0, kLinear = 1; ///< kinds of the zoo
+
+/// A convolution or a linear layer, cut into tiles, with random constants and input.
+struct TiledLayer {
+  PackageModule module;
+  std::vector<std::byte> constants;
+  std::map<std::string, Tensor> inputs;
+  Target target;
+
+  TiledLayer(const Network &network, const Plan &plan, const Target &target, std::mt19937 &random)
+      : target(target) {
+    ModuleInfo &info = module.info;
+    info.network = network;
+    info.plan = plan;
+    int64_t bytes = 0;
+    info.constantOffsets = constantOffsets(network, plan, bytes);
+    info.program = *expand(network, plan, target, info.constantOffsets, bytes);
+    constants.resize(static_cast<size_t>(bytes));
+    std::ranges::generate(constants, [&] { return static_cast<std::byte>(random()); });
+    const auto &spec = std::get<MatrixLayer>(network.layers[0].spec);
+    for (int64_t i = 0; i < network.constants[spec.params].bytes / int64_t(sizeof(ChannelParams));
+         ++i) {
+      const ChannelParams params = {static_cast<int64_t>(random() % 1000),
+                                    static_cast<int32_t>((1 << 30) + random() % (1 << 30)),
+                                    static_cast<int32_t>(36 + random() % 8)};
+      std::memcpy(constants.data() + info.constantOffsets[spec.params] +
+                      i * int64_t(sizeof(params)),
+                  &params, sizeof(params));
+    }
+    module.constants = constants;
+    const TensorInfo &input = network.tensors[network.layers[0].inputs[0]];
+    Tensor codes(input.type, {input.dims.begin(), input.dims.end()});
+    std::generate_n(codes.mutableBytes(), codes.byteSize(),
+                    [&] { return static_cast<std::byte>(random()); });
+    inputs.emplace(input.name, codes);
+  }
+
+  absl::StatusOr<Tensor> run(bool wholeLayers) const {
+    Simulator simulator(module, target);
+    SimulatorOptions options;
+    options.wholeLayers = wholeLayers;
+    auto outputs = simulator.run(inputs, options);
+    if (!outputs.ok())
+      return outputs.status();
+    return outputs->begin()->second;
+  }
+};
+
+/// Calls work(layer) for random layers in every loop order.
+template <typename Work> void forTiledLayers(int kind, int rounds, Work work) {
+  std::mt19937 random(kind);
+  for (int round = 0; round < rounds; ++round) {
+    const Network network = randomLayer(kind, random);
+    const Target target = smallTarget(int64_t{2048} << (round % 5));
+    const auto plan = planNetwork(network, target);
+    if (!plan.ok())
+      continue;
+    for (LoopOrder order :
+         {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary}) {
+      const TileChoice choice = searchTiles(shapeOf(network, network.layers[0]), target, order);
+      if (!choice.plan)
+        continue;
+      Plan other = *plan;
+      other.layers[0] = *choice.plan;
+      work(TiledLayer(network, other, target, random));
+    }
+  }
+}
+
+class WholeLayers : public testing::TestWithParam<int> {};
+
+TEST_P(WholeLayers, EveryTilingIsOneProduct) {
+  int layers = 0, tiled = 0;
+  forTiledLayers(GetParam(), 40, [&](const TiledLayer &layer) {
+    const auto whole = wholeLayers(layer.module.info);
+    ASSERT_EQ(whole.size(), 1);
+    EXPECT_EQ(whole[0].first, 0);
+    EXPECT_EQ(whole[0].last, layer.module.info.program.commands.size());
+    const auto expected = layer.run(false), found = layer.run(true);
+    ASSERT_TRUE(expected.ok() && found.ok()) << expected.status() << found.status();
+    EXPECT_TRUE(found->sameBits(*expected));
+    ++layers;
+    tiled += whole[0].weights.size() > 1;
+  });
+  EXPECT_GT(layers, 40);
+  EXPECT_GT(tiled, 10);
+}
+
+// One bit of the commands is another one: what still passes for one product gives what the commands
+// give.
+TEST_P(WholeLayers, DamagedCommandsAreNotMistaken) {
+  std::mt19937 random(GetParam());
+  int others = 0, products = 0;
+  forTiledLayers(GetParam(), 10, [&](TiledLayer layer) {
+    const auto original = layer.run(false);
+    ASSERT_TRUE(original.ok());
+    Program &program = layer.module.info.program;
+    const std::string bytes = encodeCommands(program.commands);
+    for (int i = 0; i < 400; ++i) {
+      std::string damaged = bytes;
+      damaged[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8);
+      auto commands = decodeCommands(std::as_bytes(std::span(damaged.data(), damaged.size())));
+      if (!commands.ok())
+        continue;
+      program.commands = *std::move(commands);
+      if (std::ranges::any_of(program.commands, [](const Command &c) { return c.layer != 0; }) ||
+          !checkProgram(program, layer.target.sram.bytes).ok())
+        continue;
+      const auto expected = layer.run(false), found = layer.run(true);
+      ASSERT_EQ(expected.ok(), found.ok()) << expected.status() << found.status();
+      if (!expected.ok())
+        continue;
+      ASSERT_TRUE(found->sameBits(*expected)) << "damage " << i;
+      others += !expected->sameBits(*original);
+      products += wholeLayers(layer.module.info).size();
+    }
+  });
+  EXPECT_GT(others, 100);
+  EXPECT_GT(products, 100);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, WholeLayers, testing::Values(kConvolution, kLinear));
+
+TEST(WholeLayers, BytesThatAnotherLayerReads) {
+  ModuleInfo info = test::sampleModule();
+  EXPECT_EQ(wholeLayers(info).size(), 1);
+  // The next layer stores what this one has left in SRAM.
+  info.network.layers.push_back(info.network.layers[0]);
+  Command store = info.program.commands.back();
+  ASSERT_TRUE(std::holds_alternative<DmaStore>(store.args));
+  store.layer = 1;
+  info.program.commands.push_back(store);
+  EXPECT_TRUE(wholeLayers(info).empty());
+}
+
+TEST(WholeLayers, OutputsOverInputsAreLeftToTheCommands) {
+  ModuleInfo info = test::sampleModule();
+  const Layer &layer = info.network.layers[0];
+  const int64_t shift = info.plan.offsets[layer.inputs[0]] - info.plan.offsets[layer.output];
+  info.plan.offsets[layer.output] += shift;
+  std::get<DmaStore>(info.program.commands.back().args).dram += shift;
+  EXPECT_TRUE(wholeLayers(info).empty());
+}
+
+} // namespace
+} // namespace sdopt
