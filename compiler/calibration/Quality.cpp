@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/calibration/Activations.h"
+#include "compiler/calibration/Guidance.h"
 #include "compiler/calibration/OrderedWork.h"
 #include "compiler/calibration/ThreadShares.h"
 
@@ -18,41 +19,6 @@ using namespace mlir;
 namespace sdopt {
 
 namespace {
-
-/// Sums over the elements of a reference and of what differs from it.
-struct ErrorSums {
-  double reference = 0, error = 0, largest = 0;
-  int64_t count = 0;
-
-  void add(const ErrorSums &other) {
-    reference += other.reference;
-    error += other.error;
-    largest = std::max(largest, other.largest);
-    count += other.count;
-  }
-};
-
-ErrorSums compare(std::span<const float> reference, std::span<const float> actual) {
-  ErrorSums sums;
-  for (size_t i = 0; i < reference.size(); ++i) {
-    double r = reference[i], e = r - actual[i];
-    sums.reference += r * r;
-    sums.error += e * e;
-    sums.largest = std::max(sums.largest, std::fabs(r));
-  }
-  sums.count = static_cast<int64_t>(reference.size());
-  return sums;
-}
-
-double decibels(double signal, double noise) {
-  if (noise == 0)
-    return std::numeric_limits<double>::infinity();
-  return signal == 0 ? 0.0 : 10 * std::log10(signal / noise);
-}
-
-double psnrOf(const ErrorSums &sums, double largest) {
-  return decibels(largest * largest * static_cast<double>(sums.count), sums.error);
-}
 
 Tensor realValues(Value value, const Tensor &tensor) {
   Type type = value.getType();
@@ -105,6 +71,8 @@ private:
 /// Of one evaluation.
 struct CallErrors {
   std::vector<ErrorSums> outputs, layers;
+  Sample sample;            ///< where pairs are looked for
+  Tensor reference, actual; ///< the first result, as floats
 };
 
 /// The first `rows` of `batch` rows, as floats.
@@ -125,10 +93,10 @@ class Comparison {
 public:
   Comparison(func::FuncOp reference, func::FuncOp quantized, const EvaluationContext &context,
              const std::shared_ptr<ConstantCache> &constants, const ComparedValues &values,
-             bool perLayer, const std::vector<bool> &recorded)
+             bool perLayer, const std::vector<bool> &recorded, bool keepsResult)
       : referenceFunction_(reference), quantizedFunction_(quantized),
         reference_(reference, context, constants), quantized_(quantized, context, constants),
-        values_(values), perLayer_(perLayer), recorded_(recorded) {}
+        values_(values), perLayer_(perLayer), recorded_(recorded), keepsResult_(keepsResult) {}
 
   /// Tells `progress`, if there is one, which part of the call is done.
   absl::StatusOr<CallErrors> run(const SampleReader &reader, int64_t call,
@@ -171,12 +139,18 @@ public:
     std::vector<Tensor> expected;
     for (size_t i = 0; i < recorded_.size(); ++i)
       expected.push_back(recorded_[i] ? sample->outputs[i] : floats[i]);
-    return compareResults(std::move(errors), expected, quantized.takeResults(), sample->outputRows);
+    absl::Status status =
+        compareResults(errors, expected, quantized.takeResults(), sample->outputRows);
+    if (!status.ok())
+      return status;
+    if (keepsResult_)
+      errors.sample = *std::move(sample);
+    return errors;
   }
 
 private:
-  absl::StatusOr<CallErrors> compareResults(CallErrors errors, ArrayRef<Tensor> expected,
-                                            ArrayRef<Tensor> results, ArrayRef<int64_t> rows) {
+  absl::Status compareResults(CallErrors &errors, ArrayRef<Tensor> expected,
+                              ArrayRef<Tensor> results, ArrayRef<int64_t> rows) {
     auto terminator = quantizedFunction_.getBody().front().getTerminator();
     for (size_t i = 0; i < results.size(); ++i) {
       Tensor actual = realValues(terminator->getOperand(i), results[i]);
@@ -187,8 +161,12 @@ private:
             absl::StrCat("result ", i, " has shape ", toString(actual.shape()),
                          " but the reference ", toString(reference.shape())));
       errors.outputs.push_back(compare(r, a));
+      if (keepsResult_ && i == 0) {
+        errors.reference = reference;
+        errors.actual = actual;
+      }
     }
-    return errors;
+    return absl::OkStatus();
   }
 
   /// Is what an operation's results are compared with there?
@@ -209,6 +187,7 @@ private:
   const ComparedValues &values_;
   bool perLayer_;
   const std::vector<bool> &recorded_; ///< by result
+  bool keepsResult_;                  ///< the first, for pairs
 };
 
 std::vector<std::string> resultNames(func::FuncOp function) {
@@ -235,6 +214,70 @@ OutputQuality outputQuality(const std::string &name, const std::vector<ErrorSums
   return quality;
 }
 
+/// A pair and the evaluation that completed it.
+struct PairErrors {
+  int64_t call = 0;
+  GuidanceErrors errors = {};
+};
+
+/// Of the pairs that `isWanted`.
+GuidanceQuality guidanceQuality(const std::vector<PairErrors> &pairs,
+                                const std::function<bool(int64_t call)> &isWanted) {
+  double largest = 0;
+  GuidanceErrors sums;
+  GuidanceQuality quality;
+  for (const PairErrors &pair : pairs) {
+    largest = std::max(largest, pair.errors.guided.largest);
+    if (!isWanted(pair.call))
+      continue;
+    sums.guided.add(pair.errors.guided);
+    sums.signal.add(pair.errors.signal);
+    ++quality.pairs;
+  }
+  if (quality.pairs > 0) {
+    quality.psnr = psnrOf(sums.guided, largest);
+    quality.sqnr = sqnrOf(sums.signal);
+    quality.cosine = cosineOf(sums.signal);
+  }
+  return quality;
+}
+
+/// What was measured, by evaluation.
+struct Calls {
+  std::vector<std::vector<ErrorSums>> outputs; ///< [result][evaluation]
+  std::vector<double> timesteps;
+  std::vector<PairErrors> pairs;
+};
+
+std::vector<TimestepQuality> timestepQuality(const Calls &calls, size_t count) {
+  TimestepBuckets buckets(calls.timesteps, count);
+  std::vector<TimestepQuality> result(buckets.size());
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (size_t b = 0; b < buckets.size(); ++b) {
+    auto isWanted = [&](int64_t call) { return buckets.indexOf(calls.timesteps[call]) == b; };
+    result[b] = {.timesteps = buckets.intervals()[b], .psnr = infinity, .worstPsnr = infinity};
+    for (size_t i = 0; i < calls.timesteps.size(); ++i)
+      result[b].calls += isWanted(static_cast<int64_t>(i));
+    result[b].guidance = guidanceQuality(calls.pairs, isWanted);
+  }
+  for (const std::vector<ErrorSums> &output : calls.outputs) {
+    double largest = 0;
+    for (const ErrorSums &call : output)
+      largest = std::max(largest, call.largest);
+    std::vector<ErrorSums> sums(buckets.size());
+    for (size_t i = 0; i < output.size(); ++i) {
+      size_t b = buckets.indexOf(calls.timesteps[i]);
+      sums[b].add(output[i]);
+      result[b].worstPsnr = std::min(result[b].worstPsnr, psnrOf(output[i], largest));
+    }
+    for (size_t b = 0; b < buckets.size(); ++b)
+      result[b].psnr = std::min(result[b].psnr, psnrOf(sums[b], largest));
+  }
+  return result;
+}
+
+constexpr size_t kBuckets = 5, kPlotted = 50;
+
 } // namespace
 
 double psnr(const QualityResult &result) {
@@ -255,6 +298,10 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
       reference.getNumResults() != quantized.getNumResults())
     return absl::InvalidArgumentError("the two functions differ in their inputs or results");
   std::vector<bool> recorded = reader->recordedOutputs();
+  absl::StatusOr<std::vector<double>> timesteps = timestepsOf(reference, *reader);
+  if (!timesteps.ok())
+    return timesteps.status();
+  const bool hasTimestep = timestepInput(reference) >= 0;
   ComparedValues values(reference, quantized);
   ThreadShares shares(std::max(options.threads, 1), reader->size(), values.bytes());
   int threads = shares.samples();
@@ -262,10 +309,13 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
   auto constants = std::make_shared<ConstantCache>();
   for (std::unique_ptr<Comparison> &comparison : comparisons)
     comparison = std::make_unique<Comparison>(reference, quantized, context, constants, values,
-                                              options.perLayer, recorded);
+                                              options.perLayer, recorded, hasTimestep);
 
   std::vector<std::string> names = resultNames(quantized);
-  std::vector<std::vector<ErrorSums>> outputs(names.size());
+  Calls calls{.outputs = std::vector<std::vector<ErrorSums>>(names.size()),
+              .timesteps = *std::move(timesteps),
+              .pairs = {}};
+  GuidancePairs pairs(options.guidance);
   std::vector<ErrorSums> layers(values.size());
   auto work = [&](int worker, int64_t i) {
     std::function<void(double)> progress;
@@ -276,10 +326,16 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
     return comparisons[worker]->run(*reader, i, progress);
   };
   auto finish = [&](int64_t i, CallErrors errors) {
-    for (size_t o = 0; o < outputs.size(); ++o)
-      outputs[o].push_back(errors.outputs[o]);
+    for (size_t o = 0; o < names.size(); ++o)
+      calls.outputs[o].push_back(errors.outputs[o]);
     for (size_t v = 0; v < layers.size(); ++v)
       layers[v].add(errors.layers[v]);
+    if (hasTimestep && !names.empty())
+      for (const GuidanceErrors &pair :
+           pairs.add(reader->origin(i), errors.sample,
+                     validRows(errors.reference, errors.sample.outputRows[0]),
+                     validRows(errors.actual, errors.sample.outputRows[0])))
+        calls.pairs.push_back({i, pair});
     if (options.progress)
       options.progress(i + 1, reader->size());
   };
@@ -288,12 +344,17 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
     return status;
 
   QualityResult result{.samples = reader->size()};
-  for (size_t o = 0; o < outputs.size(); ++o) {
-    result.outputs.push_back(outputQuality(names[o], outputs[o]));
+  if (hasTimestep) {
+    result.buckets = timestepQuality(calls, kBuckets);
+    result.timesteps = timestepQuality(calls, kPlotted);
+    result.guidance = guidanceQuality(calls.pairs, [](int64_t) { return true; });
+  }
+  for (size_t o = 0; o < names.size(); ++o) {
+    result.outputs.push_back(outputQuality(names[o], calls.outputs[o]));
     result.outputs.back().againstRecorded = recorded[o];
   }
   for (size_t v = 0; options.perLayer && v < layers.size(); ++v)
-    result.layers.push_back({values.name(v), decibels(layers[v].reference, layers[v].error)});
+    result.layers.push_back({values.name(v), sqnrOf(layers[v])});
   return result;
 }
 

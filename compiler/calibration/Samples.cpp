@@ -285,6 +285,18 @@ absl::StatusOr<Sample> SampleReader::read(int64_t index) const {
   return sample;
 }
 
+absl::StatusOr<Tensor> SampleReader::readInput(int64_t index, int64_t input) const {
+  return readPort(inputs_[input], order_[index], /*isOutput=*/false);
+}
+
+SampleOrigin SampleReader::origin(int64_t index) const {
+  const Position &position = order_[index];
+  return {.file = position.file,
+          .call = position.call,
+          .firstRow = position.group * batch_,
+          .rows = layouts_[position.file].rows};
+}
+
 std::vector<bool> SampleReader::recordedOutputs() const {
   std::vector<bool> recorded;
   for (const Port &port : outputs_)

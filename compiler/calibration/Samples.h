@@ -56,6 +56,13 @@ struct SampleFile {
   static absl::StatusOr<SampleFile> open(const std::string &path);
 };
 
+/// Where an evaluation comes from.
+struct SampleOrigin {
+  int64_t file = 0, call = 0;
+  int64_t firstRow = 0; ///< of the rows of its call
+  int64_t rows = 1;     ///< of its call, all evaluations together
+};
+
 class SampleReader {
 public:
   /// Matches the files' tensors with the arguments (attribute sd.name) of `function`. Errors name
@@ -69,6 +76,9 @@ public:
   /// Reads one; safe to call from several threads. Errors are numbers that are not finite, and
   /// integers for an integer input that do not fit the 32 bits of the device.
   absl::StatusOr<Sample> read(int64_t index) const;
+  /// One input of an evaluation, as read() gives it.
+  absl::StatusOr<Tensor> readInput(int64_t index, int64_t input) const;
+  SampleOrigin origin(int64_t index) const;
   /// For each result of the function: do all files hold it?
   std::vector<bool> recordedOutputs() const;
   /// BLAKE3 (hex) over the inputs of all evaluations, in order.

@@ -7,6 +7,7 @@
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/Diagnostics.h"
+#include "compiler/pipeline/QualityReport.h"
 #include "compiler/pipeline/Registration.h"
 #include "compiler/pipeline/Verify.h"
 #include "compiler/reference/MemoryNeed.h"
@@ -142,10 +143,7 @@ void ModuleCompiler::dropOldQuality() {
   ModuleReport &report = *state_.partial.mutable_modules(0);
   if (state_.edited.empty() || report.samples() == 0)
     return;
-  report.clear_psnr();
-  report.clear_worst_psnr();
-  report.clear_samples();
-  report.clear_layers();
+  clearQuality(report);
   std::string text = "'" + state_.edited +
                      "' is not as it was written: the PSNR that was measured on it is left " +
                      "out; edit an earlier snapshot to have it measured";
@@ -433,20 +431,7 @@ absl::Status ModuleCompiler::measure() {
   if (!result.ok())
     return result.status();
   tellUnrecorded(*result, file->path);
-  ModuleReport &report = *state_.partial.mutable_modules(0);
-  report.set_psnr(psnr(*result));
-  report.set_samples(result->samples);
-  report.set_worst_psnr(psnr(*result));
-  for (const OutputQuality &output : result->outputs)
-    report.set_worst_psnr(std::min(report.worst_psnr(), output.worstPsnr));
-  // Layers are named and counted when the package is made; until then the report holds what was
-  // lost.
-  report.clear_layers();
-  for (const LayerQuality &quality : result->layers) {
-    LayerReport &layer = *report.add_layers();
-    layer.set_name(quality.name);
-    layer.set_sqnr(quality.sqnr);
-  }
+  setQuality(*result, *state_.partial.mutable_modules(0));
   return absl::OkStatus();
 }
 

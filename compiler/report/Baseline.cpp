@@ -82,6 +82,12 @@ void compareModule(Comparer &comparer, const ModuleReport &before, const ModuleR
     comparer.quality("worst_psnr", before.worst_psnr(),
                      after.samples() > 0 ? after.worst_psnr() : 0);
   }
+  if (before.has_worst_bucket_psnr())
+    comparer.quality("worst_bucket_psnr", before.worst_bucket_psnr(), after.worst_bucket_psnr());
+  if (before.has_guided_psnr()) {
+    comparer.quality("guided_psnr", before.guided_psnr(), after.guided_psnr());
+    comparer.quality("guidance_sqnr", before.guidance_sqnr(), after.guidance_sqnr());
+  }
   comparer.cost("cycles", before.cycles(), after.cycles());
   comparer.cost("seconds", before.seconds(), after.seconds());
   comparer.cost("energy", before.energy(), after.energy());

@@ -3,7 +3,7 @@
 #include "compiler/report/Charts.h"
 
 #include "compiler/report/Numbers.h"
-#include "compiler/report/Svg.h"
+#include "compiler/report/Plot.h"
 
 #include <algorithm>
 #include <array>
@@ -15,11 +15,6 @@ namespace sdopt {
 
 namespace {
 
-constexpr double kWidth = 960;
-constexpr double kLeft = 76;   ///< room for axis labels
-constexpr double kRight = 950; ///< right end of the plot
-constexpr double kTop = 14, kBase = 190, kHeight = 214;
-
 constexpr std::array<const char *, 4> kBounds = {"array", "vector", "dram", "latency"};
 
 /// Bound names come from files: only the known ones become CSS classes.
@@ -30,73 +25,12 @@ const char *boundClass(const std::string &bound) {
   return "latency";
 }
 
-std::string figure(const std::string &heading, const std::string &legend,
-                   const std::string &picture) {
-  return "<figure>\n<figcaption>" + escapeHtml(heading) + legend + "</figcaption>\n" + picture +
-         "</figure>\n";
-}
-
-std::string legendEntry(const std::string &cssClass, const std::string &text) {
-  return "<span class=\"key\"><i class=\"" + cssClass + "\"></i>" + escapeHtml(text) + "</span>";
-}
-
 std::string boundLegend() {
   std::string legend;
   for (const char *bound : kBounds)
     legend += legendEntry(bound, std::string(bound) == "dram" ? "DRAM" : bound);
   return legend;
 }
-
-/// 1, 2 or 5 times a power of ten such that at most four steps reach `maximum`.
-double tickStep(double maximum) {
-  double step = 1;
-  while (step * 4 < maximum)
-    step *= 10;
-  while (step * 4 / 10 >= maximum)
-    step /= 10;
-  for (double divisor : {5.0, 2.0})
-    if (step / divisor * 4 >= maximum)
-      return step / divisor;
-  return step;
-}
-
-/// Ticks are round numbers: "50 k", not "50.0 k".
-std::string tickText(double value, const char *unit) {
-  std::string text = withPrefix(value, unit);
-  size_t point = text.find('.'), end = text.find(' ');
-  if (point != std::string::npos && text.find_first_not_of('0', point + 1) == end)
-    text.erase(point, end - point);
-  return text;
-}
-
-/// A vertical axis from 0 with horizontal grid lines.
-struct Axis {
-  double step, maximum;
-  explicit Axis(double largest) {
-    double top = largest > 0 && std::isfinite(largest) ? largest : 1;
-    step = tickStep(top);
-    maximum = step * std::ceil(top / step);
-  }
-  double height(double value) const {
-    return std::clamp(value / maximum, 0.0, 1.0) * (kBase - kTop);
-  }
-  void draw(Svg &svg, const char *unit) const {
-    for (int i = 0; i * step <= maximum * (1 + 1e-9); ++i) {
-      double y = kBase - height(i * step);
-      svg.line(kLeft, y, kRight, y, i == 0 ? "axis" : "grid");
-      svg.text(kLeft - 8, y + 4, "end", "tick", i == 0 ? "0" : tickText(i * step, unit));
-    }
-  }
-};
-
-/// Where the layers' marks stand: equal slots from left to right.
-struct Slots {
-  double pitch;
-  explicit Slots(int count) : pitch((kRight - kLeft) / std::max(count, 1)) {}
-  double width() const { return std::min(24.0, pitch > 4 ? pitch - 2 : pitch * 0.85); }
-  double left(int i) const { return kLeft + pitch * i + (pitch - width()) / 2; }
-  double middle(int i) const { return kLeft + pitch * (i + 0.5); }
-};
 
 void drawLayerNumbers(Svg &svg, int count) {
   Slots slots(count);

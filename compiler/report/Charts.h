@@ -23,6 +23,10 @@ std::string weightsChart(const Report &report);
 std::string cyclesChart(const ModuleReport &module);
 /// SQNR per layer, dB; the lowest are named.
 std::string sqnrChart(const ModuleReport &module);
+/// PSNR of all calls, of the worst one and of the guided result, by timestep.
+std::string timestepChart(const ModuleReport &module);
+/// SQNR of conditional minus unconditional results, by timestep.
+std::string guidanceChart(const ModuleReport &module);
 /// DRAM bytes per layer, with the bytes that no schedule can avoid.
 std::string trafficChart(const ModuleReport &module);
 

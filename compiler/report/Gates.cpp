@@ -41,7 +41,7 @@ Dimension dimensionOf(const std::string &field) {
     return field.size() >= tail.size() &&
            field.compare(field.size() - tail.size(), tail.size(), tail) == 0;
   };
-  if (endsWith("psnr"))
+  if (endsWith("psnr") || endsWith("sqnr"))
     return Dimension::Decibel;
   if (endsWith("_bytes"))
     return Dimension::Bytes;
@@ -236,6 +236,20 @@ absl::Status notMeasured(const Gate &gate) {
       "gate '", gate.text, "': ", gate.field, " was not measured; give samples with --samples"));
 }
 
+absl::Status checkMeasured(const ModuleReport &module, const Gate &gate) {
+  const FieldDescriptor *field = ModuleReport::descriptor()->FindFieldByName(gate.field);
+  if (module.samples() <= 0 &&
+      (field->has_presence() || dimensionOf(gate.field) == Dimension::Decibel))
+    return notMeasured(gate);
+  if (field->has_presence() && !ModuleReport::GetReflection()->HasField(module, field))
+    return absl::FailedPreconditionError(absl::StrCat(
+        "gate '", gate.text, "': ", gate.field, " was not measured: module '", gate.owner, "' has ",
+        module.timesteps_size() == 0
+            ? "no timestep"
+            : "no recorded calls with unconditional and conditional rows of one latent"));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<double> lookUp(const Report &report, const Gate &gate) {
   if (gate.owner.empty()) {
     if (gate.field != "psnr")
@@ -257,8 +271,8 @@ absl::StatusOr<double> lookUp(const Report &report, const Gate &gate) {
     present += (present.empty() ? "" : " ") + module.name();
     if (module.name() != gate.owner)
       continue;
-    if (dimensionOf(gate.field) == Dimension::Decibel && module.samples() <= 0)
-      return notMeasured(gate);
+    if (absl::Status status = checkMeasured(module, gate); !status.ok())
+      return status;
     return valueOf(module, gate.field);
   }
   return absl::NotFoundError(

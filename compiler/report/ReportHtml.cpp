@@ -37,6 +37,7 @@ figure{margin:0 0 18px}figcaption{font-size:13px;font-weight:600;margin-bottom:6
 .key{font-weight:400;color:var(--soft);margin-left:14px;overflow-wrap:anywhere}.key i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:5px}
 svg{display:block;width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--faint)}svg text.label{font-size:13px;fill:var(--ink)}
 svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--axis)}svg .stem{stroke:var(--array);stroke-opacity:.35;stroke-width:1.5}svg .dot{stroke:var(--card);stroke-width:1}
+svg .trace{stroke-width:1.5;stroke-opacity:.55}svg .trace.array{stroke:var(--array)}svg .trace.vector{stroke:var(--vector)}svg .trace.dram{stroke:var(--dram)}
 .array{fill:var(--array);background:var(--array)}.vector{fill:var(--vector);background:var(--vector)}.dram{fill:var(--dram);background:var(--dram)}
 .latency{fill:var(--latency);background:var(--latency)}.reference{fill:var(--reference);background:var(--reference)}.limit{fill:var(--ink);background:var(--ink)}
 .key i.limit{height:3px;vertical-align:middle}
@@ -105,6 +106,11 @@ std::string moduleRow(const ModuleReport &module) {
   std::string psnr = escapeHtml(psnrText(module));
   if (module.samples() > 0 && module.worst_psnr() != 0)
     psnr += "<br><small>worst call " + escapeHtml(decibels(module.worst_psnr())) + "</small>";
+  if (module.has_worst_bucket_psnr())
+    psnr += "<br><small>worst timesteps " + escapeHtml(decibels(module.worst_bucket_psnr())) +
+            "</small>";
+  if (module.has_guided_psnr())
+    psnr += "<br><small>guided " + escapeHtml(decibels(module.guided_psnr())) + "</small>";
   std::string row = "<tr>" + textCell(module.name());
   row += "<td class=\"t\">" + escapeHtml(module.recipe()) + "</td>";
   row += cell(grouped(module.parameters()) + "<br><small>" + fixed(module.weight_bits(), 2) +
@@ -174,8 +180,8 @@ std::string moduleSection(const ModuleReport &module, bool open) {
              " of the largest live set)";
   return std::string("<details class=\"card\"") + (open ? " open" : "") + "><summary>" +
          escapeHtml(module.name()) + "<span class=\"count\">" + escapeHtml(facts) +
-         "</span></summary>\n" + cyclesChart(module) + sqnrChart(module) + trafficChart(module) +
-         layerTable(module) + "</details>\n";
+         "</span></summary>\n" + timestepChart(module) + guidanceChart(module) + sqnrChart(module) +
+         cyclesChart(module) + trafficChart(module) + layerTable(module) + "</details>\n";
 }
 
 /// The module with the most cycles is the one to look at first.

@@ -96,5 +96,46 @@ TEST_F(Quality, SameForAnyNumberOfThreads) {
   EXPECT_EQ(one->layers[0].sqnr, four->layers[0].sqnr);
 }
 
+constexpr const char *kStep = R"(
+  !q = !quant.uniform<i8:f32, 0.5:0>
+  func.func @real(%x: tensor<2x2xf32> {sd.name = "x"}, %t: tensor<1xi64> {sd.name = "t"}) -> (tensor<2x2xf32> {sd.name = "y"}) {
+    %e = sd.time_embedding %t {cos_first = true, frequency_shift = 0.0 : f64, max_period = 1.0e4 : f64} : (tensor<1xi64>) -> tensor<2x2xf32> loc("e")
+    return %x : tensor<2x2xf32>
+  }
+  func.func @coded(%x: tensor<2x2xf32> {sd.name = "x"}, %t: tensor<1xi64> {sd.name = "t"}) -> (tensor<2x2xf32> {sd.name = "y"}) {
+    %h = sd.quantize %x : tensor<2x2xf32> -> tensor<2x2x!q> loc("h")
+    %y = sd.dequantize %h : tensor<2x2x!q> -> tensor<2x2xf32> loc("y")
+    return %y : tensor<2x2xf32>
+  })";
+
+TEST_F(Quality, IsToldByTimestep) {
+  FunctionText module(kStep);
+  ASSERT_TRUE(module.parsed()) << module.messages();
+  auto functions = module.function()->getParentRegion()->getOps<mlir::func::FuncOp>();
+  // Calls 0 and 2 (timestep 900) are exact, call 1 (timestep 1) is 0.25 off everywhere; no pairs,
+  // since all rows differ in the latent.
+  SampleFile file = sampleFile(
+      "t", {{"x", floats({3, 2, 2}, {1, 2, 3, 4, 0.25f, 1.25f, 2.25f, 3.25f, 8, 2, 1, 1})},
+            {"t", floats({3}, {900, 1, 900}).converted(ElementType::I64)}});
+  auto result =
+      measureQuality(*functions.begin(), *std::next(functions.begin()), fastContext(), {file});
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_EQ(result->timesteps.size(), 2u);
+  EXPECT_EQ(result->timesteps[0].timesteps, (TimestepBuckets::Interval{1, 1}));
+  EXPECT_EQ(result->timesteps[0].calls, 1);
+  EXPECT_NEAR(result->timesteps[0].psnr, 20 * std::log10(8 / 0.25), 1e-9);
+  EXPECT_EQ(result->timesteps[0].worstPsnr, result->timesteps[0].psnr);
+  EXPECT_EQ(result->timesteps[1].calls, 2);
+  EXPECT_TRUE(std::isinf(result->timesteps[1].psnr));
+  EXPECT_EQ(result->guidance.pairs, 0);
+  EXPECT_EQ(result->outputs[0].worstCall, 1);
+}
+
+TEST_F(Quality, WithoutATimestepThereAreNoBuckets) {
+  auto result = measure({{"x", floats({2, 1, 4}, {1, 1, 1, 1, 2, 2, 2, 2})}});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->buckets.empty() && result->timesteps.empty());
+}
+
 } // namespace
 } // namespace sdopt::test

@@ -131,6 +131,34 @@ TEST(Gates, UnknownModuleListsThoseThere) {
               HasSubstr("no module 'unte'; there are: text_encoder unet vae_encoder vae_decoder"));
 }
 
+TEST(Gates, QualityOfStepsAndGuidance) {
+  auto results = evaluate(sampleReport(), "unet.worst_bucket_psnr>=52, unet.guided_psnr>=43dB, "
+                                          "unet.guidance_sqnr>30dB, unet.guidance_cosine>=0.99");
+  ASSERT_EQ(results.size(), 4u);
+  EXPECT_FALSE(results[0].passed) << describe(results[0]);
+  EXPECT_TRUE(results[1].passed) << describe(results[1]);
+  EXPECT_FALSE(results[2].passed) << describe(results[2]);
+  EXPECT_TRUE(results[3].passed) << describe(results[3]);
+}
+
+TEST(Gates, GuidanceThatWasNotRecordedIsAnErrorNotAPass) {
+  Report report = sampleReport();
+  auto error = [&report](const char *text) {
+    auto results = evaluateGates(report, *parseGates(text));
+    EXPECT_FALSE(results.ok()) << text;
+    return std::string(results.status().message());
+  };
+  EXPECT_THAT(error("vae_decoder.guided_psnr<=100"), HasSubstr("'vae_decoder' has no timestep"));
+  EXPECT_THAT(error("vae_decoder.guidance_cosine<=1"), HasSubstr("has no timestep"));
+  for (ModuleReport &module : *report.mutable_modules())
+    module.clear_guided_psnr();
+  EXPECT_THAT(error("unet.guided_psnr<=100"),
+              HasSubstr("no recorded calls with unconditional and conditional rows"));
+  for (ModuleReport &module : *report.mutable_modules())
+    module.set_samples(0);
+  EXPECT_THAT(error("unet.guidance_sqnr<=100"), HasSubstr("give samples"));
+}
+
 TEST(Gates, UnmeasuredQualityIsAnErrorNotAPass) {
   Report report = sampleReport();
   for (ModuleReport &module : *report.mutable_modules())

@@ -48,6 +48,14 @@ TEST(ReportHtml, EscapesEveryText) {
   EXPECT_THAT(html, HasSubstr("&lt;script&gt;&quot;x&#39;&amp;"));
 }
 
+TEST(ReportHtml, ShowsTimestepsAndGuidanceWhereTheyWereMeasured) {
+  std::string html = toHtml(sampleReport());
+  for (const char *text : {"PSNR by timestep of unet", "timestep 951, 4 calls",
+                           "cosine of c - u 0.9934", "guided 44.1 dB", "worst timesteps 51.5 dB"})
+    EXPECT_THAT(html, HasSubstr(text));
+  EXPECT_THAT(html, Not(HasSubstr("by timestep of vae_decoder")));
+}
+
 TEST(ReportHtml, IsSelfContained) {
   std::string html = toHtml(sampleReport());
   for (const char *outside : {"http:", "https:", "src=", "<link", "<script", "@import", "url("})

@@ -79,6 +79,25 @@ void addRemark(Report &report, Remark::Kind kind, const char *pass, const char *
   remark.set_what(what);
 }
 
+void addTimesteps(ModuleReport &module) {
+  module.set_worst_bucket_psnr(51.5);
+  module.set_guidance_pairs(80);
+  module.set_guided_psnr(44.1);
+  module.set_guidance_sqnr(21.7);
+  module.set_guidance_cosine(0.9934);
+  for (int i = 0; i < 20; ++i) {
+    TimestepReport &timestep = *module.add_timesteps();
+    timestep.set_first(50 * i + 1);
+    timestep.set_last(50 * i + 1);
+    timestep.set_calls(4);
+    timestep.set_psnr(50 + 0.4 * i);
+    timestep.set_worst_psnr(47 + 0.5 * i);
+    timestep.set_guided_psnr(40 + 0.4 * i);
+    timestep.set_guidance_sqnr(22 - 0.05 * i);
+    timestep.set_guidance_cosine(0.9934 + 0.0001 * i);
+  }
+}
+
 } // namespace
 
 Report sampleReport(int unetLayers) {
@@ -89,7 +108,7 @@ Report sampleReport(int unetLayers) {
   report.set_target_digest("5f0c9d3ab6e41c7788d7a2f4b1e09c335f0c9d3ab6e41c7788d7a2f4b1e09c33");
   report.set_model("patterns-sd2");
   addModule(report, "text_encoder", 6, 190000, 71.3);
-  addModule(report, "unet", unetLayers, 6000000, 54.2);
+  addTimesteps(addModule(report, "unet", unetLayers, 6000000, 54.2));
   addModule(report, "vae_encoder", 8, 280000, 63.9);
   addModule(report, "vae_decoder", 10, 400000, 60.4);
   report.set_package_bytes(7300000);

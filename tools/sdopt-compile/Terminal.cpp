@@ -99,6 +99,18 @@ Messages terminalMessages(bool quiet) {
 
 void finishProgress() { line().close(); }
 
+/// What one PSNR hides of a diffusion model.
+static void printSteps(const ModuleReport &module) {
+  if (!module.has_worst_bucket_psnr())
+    return;
+  std::printf("%s: worst timesteps %.1f dB, worst call %.1f dB", module.name().c_str(),
+              module.worst_bucket_psnr(), module.worst_psnr());
+  if (module.guidance_pairs() > 0)
+    std::printf(", guided %.1f dB, signal of guidance %.1f dB, cosine at least %.4f",
+                module.guided_psnr(), module.guidance_sqnr(), module.guidance_cosine());
+  std::printf("\n");
+}
+
 void printResult(const CompileOptions &options, const CompileResult &result) {
   if (options.printInputs) {
     for (const std::string &input : result.inputs)
@@ -124,6 +136,8 @@ void printResult(const CompileOptions &options, const CompileResult &result) {
                 static_cast<double>(module.dram_read_bytes() + module.dram_write_bytes()) / 1e6,
                 static_cast<double>(module.sram_peak_bytes()) / 1024, module.energy() * 1e3);
   }
+  for (const ModuleReport &module : report.modules())
+    printSteps(module);
   const PipelineReport &pipeline = report.pipeline();
   std::printf("%s: %lld bytes; %s, %s", options.output.c_str(),
               static_cast<long long>(report.package_bytes()), report.target().c_str(),
