@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <mutex>
 #include <set>
@@ -103,25 +104,30 @@ struct PartSums {
   double sum = 0, squares = 0;
 };
 
-/// Elements of a part: the same however many threads there are.
+/// Elements of a part, about: the same however many threads there are, and little enough to stay in
+/// the second-level cache from one look to the next.
 constexpr size_t kPart = size_t(1) << 17;
+
+constexpr size_t kLanes = 8;
+using FloatLanes [[gnu::vector_size(kLanes * sizeof(float))]] = float;
+using DoubleLanes [[gnu::vector_size(kLanes * sizeof(double))]] = double;
 
 /// Sums in eight interleaved lanes, which are added up in their order.
 SDOPT_CLONES PartSums sumsOf(const float *values, size_t count) {
-  constexpr size_t kLanes = 8;
-  std::array<float, kLanes> low, high;
-  std::array<double, kLanes> sums{}, squares{};
-  low.fill(values[0]);
-  high.fill(values[0]);
+  constexpr size_t kAhead = 1024; // the memory is slower than the sums
+  FloatLanes low = FloatLanes{} + values[0], high = low;
+  DoubleLanes sums{}, squares{};
   size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes)
-    for (size_t lane = 0; lane < kLanes; ++lane) {
-      float x = values[i + lane];
-      low[lane] = x < low[lane] ? x : low[lane];
-      high[lane] = x > high[lane] ? x : high[lane];
-      sums[lane] += x;
-      squares[lane] += static_cast<double>(x) * x;
-    }
+  for (; i + kLanes <= count; i += kLanes) {
+    __builtin_prefetch(values + std::min(i + kAhead, count));
+    FloatLanes x;
+    std::memcpy(&x, values + i, sizeof(x));
+    low = x < low ? x : low;
+    high = x > high ? x : high;
+    DoubleLanes wide = __builtin_convertvector(x, DoubleLanes);
+    sums += wide;
+    squares += wide * wide;
+  }
   for (; i < count; ++i) {
     float x = values[i];
     low[0] = x < low[0] ? x : low[0];
@@ -131,16 +137,12 @@ SDOPT_CLONES PartSums sumsOf(const float *values, size_t count) {
   }
   PartSums part{low[0], high[0], 0, 0};
   for (size_t lane = 0; lane < kLanes; ++lane) {
-    part.low = std::min(part.low, low[lane]);
-    part.high = std::max(part.high, high[lane]);
+    part.low = std::min<float>(part.low, low[lane]);
+    part.high = std::max<float>(part.high, high[lane]);
     part.sum += sums[lane];
     part.squares += squares[lane];
   }
   return part;
-}
-
-std::span<const float> partOf(std::span<const float> values, size_t part) {
-  return values.subspan(part * kPart, std::min(kPart, values.size() - part * kPart));
 }
 
 /// Of the channels of some rows.
@@ -165,37 +167,31 @@ SDOPT_CLONES void addRow(const float *__restrict row, size_t channels, float *__
   }
 }
 
-/// Adds up each channel of [rows][channels] in parts of rows, then the parts in their order.
+/// Of each channel of whole rows.
 ChannelSums channelSumsOf(std::span<const float> values, size_t channels) {
-  size_t rows = values.size() / channels;
-  size_t rowsOfPart = std::max<size_t>(1, kPart / channels);
-  size_t count = (rows + rowsOfPart - 1) / rowsOfPart;
-  std::vector<ChannelSums> parts(count, ChannelSums(channels));
-  parallelRanges(static_cast<int64_t>(count), 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      ChannelSums &part = parts[i];
-      for (size_t row = i * rowsOfPart; row < std::min(rows, (i + 1) * rowsOfPart); ++row)
-        addRow(values.data() + row * channels, channels, part.low.data(), part.high.data(),
-               part.sum.data(), part.squares.data());
-    }
-  });
-  for (size_t i = 1; i < count; ++i)
-    for (size_t c = 0; c < channels; ++c) {
-      parts[0].low[c] = std::min(parts[0].low[c], parts[i].low[c]);
-      parts[0].high[c] = std::max(parts[0].high[c], parts[i].high[c]);
-      parts[0].sum[c] += parts[i].sum[c];
-      parts[0].squares[c] += parts[i].squares[c];
-    }
-  return std::move(parts[0]);
+  ChannelSums sums(channels);
+  for (size_t at = 0; at < values.size(); at += channels)
+    addRow(values.data() + at, channels, sums.low.data(), sums.high.data(), sums.sum.data(),
+           sums.squares.data());
+  return sums;
 }
 
-void accumulateChannels(std::span<const float> values, size_t channels, Accumulator &into,
-                        Sums &sums) {
-  ChannelSums call = channelSumsOf(values, channels);
-  sums.channelSums = std::move(call.sum);
-  sums.channelSquares = std::move(call.squares);
-  std::lock_guard lock(into.mutex);
-  ChannelStatistics &known = into.value.channels;
+/// The parts added up in their order.
+ChannelSums joined(std::vector<ChannelSums> parts) {
+  ChannelSums &all = parts[0];
+  for (size_t i = 1; i < parts.size(); ++i)
+    for (size_t c = 0; c < all.sum.size(); ++c) {
+      all.low[c] = std::min(all.low[c], parts[i].low[c]);
+      all.high[c] = std::max(all.high[c], parts[i].high[c]);
+      all.sum[c] += parts[i].sum[c];
+      all.squares[c] += parts[i].squares[c];
+    }
+  return std::move(all);
+}
+
+/// Under the lock.
+void addChannels(ChannelSums call, ChannelStatistics &known, Sums &sums) {
+  size_t channels = call.sum.size();
   bool first = known.min.empty();
   known.min.resize(channels);
   known.max.resize(channels);
@@ -204,19 +200,31 @@ void accumulateChannels(std::span<const float> values, size_t channels, Accumula
     known.min[c] = (first ? call.low[c] : std::min(known.min[c], call.low[c])) + 0.0f;
     known.max[c] = (first ? call.high[c] : std::max(known.max[c], call.high[c])) + 0.0f;
   }
+  sums.channelSums = std::move(call.sum);
+  sums.channelSquares = std::move(call.squares);
 }
 
 /// Adds one tensor; false if it holds a NaN or an infinity.
 bool accumulate(std::span<const float> values, int64_t channels, Accumulator &into, Sums &sums) {
   if (values.empty())
     return true;
-  size_t count = (values.size() + kPart - 1) / kPart;
+  // Whole rows where channels count.
+  size_t row = std::max<size_t>(1, channels), size = std::max<size_t>(1, kPart / row) * row;
+  size_t count = (values.size() + size - 1) / size;
   std::vector<PartSums> parts(count);
-  parallelRanges(static_cast<int64_t>(count), 1, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      std::span<const float> part = partOf(values, i);
-      parts[i] = sumsOf(part.data(), part.size());
-    }
+  std::vector<ChannelSums> channelParts(channels > 0 ? count : 0, ChannelSums(channels));
+  parallelRanges(static_cast<int64_t>(count), 1, [&](int64_t i, int64_t) {
+    std::span<const float> part =
+        values.subspan(i * size, std::min(size, values.size() - i * size));
+    parts[i] = sumsOf(part.data(), part.size());
+    if (!std::isfinite(parts[i].squares))
+      return;
+    if (channels > 0)
+      channelParts[i] = channelSumsOf(part, channels);
+    Histogram histogram;
+    histogram.add(part, parts[i].low, parts[i].high);
+    std::lock_guard lock(into.mutex);
+    into.value.histogram.merge(histogram);
   });
   PartSums all = parts[0];
   for (size_t i = 1; i < count; ++i) {
@@ -229,23 +237,14 @@ bool accumulate(std::span<const float> values, int64_t channels, Accumulator &in
   if (!std::isfinite(all.squares))
     return false;
   sums = {.sum = all.sum, .squares = all.squares};
+  std::lock_guard lock(into.mutex);
+  ValueStatistics &value = into.value;
   if (channels > 0)
-    accumulateChannels(values, channels, into, sums);
-  {
-    std::lock_guard lock(into.mutex);
-    ValueStatistics &value = into.value;
-    // Adding zero makes -0 the same as 0.
-    value.min = (value.count == 0 ? all.low : std::min(value.min, all.low)) + 0.0f;
-    value.max = (value.count == 0 ? all.high : std::max(value.max, all.high)) + 0.0f;
-    value.count += values.size();
-  }
-  parallelRanges(static_cast<int64_t>(count), 1, [&](int64_t first, int64_t last) {
-    Histogram histogram;
-    for (int64_t i = first; i < last; ++i)
-      histogram.add(partOf(values, i), all.low, all.high);
-    std::lock_guard lock(into.mutex);
-    into.value.histogram.merge(histogram);
-  });
+    addChannels(joined(std::move(channelParts)), value.channels, sums);
+  // Adding zero makes -0 the same as 0.
+  value.min = (value.count == 0 ? all.low : std::min(value.min, all.low)) + 0.0f;
+  value.max = (value.count == 0 ? all.high : std::max(value.max, all.high)) + 0.0f;
+  value.count += values.size();
   return true;
 }
 
