@@ -129,6 +129,7 @@ void put(manifest::Layer &out, const Layer &layer, const LayerPlan &plan) {
   for (TensorId input : layer.inputs)
     out.add_inputs(input);
   out.set_output(layer.output);
+  out.set_phase(static_cast<uint32_t>(layer.phase));
   std::visit(SpecWriter{out}, layer.spec);
   auto *tiling = out.mutable_tiling();
   tiling->set_order(static_cast<uint32_t>(plan.tiling.order));
@@ -292,6 +293,9 @@ absl::Status take(const manifest::Layer &in, Layer &layer, LayerPlan &plan) {
   layer.onnxNodes.assign(in.onnx_nodes().begin(), in.onnx_nodes().end());
   layer.inputs.assign(in.inputs().begin(), in.inputs().end());
   layer.output = in.output();
+  if (in.phase() >= kPhases)
+    return absl::DataLossError(absl::StrCat("has unknown phase ", in.phase()));
+  layer.phase = static_cast<Phase>(in.phase());
   absl::StatusOr<LayerSpec> spec = takeSpec(in);
   if (!spec.ok())
     return spec.status();

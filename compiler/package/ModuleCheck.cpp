@@ -237,6 +237,8 @@ Problem moduleProblem(const ModuleInfo &module) {
   }
   for (size_t i = 0; i < network.layers.size(); ++i) {
     Problem problem = layerProblem(module, i);
+    if (problem.empty() && i > 0 && network.layers[i].phase < network.layers[i - 1].phase)
+      problem = "is of an earlier phase than the layer before it";
     if (problem.empty())
       problem = weightsProblem(module, i);
     if (!problem.empty())

@@ -143,8 +143,10 @@ private:
     info.program.commands = *std::move(decoded);
     absl::Status status =
         checkCommands(info.program, static_cast<int64_t>(info.network.layers.size()));
-    if (status.ok())
+    if (status.ok()) {
+      info.program.phaseEnds = phaseEnds(info.network, info.program.commands);
       status = checkProgram(info.program, info.program.sramBytes);
+    }
     if (!status.ok())
       return at(place(*commands), status);
     PackageModule &module = modules_.emplace_back();

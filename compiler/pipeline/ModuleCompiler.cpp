@@ -475,7 +475,9 @@ absl::Status ModuleCompiler::lower() {
 absl::Status ModuleCompiler::schedule() {
   state_.partial.set_target(target_.name);
   state_.partial.set_target_digest(target_.digest);
-  return runPasses("schedule", [](OpPassManager &manager) {
+  return runPasses("schedule", [this](OpPassManager &manager) {
+    if (recipe_.hoist)
+      manager.addNestedPass<func::FuncOp>(createHoist());
     manager.addNestedPass<func::FuncOp>(createSchedule());
   });
 }
@@ -607,14 +609,22 @@ std::string tilingText(const Tiling &tiling) {
 
 absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
   progress("simulate");
+  ModuleReport &report = *state_.partial.mutable_modules(0);
+  report.clear_phases();
   RunStatistics run;
   Simulator simulator(module, target_);
-  // Cycles and traffic do not depend on values.
-  absl::StatusOr<std::map<std::string, Tensor>> outputs =
-      simulator.run({}, {.values = false}, &run);
-  if (!outputs.ok())
-    return outputs.status();
-  ModuleReport &report = *state_.partial.mutable_modules(0);
+  for (Phase phase : {Phase::Prompt, Phase::Schedule, Phase::Step}) {
+    // Cycles and traffic do not depend on values.
+    RunStatistics part;
+    absl::StatusOr<std::map<std::string, Tensor>> outputs =
+        simulator.run({}, {.first = phase, .last = phase, .values = false}, &part);
+    if (!outputs.ok())
+      return outputs.status();
+    addTo(run, part);
+    addPhaseReport(module.info, phase, part, simulator.copyCost(phase), report);
+  }
+  if (report.phases_size() == 1)
+    report.clear_phases();
   report.set_cycles(run.cycles);
   report.set_seconds(run.seconds);
   report.set_dram_read_bytes(run.dramReadBytes);
@@ -629,6 +639,33 @@ absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
   report.set_arena_lower_bound_bytes(module.info.plan.arenaLowerBound);
   addLayerReports(module.info, run, report);
   return absl::OkStatus();
+}
+
+void ModuleCompiler::addPhaseReport(const ModuleInfo &info, Phase phase, const RunStatistics &run,
+                                    const RunStatistics &copy, ModuleReport &report) {
+  int32_t layers = 0;
+  int64_t weightBytes = 0;
+  for (const Layer &layer : info.network.layers) {
+    if (layer.phase != phase)
+      continue;
+    ++layers;
+    if (const auto *matrix = std::get_if<MatrixLayer>(&layer.spec))
+      weightBytes += packedBytes(info.network, info.plan, matrix->weights);
+  }
+  if (layers == 0)
+    return;
+  PhaseReport &out = *report.add_phases();
+  out.set_name(name(phase));
+  out.set_layers(layers);
+  out.set_cycles(run.cycles);
+  out.set_seconds(run.seconds);
+  out.set_energy(run.energy);
+  out.set_dram_bytes(run.dramReadBytes + run.dramWriteBytes);
+  out.set_weight_bytes(weightBytes);
+  for (TensorId id : keptTensors(info.network, phase))
+    out.set_kept_bytes(out.kept_bytes() + info.network.tensors[id].bytes());
+  out.set_copy_seconds(copy.seconds);
+  out.set_copy_energy(copy.energy);
 }
 
 void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics &run,

@@ -17,6 +17,27 @@ double runsFor(double needed, int64_t rows) {
   return needed / static_cast<double>(used);
 }
 
+struct Cost {
+  double seconds = 0, energy = 0;
+};
+
+/// A denoiser's share of one picture. With one row, both branches of guidance take turns.
+Cost denoising(const ModuleReport &module, int steps, int64_t rows) {
+  double calls = steps * runsFor(2, rows);
+  if (module.phases().empty())
+    return {calls * module.seconds(), calls * module.energy()};
+  Cost cost;
+  for (const PhaseReport &phase : module.phases()) {
+    double runs = phase.name() == "step"       ? calls
+                  : phase.name() == "schedule" ? std::min<double>(calls, steps)
+                                               : runsFor(2, rows);
+    double copies = phase.name() == "prompt" && runs > 1 ? calls : 0;
+    cost.seconds += runs * phase.seconds() + copies * phase.copy_seconds();
+    cost.energy += runs * phase.energy() + copies * phase.copy_energy();
+  }
+  return cost;
+}
+
 } // namespace
 
 void setRates(Report &report, int steps, const std::map<std::string, int64_t> &rows) {
@@ -34,7 +55,10 @@ void setRates(Report &report, int steps, const std::map<std::string, int64_t> &r
     } else if (denoises(name)) {
       paints = true;
       denoiserRows = rowsOfRun;
-      runs = steps * runsFor(2, rowsOfRun);
+      Cost cost = denoising(module, steps, rowsOfRun);
+      seconds += cost.seconds;
+      energy += cost.energy;
+      runs = 0;
     } else {
       decodes |= name == "vae_decoder";
       runs = 1 / std::max<double>(1, static_cast<double>(rowsOfRun));

@@ -11,10 +11,10 @@
 namespace sdopt {
 
 /// One generated picture = text encoders for two prompts + VAE encoder (if there is one) + steps x
-/// UNet on two rows (both guidance branches) + VAE decoder. `rows` of one run by module: with one
-/// row a module runs twice, with 2 n rows n pictures share a run. Sets Report.pipeline from the
-/// modules' seconds and energy, if a text encoder, a UNet or transformer, and a VAE decoder are
-/// there.
+/// UNet on two rows (both guidance branches) + VAE decoder; what the UNet runs once per prompt or
+/// timestep counts so. `rows` of one run by module: with one row a module runs twice, with 2 n rows
+/// n pictures share a run. Sets Report.pipeline from the modules' seconds and energy, if a text
+/// encoder, a UNet or transformer, and a VAE decoder are there.
 void setRates(Report &report, int steps, const std::map<std::string, int64_t> &rows);
 
 } // namespace sdopt

@@ -192,7 +192,8 @@ std::string Recipe::canonicalText() const {
                       .activationRange = base.activationRange,
                       .biasCorrection = base.biasCorrection,
                       .smooth = base.smooth};
-  std::string text = "version: 1\nname: " + quoteYaml(name) + "\nglobal: {" +
+  std::string text = "version: 1\nname: " + quoteYaml(name) +
+                     "\nhoist: " + (hoist ? "true" : "false") + "\nglobal: {" +
                      settingsText(complete) + "}\n" + keyedText("types", types) +
                      keyedText("modules", modules);
   if (!names.empty())

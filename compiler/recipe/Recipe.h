@@ -5,6 +5,7 @@
 //
 //   version: 1
 //   name: w8a8
+//   hoist: true                             # what depends on prompt or timestep alone runs once
 //   global: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax,
 //            bias_correction: true, smooth: search}   # smooth: off, search, or 0 ... 1
 //   types:                                  # sd operations
@@ -75,6 +76,7 @@ class Recipe {
 public:
   std::string name;
   std::string origin; ///< for messages
+  bool hoist = true; ///< run what depends on the prompt or on the timestep alone only once for each
   RecipeRule global;
   std::vector<RecipeRule> types;
   std::vector<RecipeRule> modules;

@@ -43,6 +43,7 @@ private:
     }
     if (auto node = map.take("name"))
       recipe_.name = yamlName(*node, "'name'", errors_).value_or("");
+    recipe_.hoist = readFlag(map, "hoist").value_or(recipe_.hoist);
     if (auto node = map.takeOptional("global")) {
       YamlMap settings(*node, "'global'", errors_);
       recipe_.global = readRule("", "'global'", settings);

@@ -127,6 +127,30 @@ std::string moduleRow(const ModuleReport &module) {
   return row + "</tr>\n";
 }
 
+std::string howOften(const std::string &phase) {
+  if (phase == "step")
+    return "in each step";
+  return "once per " + escapeHtml(phase == "schedule" ? "timestep" : phase);
+}
+
+std::string phaseTable(const Report &report) {
+  std::string rows;
+  for (const ModuleReport &module : report.modules())
+    for (const PhaseReport &phase : module.phases())
+      rows += "<tr>" + textCell(module.name()) + "<td class=\"t\">" + howOften(phase.name()) +
+              "</td>" + cell(std::to_string(phase.layers())) +
+              cell(withPrefix(phase.weight_bytes(), "B")) + cell(withPrefix(phase.seconds(), "s")) +
+              cell(withPrefix(phase.energy(), "J")) + cell(withPrefix(phase.dram_bytes(), "B")) +
+              cell(withPrefix(phase.kept_bytes(), "B")) + "</tr>\n";
+  if (rows.empty())
+    return "";
+  return "<h2>What runs how often</h2>\n<div class=\"card scroll\"><table>\n" +
+         headerRow(
+             {"module", "runs", "layers", "weights", "time", "energy", "DRAM", "kept for later"},
+             2) +
+         "<tbody>\n" + rows + "</tbody></table></div>\n";
+}
+
 std::string moduleTable(const Report &report) {
   std::string html = "<h2>Modules</h2>\n<div class=\"card scroll\"><table>\n" +
                      headerRow({"module", "recipe", "parameters", "package", "PSNR", "cycles",
@@ -262,8 +286,8 @@ std::string toHtml(const Report &report) {
          escapeHtml(report.model()) + " on " + escapeHtml(report.target()) +
          " - sdopt</title>\n<style>" + kStyle + "</style></head>\n<body><main>\n<h1>" +
          escapeHtml(report.model()) + "</h1>\n<p class=\"lead\">" + escapeHtml(lead) + "</p>\n" +
-         tiles(report) + moduleTable(report) + charts + moduleSections(report) + remarks(report) +
-         assumptions(report) + "</main></body></html>\n";
+         tiles(report) + moduleTable(report) + phaseTable(report) + charts +
+         moduleSections(report) + remarks(report) + assumptions(report) + "</main></body></html>\n";
 }
 
 } // namespace sdopt

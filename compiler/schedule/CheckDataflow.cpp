@@ -159,14 +159,20 @@ private:
 absl::Status checkDataflow(const Network &network, const Plan &plan, const Program &program,
                            const std::vector<int64_t> &constantOffsets) {
   Dataflow flow(network, plan, constantOffsets);
+  if (program.phaseEnds.size() != kPhases)
+    return absl::InvalidArgumentError(
+        absl::StrCat("program has ", program.phaseEnds.size(), " phases; needs ", kPhases));
   for (size_t i = 0; i < program.commands.size(); ++i) {
     const Command &command = program.commands[i];
     if (command.layer < 0 || static_cast<size_t>(command.layer) >= network.layers.size())
       return absl::InvalidArgumentError(
           absl::StrCat("command ", i, " is of layer ", command.layer));
     const Layer &layer = network.layers[command.layer];
+    const auto phase = static_cast<size_t>(layer.phase);
     std::string problem;
-    if (const auto *load = std::get_if<DmaLoad>(&command.args))
+    if (i >= program.phaseEnds[phase] || (phase > 0 && i < program.phaseEnds[phase - 1]))
+      problem = absl::StrCat("lies outside phase ", name(layer.phase));
+    else if (const auto *load = std::get_if<DmaLoad>(&command.args))
       problem = flow.load(layer, *load);
     else if (const auto *store = std::get_if<DmaStore>(&command.args))
       problem = flow.store(layer, *store);

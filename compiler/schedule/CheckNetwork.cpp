@@ -344,7 +344,13 @@ absl::Status checkNetwork(const Network &network) {
     if (network.tensors[i].role == TensorRole::Input)
       made[rootOf(network, static_cast<TensorId>(i))] = true;
   const std::vector<bool> inputs = made;
+  Phase phase = Phase::Prompt;
   for (const Layer &layer : network.layers) {
+    if (layer.phase < phase)
+      return error(
+          absl::StrCat("layer '", layer.name, "'"),
+          absl::StrCat("of phase ", name(layer.phase), " comes after phase ", name(phase)));
+    phase = layer.phase;
     Problem problem = layerProblem(network, layer, made);
     if (problem.empty() && inputs[rootOf(network, layer.output)])
       problem =

@@ -37,6 +37,11 @@ Life lifeOf(const Network &network, TensorId owner) {
       life.first = std::min(life.first, step);
       life.last = step;
     }
+  // A later phase may run many times: what it finds must still be there the next time.
+  for (int64_t step = 0; step < steps; ++step)
+    if (ownerOf(network, network.layers[step].output) == owner &&
+        network.layers[step].phase != network.layers[life.last].phase)
+      life.last = steps - 1;
   for (size_t id = 0; id < network.tensors.size(); ++id) {
     if (ownerOf(network, static_cast<TensorId>(id)) != owner)
       continue;

@@ -56,13 +56,13 @@ struct Usage {
   Clock writer = kStart, readers = kStart;
 };
 
-/// Runs the queues against their semaphores and finds what each command knows to have ended when it
-/// starts.
+/// Runs the queues of a phase against their semaphores and finds what each command knows to have
+/// ended when it starts.
 class QueueRun {
 public:
-  explicit QueueRun(const std::vector<Command> &commands)
+  QueueRun(const std::vector<Command> &commands, CommandRange range)
       : commands(commands), before(commands.size(), kStart) {
-    for (size_t i = 0; i < commands.size(); ++i)
+    for (size_t i = range.begin; i < range.end; ++i)
       queues[static_cast<int>(commands[i].queue)].push_back(static_cast<int64_t>(i));
   }
 
@@ -245,13 +245,34 @@ struct MemoryCheck {
   }
 };
 
+absl::Status error(const Program &program, size_t i, const std::string &problem) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("command ", i, " (", mnemonic(program.commands[i]), "): ", problem));
+}
+
+absl::Status checkPhase(const Program &program, CommandRange range) {
+  QueueRun run(program.commands, range);
+  if (std::string problem = run.problem(); !problem.empty())
+    return absl::InvalidArgumentError(problem);
+  std::vector<Footprint> footprints;
+  MemoryCheck memory(program.sramBytes, program.arenaBytes);
+  for (size_t i = range.begin; i < range.end; ++i) {
+    commandProblem(program.commands[i], program, program.sramBytes, footprints);
+    const int queue = static_cast<int>(program.commands[i].queue);
+    for (bool write : {false, true})
+      for (const Footprint &footprint : footprints)
+        if (footprint.write == write)
+          if (std::string problem =
+                  memory.touch(footprint, static_cast<int64_t>(i), queue, run.knownBefore(i));
+              !problem.empty())
+            return error(program, i, problem);
+  }
+  return absl::OkStatus();
+}
+
 } // namespace
 
 absl::Status checkProgram(const Program &program, int64_t sramBytes) {
-  const auto error = [&](size_t i, const std::string &problem) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("command ", i, " (", mnemonic(program.commands[i]), "): ", problem));
-  };
   if (program.arenaBytes < 0 || program.constantsBytes < 0 || program.sramBytes < 0 ||
       program.arenaBytes > int64_t{1} << 44 || program.constantsBytes > int64_t{1} << 44)
     return absl::InvalidArgumentError("program has a memory of an impossible size");
@@ -263,24 +284,18 @@ absl::Status checkProgram(const Program &program, int64_t sramBytes) {
     if (std::string problem =
             commandProblem(program.commands[i], program, program.sramBytes, footprints);
         !problem.empty())
-      return error(i, problem);
-
-  QueueRun run(program.commands);
-  if (std::string problem = run.problem(); !problem.empty())
-    return absl::InvalidArgumentError(problem);
-
-  MemoryCheck memory(program.sramBytes, program.arenaBytes);
-  for (size_t i = 0; i < program.commands.size(); ++i) {
-    commandProblem(program.commands[i], program, program.sramBytes, footprints);
-    const int queue = static_cast<int>(program.commands[i].queue);
-    for (bool write : {false, true})
-      for (const Footprint &footprint : footprints)
-        if (footprint.write == write)
-          if (std::string problem =
-                  memory.touch(footprint, static_cast<int64_t>(i), queue, run.knownBefore(i));
-              !problem.empty())
-            return error(i, problem);
+      return error(program, i, problem);
+  size_t begin = 0;
+  for (size_t end : program.phaseEnds) {
+    if (end < begin)
+      return absl::InvalidArgumentError("program has phases that overlap");
+    begin = end;
   }
+  if (!program.phaseEnds.empty() && begin != program.commands.size())
+    return absl::InvalidArgumentError("program has phases that do not cover its commands");
+  for (const CommandRange &range : phasesOf(program))
+    if (absl::Status status = checkPhase(program, range); !status.ok())
+      return status;
   return absl::OkStatus();
 }
 

@@ -204,6 +204,11 @@ struct Command {
 /// Mnemonic: "dma.load", "conv", "requantize", ...
 const char *mnemonic(const Command &command);
 
+/// Commands [begin, end) of a program.
+struct CommandRange {
+  size_t begin = 0, end = 0;
+};
+
 /// One module's commands, with all that a validator needs.
 struct Program {
   std::vector<Command>
@@ -211,6 +216,10 @@ struct Program {
   int64_t arenaBytes = 0;
   int64_t constantsBytes = 0;
   int64_t sramBytes = 0; ///< peak used
+  /// One past the last command of each phase (Phase in Network.h); empty: all are of the last. A
+  /// phase starts when the one before has ended: no token, and nothing in SRAM, passes from one
+  /// to the next.
+  std::vector<size_t> phaseEnds = {};
 };
 
 } // namespace sdopt

@@ -73,7 +73,9 @@ absl::StatusOr<Program> expand(const Network &network, const Plan &plan, const T
     Emitter(network, plan, target, constantOffsets, static_cast<int32_t>(i), base, program.commands)
         .run();
   }
-  synchronize(program.commands);
+  program.phaseEnds = phaseEnds(network, program.commands);
+  for (const CommandRange &range : phasesOf(program))
+    synchronize(std::span(program.commands).subspan(range.begin, range.end - range.begin));
   return program;
 }
 

@@ -54,6 +54,11 @@ struct MnemonicOf {
 
 } // namespace
 
+const char *name(Phase phase) {
+  static constexpr const char *kNames[kPhases] = {"prompt", "schedule", "step"};
+  return kNames[static_cast<int>(phase)];
+}
+
 const char *name(Queue queue) {
   static constexpr const char *kNames[kQueues] = {"in", "array", "vector", "out"};
   return kNames[static_cast<int>(queue)];

@@ -163,15 +163,26 @@ using LayerSpec =
                  UpsampleLayer, PermuteLayer, EmbeddingLayer, TimeEmbeddingLayer, PoolTokenLayer,
                  ModulateLayer, SliceLayer, ConstantLayer>;
 
+/// How often a layer runs while pictures are painted: what depends on the prompt alone (keys and
+/// values of cross-attention) once per prompt, what depends on the timestep alone once per timestep
+/// of the schedule, all else in every step.
+enum class Phase : uint8_t { Prompt = 0, Schedule = 1, Step = 2 };
+inline constexpr int kPhases = 3;
+/// "prompt", "schedule", "step".
+const char *name(Phase phase);
+
 struct Layer {
   std::string name;                   ///< of the value it makes
   std::vector<std::string> onnxNodes; ///< where it comes from
   std::vector<TensorId> inputs;
   TensorId output = kNone;
   LayerSpec spec;
+  Phase phase = Phase::Step;
 };
 
-/// One module (text encoder, UNet, ...) as the NPU runs it: layers in order of execution.
+/// One module (text encoder, UNet, ...) as the NPU runs it: layers in order of execution, phase
+/// after phase. A phase may run again after the ones before it have; bytes that it leaves for
+/// later ones stay untouched by them.
 struct Network {
   std::string name;
   std::vector<TensorInfo> tensors;
@@ -181,6 +192,10 @@ struct Network {
 
 /// "conv", "linear", "combine", "table", ...: the names used in reports.
 const char *kindName(const Layer &layer);
+
+/// Owners of the bytes that layers of `phase` make and later phases (or the outputs) need, by
+/// index.
+std::vector<TensorId> keptTensors(const Network &network, Phase phase);
 
 /// Multiply-accumulates of the layer (both products of attention counted).
 int64_t multiplyAccumulates(const Network &network, const Layer &layer);

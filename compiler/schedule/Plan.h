@@ -109,6 +109,11 @@ void packWeights(const Network &network, const Layer &layer, const Tiling &tilin
 absl::StatusOr<Program> expand(const Network &network, const Plan &plan, const Target &target,
                                const std::vector<int64_t> &constantOffsets, int64_t constantsBytes);
 
+/// The commands of each phase, in order.
+std::vector<CommandRange> phasesOf(const Program &program);
+/// Program::phaseEnds of commands whose layers' phases do not decrease.
+std::vector<size_t> phaseEnds(const Network &network, const std::vector<Command> &commands);
+
 /// Brute force over a program, sharing no code with expand, for programs that may come from a file:
 /// every field in range, every address inside its region and aligned, no read of unwritten SRAM,
 /// sums only from commands that make them, every pair of conflicting accesses on different queues
@@ -117,7 +122,7 @@ absl::Status checkProgram(const Program &program, int64_t sramBytes);
 
 /// The same for what a program moves between the tensors of its network: every layer reads only its
 /// inputs, after their bytes were written, and its constants; writes only its output, no byte
-/// twice; every byte of every output is written.
+/// twice; every byte of every output is written; phases hold the commands of their layers.
 absl::Status checkDataflow(const Network &network, const Plan &plan, const Program &program,
                            const std::vector<int64_t> &constantOffsets);
 

@@ -97,7 +97,8 @@ absl::Status sharedWeightsProblem(const Network &network, const Plan &plan) {
   return absl::OkStatus();
 }
 
-/// Lifetimes of roots in layer steps; inputs from the start, outputs to the end.
+/// Lifetimes of roots in layer steps; inputs from the start, outputs and what a phase leaves for
+/// later ones to the end.
 std::vector<Buffer> lifetimes(const Network &network) {
   const auto steps = static_cast<int64_t>(network.layers.size());
   std::vector<Buffer> buffers(network.tensors.size());
@@ -120,6 +121,9 @@ std::vector<Buffer> lifetimes(const Network &network) {
   for (size_t id = 0; id < network.tensors.size(); ++id)
     if (network.tensors[id].role == TensorRole::Output)
       use(static_cast<TensorId>(id), std::max<int64_t>(steps - 1, 0), std::max<int64_t>(steps, 1));
+  for (Phase phase : {Phase::Prompt, Phase::Schedule})
+    for (TensorId id : keptTensors(network, phase))
+      use(id, steps - 1, steps);
   return buffers;
 }
 

@@ -228,7 +228,7 @@ private:
 /// Turns dependencies into tokens.
 class Tokens {
 public:
-  explicit Tokens(std::vector<Command> &commands)
+  explicit Tokens(std::span<Command> commands)
       : commands(commands), done(commands.size(), kNobody) {}
 
   /// The command waits for those of `dependencies` that are not known to be done when it starts.
@@ -257,7 +257,7 @@ public:
   }
 
 private:
-  std::vector<Command> &commands;
+  std::span<Command> commands;
   std::vector<Newest> done; ///< what is done, on every queue, when a command is
   Newest last = kNobody;
 };
@@ -270,7 +270,7 @@ std::vector<MemoryAccess> accesses(const Command &command) {
   return std::move(result.list);
 }
 
-void synchronize(std::vector<Command> &commands) {
+void synchronize(std::span<Command> commands) {
   History sram(false), arena(true);
   Tokens tokens(commands);
   for (size_t i = 0; i < commands.size(); ++i) {

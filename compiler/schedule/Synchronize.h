@@ -15,6 +15,7 @@
 
 #include "compiler/schedule/Command.h"
 
+#include <span>
 #include <vector>
 
 namespace sdopt {
@@ -30,8 +31,8 @@ struct MemoryAccess {
 /// written and do not appear.
 std::vector<MemoryAccess> accesses(const Command &command);
 
-/// Sets waits and signals.
-void synchronize(std::vector<Command> &commands);
+/// Sets waits and signals of a phase.
+void synchronize(std::span<Command> commands);
 
 } // namespace sdopt
 

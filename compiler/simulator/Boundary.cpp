@@ -93,18 +93,23 @@ absl::StatusOr<std::map<std::string, Tensor>> runModule(Simulator &simulator,
                                                         RunStatistics *statistics) {
   const std::vector<TensorInfo> &tensors = module.info.network.tensors;
   std::map<std::string, Tensor> codes = inputs;
-  for (const TensorInfo &tensor : tensors) {
+  for (size_t id = 0; id < tensors.size(); ++id) {
+    const TensorInfo &tensor = tensors[id];
     const auto found = codes.find(tensor.name);
     if (tensor.role != TensorRole::Input || found == codes.end())
       continue;
+    if (!isRead(module.info.network, static_cast<TensorId>(id), options.first, options.last)) {
+      codes.erase(found);
+      continue;
+    }
     absl::StatusOr<Tensor> quantized = quantizeInput(tensor, found->second);
     if (!quantized.ok())
       return quantized.status();
     found->second = *quantized;
   }
   absl::StatusOr<std::map<std::string, Tensor>> outputs = simulator.run(codes, options, statistics);
-  if (!outputs.ok())
-    return outputs.status();
+  if (!outputs.ok() || options.last != Phase::Step)
+    return outputs;
   for (const TensorInfo &tensor : tensors) {
     if (tensor.role != TensorRole::Output)
       continue;

@@ -159,6 +159,15 @@ void CommandTiming::add(CommandCost &cost, const AttentionAccumulateCommand &c) 
                     .wideB = isWide(c.vFormat)});
 }
 
+CommandCost CommandTiming::copyCost(int64_t bytes) {
+  CommandCost cost;
+  for (bool write : {false, true}) {
+    dram_.addRun(arenaBase_, bytes);
+    addTransfer(cost, bytes, write);
+  }
+  return cost;
+}
+
 CommandCost CommandTiming::cost(const Command &command, const GatherIds &ids) {
   CommandCost cost;
   switch (command.queue) {

@@ -34,6 +34,8 @@ public:
 
   void reset() { dram_.reset(); }
   CommandCost cost(const Command &command, const GatherIds &ids = {});
+  /// A copy of `bytes` within the arena.
+  CommandCost copyCost(int64_t bytes);
   /// Cycles between the issue of a DMA command and its first byte.
   int64_t dmaLatency() const { return dram_.latency(); }
 

@@ -17,9 +17,9 @@ struct QueueState {
 
 class Loop {
 public:
-  Loop(const Program &program, const EventHandlers &handlers)
+  Loop(const Program &program, CommandRange phase, const EventHandlers &handlers)
       : program_(program), handlers_(handlers) {
-    for (size_t i = 0; i < program.commands.size(); ++i)
+    for (size_t i = phase.begin; i < phase.end; ++i)
       queues_[static_cast<size_t>(program.commands[i].queue)].commands.push_back(
           static_cast<int32_t>(i));
   }
@@ -114,8 +114,8 @@ private:
 
 } // namespace
 
-absl::Status runQueues(const Program &program, const EventHandlers &handlers) {
-  return Loop(program, handlers).run();
+absl::Status runQueues(const Program &program, CommandRange phase, const EventHandlers &handlers) {
+  return Loop(program, phase, handlers).run();
 }
 
 } // namespace sdopt

@@ -23,10 +23,10 @@ struct EventHandlers {
   std::function<void(int32_t command, int64_t now)> finish;
 };
 
-/// Runs all commands. Of those that can start at one time, the lowest queue goes first; all that
-/// end at one time end before any starts. FAILED_PRECONDITION names the head of every queue that is
-/// stuck.
-absl::Status runQueues(const Program &program, const EventHandlers &handlers);
+/// Runs the commands of one phase. Of those that can start at one time, the lowest queue goes
+/// first; all that end at one time end before any starts. FAILED_PRECONDITION names the head of
+/// every queue that is stuck.
+absl::Status runQueues(const Program &program, CommandRange phase, const EventHandlers &handlers);
 
 } // namespace sdopt
 

@@ -163,15 +163,17 @@ struct Simulator::State {
   absl::Status checkCapacity() const;
   absl::Status allocate();
   absl::Status outOfMemory() const;
-  absl::Status load(const std::map<std::string, Tensor> &inputs);
-  absl::Status runCommands(const SimulatorOptions &options, Accounting &accounting);
+  absl::Status load(const std::map<std::string, Tensor> &inputs, const SimulatorOptions &options);
+  absl::Status runCommands(CommandRange phase, int64_t startCycle, const SimulatorOptions &options,
+                           Accounting &accounting);
   /// Values alone, in program order.
-  absl::Status runLayers(const SimulatorOptions &options);
+  absl::Status runLayers(CommandRange phase, const SimulatorOptions &options);
   absl::Status executeCommand(int32_t index, const IntegerKernels &kernels);
   /// False if that is left to the commands.
   bool executeWhole(const WholeLayer &layer, const IntegerKernels &kernels);
   void noteFinished(int32_t index, const SimulatorOptions &options, std::vector<int64_t> &left);
-  absl::Status execute(SimulatorOptions options, RunStatistics *result);
+  absl::Status runPhase(int phase, SimulatorOptions options, RunStatistics &sum);
+  absl::Status execute(const SimulatorOptions &options, RunStatistics *result);
   Tensor read(TensorId id) const;
   std::map<std::string, Tensor> outputs() const;
   GatherIds gatherIds(const Command &command, bool values) const;
@@ -188,8 +190,9 @@ struct Simulator::State {
   int64_t touchedConstants = 0; ///< bytes, since their pages were let go
   std::vector<int64_t> commandsOfLayer;
   std::optional<std::vector<WholeLayer>> whole; ///< once somebody asks
-  bool gathers = false;                    ///< rows of a table, so that time depends on the ids
-  std::optional<RunStatistics> statistics; ///< of every run, if nothing is gathered
+  bool gathers = false; ///< rows of a table, so that time depends on the ids
+  /// Of every run of a phase, if nothing is gathered.
+  std::array<std::optional<RunStatistics>, kPhases> statistics;
 };
 
 absl::Status Simulator::State::checkCapacity() const {
@@ -266,11 +269,13 @@ void Simulator::State::releaseConstants(const Command &command, int64_t most) {
   touchedConstants = 0;
 }
 
-absl::Status Simulator::State::load(const std::map<std::string, Tensor> &inputs) {
+absl::Status Simulator::State::load(const std::map<std::string, Tensor> &inputs,
+                                    const SimulatorOptions &options) {
   size_t used = 0;
   for (size_t id = 0; id < network().tensors.size(); ++id) {
     const TensorInfo &tensor = network().tensors[id];
-    if (tensor.role != TensorRole::Input)
+    if (tensor.role != TensorRole::Input ||
+        !isRead(network(), static_cast<TensorId>(id), options.first, options.last))
       continue;
     const auto found = inputs.find(tensor.name);
     if (found == inputs.end())
@@ -324,7 +329,8 @@ GatherIds Simulator::State::gatherIds(const Command &command, bool values) const
   return ids;
 }
 
-absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
+absl::Status Simulator::State::runCommands(CommandRange phase, int64_t startCycle,
+                                           const SimulatorOptions &options,
                                            Accounting &accounting) {
   const IntegerKernels &kernels = options.kernels ? *options.kernels : fastKernels();
   // Stale bytes of a run before must not make up for what this one forgot to load.
@@ -356,7 +362,7 @@ absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
       accounting.add(command, cost, now, end);
     }
     if (options.trace)
-      options.trace->push_back({index, now, end});
+      options.trace->push_back({index, startCycle + now, startCycle + end});
     if (!options.values)
       return end;
     if (absl::Status done = executeCommand(index, kernels); !done.ok())
@@ -366,7 +372,7 @@ absl::Status Simulator::State::runCommands(const SimulatorOptions &options,
     return end;
   };
   handlers.finish = [&](int32_t index, int64_t) { noteFinished(index, options, left); };
-  return runQueues(program(), handlers);
+  return runQueues(program(), phase, handlers);
 }
 
 void Simulator::State::noteFinished(int32_t index, const SimulatorOptions &options,
@@ -407,7 +413,7 @@ bool Simulator::State::executeWhole(const WholeLayer &layer, const IntegerKernel
   return true;
 }
 
-absl::Status Simulator::State::runLayers(const SimulatorOptions &options) {
+absl::Status Simulator::State::runLayers(CommandRange phase, const SimulatorOptions &options) {
   const IntegerKernels &kernels = options.kernels ? *options.kernels : fastKernels();
   if (!whole)
     whole = wholeLayers(module.info);
@@ -416,8 +422,8 @@ absl::Status Simulator::State::runLayers(const SimulatorOptions &options) {
   const int64_t mostConstants = keptBytes(options.residentConstants);
   const bool releases =
       module.release && mostConstants < static_cast<int64_t>(module.constants.size());
-  auto next = whole->begin();
-  for (size_t i = 0, end = 0; i < program().commands.size(); ++i) {
+  auto next = std::ranges::lower_bound(*whole, phase.begin, {}, &WholeLayer::first);
+  for (size_t i = phase.begin, end = 0; i < phase.end; ++i) {
     if (next != whole->end() && next->first == i) {
       if (executeWhole(*next, kernels))
         end = next->last;
@@ -434,36 +440,49 @@ absl::Status Simulator::State::runLayers(const SimulatorOptions &options) {
   return absl::OkStatus();
 }
 
-absl::Status Simulator::State::execute(SimulatorOptions options, RunStatistics *result) {
+absl::Status Simulator::State::runPhase(int phase, SimulatorOptions options, RunStatistics &sum) {
   // Time and traffic do not depend on values: one run tells them for all.
-  const bool known = statistics.has_value() && !options.trace;
+  const bool known = statistics[phase].has_value() && !options.trace;
+  const bool wanted = options.timing;
   options.timing &= !known;
   Accounting accounting(target, network().layers.size());
-  if (options.trace)
-    options.trace->clear();
+  const CommandRange range = phasesOf(program())[phase];
   const bool byLayers = options.wholeLayers && options.values && !options.trace && !gathers;
   SimulatorOptions commands = options;
   commands.values &= !byLayers;
   if (commands.values || commands.timing)
-    if (absl::Status status = runCommands(commands, accounting); !status.ok())
+    if (absl::Status status = runCommands(range, sum.cycles, commands, accounting); !status.ok())
       return status;
   if (byLayers)
-    if (absl::Status status = runLayers(options); !status.ok())
+    if (absl::Status status = runLayers(range, options); !status.ok())
       return status;
   if (!fitsMemory(0))
     return outOfMemory();
   if (options.timing) {
-    absl::StatusOr<RunStatistics> total = accounting.finish(network());
-    if (!total.ok())
-      return total.status();
-    total->sramPeakBytes = sramPeak;
+    absl::StatusOr<RunStatistics> run = accounting.finish(network());
+    if (!run.ok())
+      return run.status();
+    run->sramPeakBytes = sramPeak;
+    addTo(sum, *run);
     if (!gathers)
-      statistics = *total;
-    if (result)
-      *result = *std::move(total);
-  } else if (result) {
-    *result = known ? *statistics : RunStatistics();
+      statistics[phase] = *std::move(run);
+  } else if (wanted) {
+    addTo(sum, *statistics[phase]);
   }
+  return absl::OkStatus();
+}
+
+absl::Status Simulator::State::execute(const SimulatorOptions &options, RunStatistics *result) {
+  if (options.trace)
+    options.trace->clear();
+  RunStatistics sum;
+  sum.layers.resize(network().layers.size());
+  for (int phase = static_cast<int>(options.first); phase <= static_cast<int>(options.last);
+       ++phase)
+    if (absl::Status status = runPhase(phase, options, sum); !status.ok())
+      return status;
+  if (result)
+    *result = std::move(sum);
   return absl::OkStatus();
 }
 
@@ -480,13 +499,81 @@ Simulator::run(const std::map<std::string, Tensor> &inputs, const SimulatorOptio
   if (options.values) {
     absl::Status status = state_->allocate();
     if (status.ok())
-      status = state_->load(inputs);
+      status = state_->load(inputs, options);
     if (!status.ok())
       return status;
   }
   if (absl::Status status = state_->execute(options, statistics); !status.ok())
     return status;
-  return options.values ? state_->outputs() : std::map<std::string, Tensor>();
+  return options.values && options.last == Phase::Step ? state_->outputs()
+                                                       : std::map<std::string, Tensor>();
+}
+
+std::vector<std::byte> Simulator::kept(Phase phase) const {
+  std::vector<std::byte> bytes;
+  for (TensorId id : keptTensors(state_->network(), phase)) {
+    const auto from = state_->arena.bytes().begin() + state_->module.info.plan.offsets[id];
+    bytes.insert(bytes.end(), from, from + state_->network().tensors[id].bytes());
+  }
+  return bytes;
+}
+
+void Simulator::restore(Phase phase, std::span<const std::byte> bytes) {
+  size_t at = 0;
+  for (TensorId id : keptTensors(state_->network(), phase)) {
+    const auto size = static_cast<size_t>(state_->network().tensors[id].bytes());
+    std::copy_n(bytes.begin() + static_cast<int64_t>(at), size,
+                state_->arena.bytes().begin() + state_->module.info.plan.offsets[id]);
+    at += size;
+  }
+}
+
+RunStatistics Simulator::copyCost(Phase phase) const {
+  int64_t bytes = 0;
+  for (TensorId id : keptTensors(state_->network(), phase))
+    bytes += state_->network().tensors[id].bytes();
+  RunStatistics result;
+  if (bytes == 0)
+    return result;
+  CommandTiming &timing = state_->timing;
+  const CommandCost cost = timing.copyCost(bytes);
+  const Target &target = state_->target;
+  result.cycles = cost.cycles + 2 * timing.dmaLatency();
+  result.seconds = static_cast<double>(result.cycles) / target.clock;
+  result.dramReadBytes = cost.dramReadBytes;
+  result.dramWriteBytes = cost.dramWriteBytes;
+  result.dramActivations = cost.dramActivations;
+  result.energy =
+      cost.energy + result.seconds * (target.energy.leakagePower + target.energy.dramIdlePower);
+  return result;
+}
+
+bool isRead(const Network &network, TensorId input, Phase first, Phase last) {
+  bool anywhere = false;
+  for (const Layer &layer : network.layers)
+    for (TensorId id : layer.inputs) {
+      if (id != input && network.tensors[id].aliasOf != input)
+        continue;
+      anywhere = true;
+      if (layer.phase >= first && layer.phase <= last)
+        return true;
+    }
+  return !anywhere && last == Phase::Step;
+}
+
+void addTo(RunStatistics &sum, const RunStatistics &run) {
+  sum.cycles += run.cycles;
+  sum.seconds += run.seconds;
+  sum.dramReadBytes += run.dramReadBytes;
+  sum.dramWriteBytes += run.dramWriteBytes;
+  sum.dramActivations += run.dramActivations;
+  sum.sramPeakBytes = std::max(sum.sramPeakBytes, run.sramPeakBytes);
+  sum.multiplyAccumulates += run.multiplyAccumulates;
+  sum.energy += run.energy;
+  sum.layers.resize(std::max(sum.layers.size(), run.layers.size()));
+  for (size_t i = 0; i < run.layers.size(); ++i)
+    if (run.layers[i].cycles > 0)
+      sum.layers[i] = run.layers[i];
 }
 
 } // namespace sdopt

@@ -52,6 +52,9 @@ struct TraceEvent {
 };
 
 struct SimulatorOptions {
+  /// The phases to run. Those before `first` must have left their bytes: by an earlier run, or by
+  /// restore(). Results come with the last phase.
+  Phase first = Phase::Prompt, last = Phase::Step;
   const IntegerKernels *kernels = nullptr; ///< null: fastKernels()
   bool timing = true;
   /// False: commands are timed but not executed, and no result is given: cycles, traffic and energy
@@ -76,15 +79,29 @@ public:
   ~Simulator();
 
   /// Codes in, codes out, by tensor name; shape is the tensor's [n,h,w,c] dims, element type its
-  /// storage type. Without values, inputs are not looked at.
+  /// storage type. All inputs that the phases read are needed. Without values, inputs are not
+  /// looked at.
   absl::StatusOr<std::map<std::string, Tensor>> run(const std::map<std::string, Tensor> &inputs,
                                                     const SimulatorOptions &options = {},
                                                     RunStatistics *statistics = nullptr);
+
+  /// What a phase has left for later ones (keptTensors), one after the other, and back. Another
+  /// run of an earlier phase may overwrite it. The module must have run.
+  std::vector<std::byte> kept(Phase phase) const;
+  void restore(Phase phase, std::span<const std::byte> bytes);
+  /// What either takes on the device: a copy within DRAM.
+  RunStatistics copyCost(Phase phase) const;
 
 private:
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// Is the input read by a layer of these phases?
+bool isRead(const Network &network, TensorId input, Phase first, Phase last);
+
+/// Adds cycles, traffic and energy of runs one after the other, layer by layer.
+void addTo(RunStatistics &sum, const RunStatistics &run);
 
 /// Host side of a module's boundary, docs/spec.md `sd.quantize` / `sd.dequantize`: real tensors in
 /// their ONNX shape to codes and back. F32 inputs are quantized round half up and clamped; I64

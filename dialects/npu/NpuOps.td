@@ -20,8 +20,9 @@ def Npu_Dialect : Dialect {
   let cppNamespace = "::sdopt::npu";
   let summary = "the reference NPU";
   let description = [{
-    Each operation is one layer that the NPU runs from DRAM to DRAM. Scheduling adds two attributes: `npu.tiling` (how
-    the layer is cut) and `npu.place` (where its result lies in the DRAM arena); tiles and DMA are not operations.
+    Each operation is one layer that the NPU runs from DRAM to DRAM. Scheduling adds three attributes: `npu.phase` (how
+    often the layer runs), `npu.tiling` (how it is cut) and `npu.place` (where its result lies in the DRAM arena); tiles and
+    DMA are not operations.
     `npu.channel_params`, `npu.table`, ... make the constants that a layer reads; they are evaluated when the package
     is emitted. `sd.quantize`, `sd.dequantize` and `sd.cast` remain at the function's boundary: the host runs them.
   }];
@@ -30,6 +31,8 @@ def Npu_Dialect : Dialect {
   let extraClassDeclaration = [{
     static constexpr ::llvm::StringLiteral kTilingAttr = "npu.tiling";
     static constexpr ::llvm::StringLiteral kPlaceAttr = "npu.place";
+    /// "prompt" or "schedule" (compiler/schedule/Network.h, Phase); absent: every step.
+    static constexpr ::llvm::StringLiteral kPhaseAttr = "npu.phase";
     /// On the function: bytes of the DRAM arena and their lower bound.
     static constexpr ::llvm::StringLiteral kArenaAttr = "npu.arena_bytes";
     static constexpr ::llvm::StringLiteral kArenaBoundAttr = "npu.arena_bound_bytes";

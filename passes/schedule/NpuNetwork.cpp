@@ -156,12 +156,21 @@ private:
     Layer layer;
     layer.name = sd::valueName(op->getResult(0));
     layer.onnxNodes = sd::onnxNodes(op);
+    layer.phase = phaseOf(op);
     for (Value input : inputs)
       layer.inputs.push_back(tensor(input));
     layer.output = output;
     layer.spec = std::move(spec);
     network().layers.push_back(std::move(layer));
     result_.layerOps.push_back(op);
+  }
+
+  static Phase phaseOf(Operation *op) {
+    auto text = op->getAttrOfType<StringAttr>(npu::NpuDialect::kPhaseAttr);
+    for (Phase phase : {Phase::Prompt, Phase::Schedule})
+      if (text && text.getValue() == name(phase))
+        return phase;
+    return Phase::Step;
   }
 
   LogicalResult visitConcat(npu::ConcatOp op) {

@@ -5,6 +5,18 @@
 
 include "mlir/Pass/PassBase.td"
 
+def Hoist : Pass<"sdopt-hoist", "::mlir::func::FuncOp"> {
+  let summary = "Put first what need not run in every denoising step (lossless)";
+  let description = [{
+    Lossless. In a function with a `timestep`, operations that depend on the prompt's inputs alone (`encoder_hidden_states`,
+    `pooled_projections`, `text_embeds`, `time_ids`: keys and values of cross-attention) go first, then those that depend
+    on `timestep` alone (the time path), then all else. The attribute `npu.phase` says so: `prompt` runs once per prompt,
+    `schedule` once per timestep, everything else in each step. What passes between them stays in DRAM. Off with `hoist: false`
+    in the recipe.
+  }];
+  let dependentDialects = ["::sdopt::npu::NpuDialect"];
+}
+
 def Schedule : Pass<"sdopt-schedule", "::mlir::func::FuncOp"> {
   let summary = "Choose tiles and place tensors (lossless)";
   let description = [{

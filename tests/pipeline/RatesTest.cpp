@@ -52,5 +52,25 @@ TEST(Rates, SeveralTextEncodersAndATransformer) {
   EXPECT_DOUBLE_EQ(report.pipeline().seconds_per_image(), 1 + 2 * 2 + 3 * 4 + 8);
 }
 
+TEST(Rates, WhatRunsOncePerPromptOrTimestep) {
+  Report report = withModules({"text_encoder", "unet", "vae_decoder"});
+  ModuleReport &unet = *report.mutable_modules(1);
+  for (auto [name, seconds] : {std::pair{"prompt", 100.0}, {"schedule", 20.0}, {"step", 3.0}}) {
+    PhaseReport &phase = *unet.add_phases();
+    phase.set_name(name);
+    phase.set_seconds(seconds);
+    phase.set_copy_seconds(0.5);
+  }
+  setRates(report, 10, {{"text_encoder", 2}, {"unet", 2}});
+  EXPECT_DOUBLE_EQ(report.pipeline().seconds_per_image(), 1 + 100 + 10 * (20 + 3) + 4);
+  // With one row the branches take turns: both prompts are kept and copied.
+  setRates(report, 10, {{"text_encoder", 2}, {"unet", 1}});
+  EXPECT_DOUBLE_EQ(report.pipeline().seconds_per_image(),
+                   1 + 2 * 100 + 10 * 20 + 20 * (3 + 0.5) + 4);
+  // Two pictures share a run of four rows.
+  setRates(report, 10, {{"text_encoder", 2}, {"unet", 4}});
+  EXPECT_DOUBLE_EQ(report.pipeline().seconds_per_image(), 1 + 50 + 5 * (20 + 3) + 4);
+}
+
 } // namespace
 } // namespace sdopt

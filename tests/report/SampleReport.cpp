@@ -51,6 +51,17 @@ ModuleReport &addModule(Report &report, const char *name, int layers, int64_t pa
   module.set_psnr(psnr);
   module.set_worst_psnr(psnr - 2.5);
   module.set_samples(80);
+  PhaseReport &phase = *module.add_phases();
+  phase.set_name("prompt");
+  phase.set_layers(3);
+  phase.set_cycles(1000);
+  phase.set_seconds(1e-6);
+  phase.set_energy(2e-6);
+  phase.set_dram_bytes(4096);
+  phase.set_weight_bytes(2048);
+  phase.set_kept_bytes(512);
+  phase.set_copy_seconds(1e-8);
+  phase.set_copy_energy(1e-9);
   for (int i = 0; i < layers; ++i)
     addLayer(module, i);
   for (const LayerReport &layer : module.layers()) {

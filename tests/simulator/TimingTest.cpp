@@ -161,7 +161,7 @@ TEST(EventQueues, DeadlockNamesTheHeads) {
   const EventHandlers handlers = {
       [](int32_t, int64_t now) -> absl::StatusOr<int64_t> { return now + 1; },
       [](int32_t, int64_t) {}};
-  const absl::Status status = runQueues(program, handlers);
+  const absl::Status status = runQueues(program, {0, program.commands.size()}, handlers);
   EXPECT_EQ(status.message(),
             "deadlock: queue array is stuck at command 3 (conv, layer 0) which waits for 3 of in "
             "(has 2); queue vector is stuck at command 4 (requantize, layer 0) which waits for 1 "
@@ -178,7 +178,7 @@ TEST(EventQueues, CommandsWaitForQueueAndTokens) {
         return end[command] = now + 10 + command;
       },
       [&](int32_t command, int64_t now) { EXPECT_EQ(end[command], now); }};
-  ASSERT_TRUE(runQueues(program, handlers).ok());
+  ASSERT_TRUE(runQueues(program, {0, program.commands.size()}, handlers).ok());
   EXPECT_EQ(begin, (std::vector<int64_t>{0, 10, 21, 21, 34, 48}));
 }
 

@@ -143,18 +143,6 @@ private:
   TensorMap joined_;
 };
 
-void addRun(ModuleTotals &totals, const RunStatistics &run) {
-  ++totals.runs;
-  totals.sum.cycles += run.cycles;
-  totals.sum.seconds += run.seconds;
-  totals.sum.dramReadBytes += run.dramReadBytes;
-  totals.sum.dramWriteBytes += run.dramWriteBytes;
-  totals.sum.dramActivations += run.dramActivations;
-  totals.sum.sramPeakBytes = std::max(totals.sum.sramPeakBytes, run.sramPeakBytes);
-  totals.sum.multiplyAccumulates += run.multiplyAccumulates;
-  totals.sum.energy += run.energy;
-}
-
 } // namespace
 
 absl::StatusOr<TensorMap>
@@ -187,14 +175,13 @@ absl::StatusOr<TensorMap>
 ModuleRunner::run(const TensorMap &inputs, std::vector<TraceEvent> *trace,
                   const std::function<void(int64_t done, int64_t records)> &observer) {
   auto runner = [&](const TensorMap &one) {
-    SimulatorOptions options;
-    options.trace = trace;
-    options.wholeLayers = true;
-    trace = nullptr;
     RunStatistics statistics;
-    absl::StatusOr<TensorMap> outputs = runModule(simulator_, module_, one, options, &statistics);
-    if (outputs.ok())
-      addRun(totals_, statistics);
+    absl::StatusOr<TensorMap> outputs = runner_.run(one, trace, statistics);
+    trace = nullptr;
+    if (outputs.ok()) {
+      ++totals_.runs;
+      addTo(totals_.sum, statistics);
+    }
     return outputs;
   };
   absl::StatusOr<TensorMap> outputs =

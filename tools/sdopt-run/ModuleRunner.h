@@ -16,7 +16,7 @@
 #ifndef SDOPT_TOOLS_SDOPT_RUN_MODULERUNNER_H
 #define SDOPT_TOOLS_SDOPT_RUN_MODULERUNNER_H
 
-#include "compiler/simulator/Simulator.h"
+#include "tools/sdopt-run/PhaseRunner.h"
 
 #include <functional>
 
@@ -28,7 +28,7 @@ using TensorMap = std::map<std::string, Tensor>;
 struct ModuleTotals {
   std::string name;
   int64_t runs = 0;
-  RunStatistics sum; ///< sramPeakBytes: the largest; layers: not summed
+  RunStatistics sum; ///< layers: as last run
 };
 
 /// How a sample file's rows lie.
@@ -48,11 +48,12 @@ runRecords(const std::vector<TensorInfo> &tensors, const TensorMap &inputs,
 class ModuleRunner {
 public:
   ModuleRunner(const PackageModule &module, const Target &target)
-      : module_(module), simulator_(module, target) {
+      : module_(module), runner_(module, target) {
     totals_.name = module.info.network.name;
   }
 
-  /// runRecords on the simulator. The trace, if asked for, is of the first record.
+  /// runRecords on the simulator; phases whose inputs were seen before do not run again. The trace,
+  /// if asked for, is of the first record.
   absl::StatusOr<TensorMap>
   run(const TensorMap &inputs, std::vector<TraceEvent> *trace = nullptr,
       const std::function<void(int64_t done, int64_t records)> &observer = {});
@@ -62,7 +63,7 @@ public:
 
 private:
   const PackageModule &module_;
-  Simulator simulator_;
+  PhaseRunner runner_;
   ModuleTotals totals_;
 };
 

@@ -1,0 +1,73 @@
+// A module whose phases run no more than needed gives what running everything gives.
+
+#include "tools/sdopt-run/PhaseRunner.h"
+#include "tests/simulator/PhasedModule.h"
+
+#include <gtest/gtest.h>
+#include <random>
+
+namespace sdopt {
+namespace {
+
+using test::PhasedModule;
+
+class PhaseRunnerTest : public testing::Test {
+protected:
+  std::map<std::string, Tensor> real(uint32_t text, uint32_t time, uint32_t picture) {
+    std::map<std::string, Tensor> values = it->inputs(text, time, picture);
+    for (auto &[name, tensor] : values)
+      tensor = tensor.converted(name == "time" ? ElementType::I64 : ElementType::F32);
+    return values;
+  }
+
+  std::unique_ptr<PhasedModule> it = PhasedModule::create();
+  PhaseRunner runner{it->module, it->target};
+};
+
+TEST_F(PhaseRunnerTest, SameResultsInAnyOrder) {
+  std::mt19937 random(3);
+  for (int call = 0; call < 60; ++call) {
+    const auto inputs = real(random() % 3, random() % 4, random() % 5);
+    RunStatistics cost;
+    const auto outputs = runner.run(inputs, nullptr, cost);
+    ASSERT_TRUE(outputs.ok()) << outputs.status();
+    Simulator fresh(it->module, it->target);
+    const auto expected = runModule(fresh, it->module, inputs);
+    ASSERT_TRUE(expected.ok());
+    EXPECT_TRUE(outputs->at(it->outputName()).sameBits(expected->at(it->outputName()))) << call;
+  }
+}
+
+TEST_F(PhaseRunnerTest, RunsWhatIsNew) {
+  RunStatistics first, same, newTime, newPrompt, oldPrompt;
+  ASSERT_TRUE(runner.run(real(1, 1, 1), nullptr, first).ok());
+  ASSERT_TRUE(runner.run(real(1, 1, 2), nullptr, same).ok());
+  ASSERT_TRUE(runner.run(real(1, 2, 2), nullptr, newTime).ok());
+  ASSERT_TRUE(runner.run(real(2, 2, 2), nullptr, newPrompt).ok());
+  ASSERT_TRUE(runner.run(real(1, 2, 2), nullptr, oldPrompt).ok());
+  EXPECT_GT(newTime.multiplyAccumulates, same.multiplyAccumulates);
+  EXPECT_GT(newPrompt.multiplyAccumulates, newTime.multiplyAccumulates);
+  EXPECT_EQ(oldPrompt.multiplyAccumulates, same.multiplyAccumulates);
+  EXPECT_GT(oldPrompt.dramWriteBytes, same.dramWriteBytes); // the copies
+  EXPECT_LT(newTime.cycles, first.cycles);
+}
+
+TEST_F(PhaseRunnerTest, ATraceShowsEverything) {
+  RunStatistics cost;
+  ASSERT_TRUE(runner.run(real(1, 1, 1), nullptr, cost).ok());
+  std::vector<TraceEvent> trace;
+  ASSERT_TRUE(runner.run(real(1, 1, 1), &trace, cost).ok());
+  EXPECT_EQ(trace.size(), it->module.info.program.commands.size());
+}
+
+TEST_F(PhaseRunnerTest, ErrorsNameTheInput) {
+  auto inputs = real(1, 1, 1);
+  inputs.erase("text");
+  RunStatistics cost;
+  const auto outputs = runner.run(inputs, nullptr, cost);
+  ASSERT_FALSE(outputs.ok());
+  EXPECT_NE(outputs.status().message().find("input 'text' is missing"), std::string::npos);
+}
+
+} // namespace
+} // namespace sdopt
