@@ -23,6 +23,7 @@ namespace {
 
 /// Sums of one value in one evaluation.
 struct Sums {
+  float low = 0, high = 0;
   double sum = 0, squares = 0;
   std::vector<double> channelSums = {}, channelSquares = {};
 };
@@ -204,8 +205,26 @@ void addChannels(ChannelSums call, ChannelStatistics &known, Sums &sums) {
   sums.channelSquares = std::move(call.squares);
 }
 
+/// Under the lock.
+void addLargest(const ChannelSums &call, std::vector<float> &largest) {
+  largest.resize(call.sum.size());
+  for (size_t c = 0; c < largest.size(); ++c)
+    largest[c] = std::max({largest[c], std::fabs(call.low[c]), std::fabs(call.high[c])});
+}
+
+/// Of a value or a bucket of it, under the lock.
+template <typename Statistics>
+void addExtremes(const Sums &call, size_t count, Statistics &statistics) {
+  bool isFirst = statistics.count == 0;
+  statistics.min = isFirst ? call.low : std::min(statistics.min, call.low);
+  statistics.max = isFirst ? call.high : std::max(statistics.max, call.high);
+  statistics.count += count;
+}
+
 /// Adds one tensor; false if it holds a NaN or an infinity.
-bool accumulate(std::span<const float> values, int64_t channels, Accumulator &into, Sums &sums) {
+/// Its bucket of timesteps is null if there is only one.
+bool accumulate(std::span<const float> values, int64_t channels, Accumulator &into,
+                BucketStatistics *bucket, Sums &sums) {
   if (values.empty())
     return true;
   // Whole rows where channels count.
@@ -225,6 +244,8 @@ bool accumulate(std::span<const float> values, int64_t channels, Accumulator &in
     histogram.add(part, parts[i].low, parts[i].high);
     std::lock_guard lock(into.mutex);
     into.value.histogram.merge(histogram);
+    if (bucket)
+      bucket->histogram.merge(histogram);
   });
   PartSums all = parts[0];
   for (size_t i = 1; i < count; ++i) {
@@ -236,15 +257,19 @@ bool accumulate(std::span<const float> values, int64_t channels, Accumulator &in
   // A NaN or an infinity anywhere reaches the sum of squares, which no finite floats overflow.
   if (!std::isfinite(all.squares))
     return false;
-  sums = {.sum = all.sum, .squares = all.squares};
+  // Adding zero makes -0 the same as 0.
+  sums = {.low = all.low + 0.0f, .high = all.high + 0.0f, .sum = all.sum, .squares = all.squares};
   std::lock_guard lock(into.mutex);
   ValueStatistics &value = into.value;
-  if (channels > 0)
-    addChannels(joined(std::move(channelParts)), value.channels, sums);
-  // Adding zero makes -0 the same as 0.
-  value.min = (value.count == 0 ? all.low : std::min(value.min, all.low)) + 0.0f;
-  value.max = (value.count == 0 ? all.high : std::max(value.max, all.high)) + 0.0f;
-  value.count += values.size();
+  if (channels > 0) {
+    ChannelSums call = joined(std::move(channelParts));
+    if (bucket)
+      addLargest(call, bucket->channelLargest);
+    addChannels(std::move(call), value.channels, sums);
+  }
+  addExtremes(sums, values.size(), value);
+  if (bucket)
+    addExtremes(sums, values.size(), *bucket);
   return true;
 }
 
@@ -265,8 +290,20 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
   ObservedValues observed;
   if (absl::Status status = observed.collect(function); !status.ok())
     return status;
+  absl::StatusOr<std::vector<double>> timesteps = timestepsOf(function, *reader);
+  if (!timesteps.ok())
+    return timesteps.status();
+  const TimestepBuckets buckets(*timesteps, std::max<size_t>(options.timestepBuckets, 1));
   std::vector<Accumulator> accumulators(observed.size());
+  if (buckets.size() > 1)
+    for (Accumulator &accumulator : accumulators)
+      accumulator.value.buckets.resize(buckets.size());
+  auto bucketOf = [&](ValueStatistics &value, int64_t call) {
+    return value.buckets.empty() ? nullptr : &value.buckets[buckets.indexOf((*timesteps)[call])];
+  };
   std::vector<Sums> totals(observed.size());
+  std::vector<MovingExtremes> moving(observed.size());
+  std::vector<int64_t> bucketCalls(buckets.size());
   ThreadShares shares(std::max(options.threads, 1), reader->size(), observed.bytes());
   std::vector<std::unique_ptr<Evaluator>> evaluators(shares.samples());
   auto constants = std::make_shared<ConstantCache>();
@@ -290,7 +327,7 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
       int64_t index = observed.indexOf(value);
       if (index >= 0 && bad.empty() &&
           !accumulate(tensor.values<float>(), observed.channels(index), accumulators[index],
-                      sums[index]))
+                      bucketOf(accumulators[index].value, i), sums[index]))
         bad = observed.name(index);
     };
     bool evaluated = succeeded(evaluators[worker]->run(sample->inputs, observe));
@@ -303,7 +340,14 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
     return sums;
   };
   auto finish = [&](int64_t i, CallSums sums) {
+    bool isFirst = bucketCalls[buckets.indexOf((*timesteps)[i])]++ == 0;
     for (size_t v = 0; v < totals.size(); ++v) {
+      moving[v].add(sums[v].low, sums[v].high, i == 0);
+      if (BucketStatistics *bucket = bucketOf(accumulators[v].value, i)) {
+        bucket->moving.add(sums[v].low, sums[v].high, isFirst);
+        bucket->sum += sums[v].sum;
+        bucket->sumOfSquares += sums[v].squares;
+      }
       totals[v].sum += sums[v].sum;
       totals[v].squares += sums[v].squares;
       addTo(totals[v].channelSums, sums[v].channelSums);
@@ -320,6 +364,7 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
   for (size_t v = 0; v < observed.size(); ++v) {
     ValueStatistics &value = values.emplace_back(std::move(accumulators[v].value));
     value.name = observed.name(v);
+    value.moving = moving[v];
     value.sum = totals[v].sum;
     value.sumOfSquares = totals[v].squares;
     value.channels.sum = std::move(totals[v].channelSums);
@@ -328,7 +373,8 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
   absl::StatusOr<std::string> digest = reader->digest();
   if (!digest.ok())
     return digest.status();
-  return Statistics(functionDigest(function), *digest, reader->size(), std::move(values));
+  return Statistics(functionDigest(function), *digest, reader->size(), std::move(values),
+                    buckets.intervals());
 }
 
 } // namespace sdopt

@@ -19,7 +19,8 @@ namespace sdopt {
 
 struct CalibrationOptions {
   int threads = 1;
-  int64_t limit = 0; ///< at most so many evaluations, spread evenly; 0: all
+  int64_t limit = 0;          ///< at most so many evaluations, spread evenly; 0: all
+  size_t timestepBuckets = 5; ///< at most; with about as many calls each
   /// Called with the number of finished evaluations, parts of large ones counted, and of all; from
   /// one thread at a time.
   std::function<void(double done, int64_t total)> progress = {};

@@ -1,7 +1,8 @@
 //===- Statistics.h - what is known about a function's values ---*- C++ -*-===//
 //
-// One entry for each float activation, by its stable name, and the ranges that follow from it. Kept
-// in a file (statistics.proto) that states the digests of the function and of the samples.
+// One entry for each float activation, by its stable name: over all calls, and for each bucket of
+// timesteps (Timesteps.h). Kept in a file (statistics.proto) that states the digests of the
+// function and of the samples. Ranges that follow from them: Ranges.h.
 //
 //===----------------------------------------------------------------------===//
 
@@ -11,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "compiler/calibration/Histogram.h"
+#include "compiler/calibration/Timesteps.h"
 #include "compiler/recipe/Recipe.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -31,14 +33,42 @@ struct ChannelStatistics {
   friend bool operator==(const ChannelStatistics &, const ChannelStatistics &) = default;
 };
 
+/// Exponential moving averages of the smallest and largest element of each call, in the order of
+/// the calls: a <- a + (x - a) / 100, beginning with the first call (Jacob et al. 2018,
+/// "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
+/// section 3.1).
+struct MovingExtremes {
+  double min = 0, max = 0;
+
+  void add(double low, double high, bool isFirst);
+  friend bool operator==(const MovingExtremes &, const MovingExtremes &) = default;
+};
+
+/// Of all elements of one value over the calls of one bucket of timesteps.
+struct BucketStatistics {
+  static constexpr int kBins = 512;
+
+  float min = 0, max = 0;
+  MovingExtremes moving = {};
+  double sum = 0, sumOfSquares = 0;
+  uint64_t count = 0;
+  Histogram histogram = Histogram(kBins);
+  std::vector<float> channelLargest = {}; ///< largest magnitude, of the channels that are known
+
+  friend bool operator==(const BucketStatistics &, const BucketStatistics &) = default;
+};
+
 /// Of all elements of one value over all calls.
 struct ValueStatistics {
   std::string name;
   float min = 0, max = 0;
+  MovingExtremes moving = {};
   double sum = 0, sumOfSquares = 0;
   uint64_t count = 0;
   Histogram histogram = {};
   ChannelStatistics channels = {};
+  /// One for each of Statistics::timesteps(); empty if there is only one, which is this.
+  std::vector<BucketStatistics> buckets = {};
 
   friend bool operator==(const ValueStatistics &, const ValueStatistics &) = default;
 };
@@ -47,12 +77,15 @@ class Statistics {
 public:
   Statistics() = default;
   Statistics(std::string functionDigest, std::string samplesDigest, uint64_t calls,
-             std::vector<ValueStatistics> values);
+             std::vector<ValueStatistics> values,
+             std::vector<TimestepBuckets::Interval> timesteps = {{}});
 
   /// BLAKE3 of the function that was calibrated (functionDigest() of it, below).
   const std::string &functionDigest() const { return functionDigest_; }
   const std::string &samplesDigest() const { return samplesDigest_; }
   uint64_t calls() const { return calls_; }
+  /// The buckets of the calls, ascending; one for a function without a timestep.
+  const std::vector<TimestepBuckets::Interval> &timesteps() const { return timesteps_; }
 
   /// Null if the value was not seen.
   const ValueStatistics *find(const std::string &name) const;
@@ -71,27 +104,12 @@ private:
   std::string functionDigest_, samplesDigest_;
   uint64_t calls_ = 0;
   std::vector<ValueStatistics> values_;
+  std::vector<TimestepBuckets::Interval> timesteps_ = {{}};
   std::unordered_map<std::string, size_t> index_;
 };
 
 /// BLAKE3 (hex) of a function's text with the names of its values: weights count by their digests.
 std::string functionDigest(mlir::func::FuncOp function);
-
-/// A code: real value = scale * (code - zeroPoint). The scale is a float32 number.
-struct CodeRange {
-  double scale = 1.0;
-  int32_t zeroPoint = 0;
-};
-
-/// Code for a value: 16 bits symmetric (scale = 2 * max|x| / 32767: room for values beyond the
-/// samples), 8 bits with zero point (scale = (hi - lo) / 255, the range includes zero, zero point =
-/// floor(-128 - lo / scale + 1/2) within [-128, 127]). MinMax: lo and hi are the extremes. MSE: of
-/// the extremes times 100, 95, ... 30 % each, the pair with the least expected squared error on the
-/// histogram: scale^2 / 12 for elements inside, the squared distance of the bin's middle to the
-/// range for those outside; of equal ones the widest. An all-zero value has scale 1.
-CodeRange chooseRange(const ValueStatistics &statistics, RangeEstimator estimator, int bits);
-CodeRange chooseRange(const ValueStatistics &statistics, RangeEstimator estimator, int bits,
-                      bool symmetric);
 
 } // namespace sdopt
 

@@ -343,6 +343,7 @@ absl::Status ModuleCompiler::calibrateModel() {
     if (!statistics.ok())
       return statistics.status();
     statistics_ = *std::move(statistics);
+    warnOfOneTimestep(file->path);
   }
   statisticsDigest_ = digestOf(statistics_);
   sd::resources(context_.get()).statistics = &statistics_;
@@ -358,6 +359,20 @@ absl::Status ModuleCompiler::calibrateModel() {
       return status;
   }
   return absl::OkStatus();
+}
+
+/// What such samples hide is clipped at all other steps.
+void ModuleCompiler::warnOfOneTimestep(const std::string &path) {
+  const std::vector<TimestepBuckets::Interval> &timesteps = statistics_.timesteps();
+  if (timestepInput(function(*module_)) < 0 || timesteps.size() != 1 ||
+      timesteps[0].first != timesteps[0].last)
+    return;
+  std::string text = "samples '" + path + "' are all of timestep " +
+                     significant(timesteps[0].first) +
+                     ": ranges of other steps are not known; record whole trajectories";
+  addRemark("calibrate", text);
+  if (messages_.warning)
+    messages_.warning(model_.name + ": " + text);
 }
 
 absl::Status ModuleCompiler::smooth() {

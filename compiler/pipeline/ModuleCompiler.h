@@ -66,6 +66,7 @@ private:
   absl::Status checkBatch() const;
   absl::Status normalize();
   absl::Status calibrateModel();
+  void warnOfOneTimestep(const std::string &path);
   absl::Status smooth();
   absl::Status verifySmoothed(mlir::func::FuncOp before, mlir::func::FuncOp after);
   absl::Status quantize();

@@ -138,6 +138,22 @@ const char *name(RangeEstimator estimator) {
   return estimator == RangeEstimator::MinMax ? "minmax" : "mse";
 }
 
+std::string name(const ActivationRange &range) {
+  switch (range.estimator) {
+  case ActivationEstimator::MinMax:
+    return "minmax";
+  case ActivationEstimator::MSE:
+    return "mse";
+  case ActivationEstimator::MovingAverage:
+    return "moving_average";
+  case ActivationEstimator::Entropy:
+    return "entropy";
+  case ActivationEstimator::Percentile:
+    return "{percentile: " + numberText(range.percentile) + "}";
+  }
+  return "";
+}
+
 std::string name(const Smoothing &smoothing) {
   if (!smoothing.on)
     return "off";

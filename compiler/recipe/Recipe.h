@@ -16,7 +16,8 @@
 //     - match: "*/conv_in/*"                # glob over node, value and weight names
 //       activation_bits: 16
 //     - match: 're:.*resnets\.[01].*'       # regular expression over the whole name
-//       activation_range: mse
+//       activation_range: mse               # moving_average, entropy, percentile (99.99 %),
+//                                           # or {percentile: 99.9}
 //
 // An unknown key or type, a value out of range and a rule that matches no layer are errors with
 // file, line and column.
@@ -36,10 +37,23 @@
 
 namespace sdopt {
 
-/// How a range is chosen: the extremes, or the clipping that minimizes the mean squared error.
+/// How a weight's range is chosen: the extremes, or the clipping that minimizes the mean squared
+/// error.
 enum class RangeEstimator : uint8_t { MinMax, MSE };
 /// "minmax", "mse".
 const char *name(RangeEstimator estimator);
+
+/// How the range of an 8-bit activation is chosen from its calibration statistics; see
+/// compiler/calibration/Ranges.h.
+enum class ActivationEstimator : uint8_t { MinMax, MSE, MovingAverage, Percentile, Entropy };
+struct ActivationRange {
+  ActivationEstimator estimator = ActivationEstimator::MinMax;
+  double percentile = 99.99; ///< of the elements inside, 50 < p <= 100; for Percentile
+
+  friend bool operator==(const ActivationRange &, const ActivationRange &) = default;
+};
+/// As in a recipe: "minmax", "mse", "moving_average", "entropy", "{percentile: 99.9}".
+std::string name(const ActivationRange &range);
 
 /// Moves scales from a layer's input channels into its weights: not at all, with a given exponent
 /// (SmoothQuant's alpha), or with the exponent of least estimated error.
@@ -57,16 +71,17 @@ struct LayerRecipe {
   int weightBits = 8;      ///< 8
   int activationBits = 16; ///< of the values this layer *reads*: 8 or 16
   RangeEstimator weightRange = RangeEstimator::MSE;
-  RangeEstimator activationRange = RangeEstimator::MinMax;
-  bool biasCorrection = true; ///< gives the output the mean that the float weights give it
-  Smoothing smooth;           ///< for layers that read 8 bits
+  ActivationRange activationRange; ///< of values read at 8 bits
+  bool biasCorrection = true;      ///< gives the output the mean that the float weights give it
+  Smoothing smooth;                ///< for layers that read 8 bits
 };
 
 /// One rule of the file.
 struct RecipeRule {
   std::string match; ///< empty for global, an op type, a module name, or a pattern for names
   std::optional<int> weightBits, activationBits;
-  std::optional<RangeEstimator> weightRange, activationRange;
+  std::optional<RangeEstimator> weightRange;
+  std::optional<ActivationRange> activationRange;
   std::optional<bool> biasCorrection;
   std::optional<Smoothing> smooth;
   int line = 0, column = 0; ///< counted from 1; 0 if the rule is not from a file

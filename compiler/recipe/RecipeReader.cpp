@@ -119,7 +119,7 @@ private:
     rule.weightBits = readBits(settings, "weight_bits", {8});
     rule.weightRange = readRange(settings, "weight_range");
     rule.activationBits = readBits(settings, "activation_bits", {8, 16});
-    rule.activationRange = readRange(settings, "activation_range");
+    rule.activationRange = readActivationRange(settings, "activation_range");
     rule.biasCorrection = readFlag(settings, "bias_correction");
     rule.smooth = readSmoothing(settings, "smooth");
     settings.finish();
@@ -163,6 +163,43 @@ private:
         return estimator;
     errors_.add(node->Mark(), "'" + std::string(key) + "' must be minmax or mse" +
                                   (node->IsScalar() ? ", found '" + node->Scalar() + "'" : ""));
+    return std::nullopt;
+  }
+
+  std::optional<ActivationRange> readActivationRange(YamlMap &settings, const char *key) {
+    auto node = takeSetting(settings, key);
+    if (!node)
+      return std::nullopt;
+    const std::string what = "'" + std::string(key) + "'";
+    if (node->IsMap()) {
+      YamlMap parameters(*node, what, errors_);
+      ActivationRange range{.estimator = ActivationEstimator::Percentile};
+      auto percentile = parameters.take("percentile");
+      parameters.finish();
+      std::optional<double> value =
+          percentile ? yamlNumber(*percentile, what + " percentile", 0, 0, errors_) : std::nullopt;
+      if (!value)
+        return std::nullopt;
+      if (*value > 50 && *value <= 100) {
+        range.percentile = *value;
+        return range;
+      }
+      errors_.add(percentile->Mark(), what + " percentile is " + percentile->Scalar() +
+                                          ", must be above 50 and at most 100");
+      return std::nullopt;
+    }
+    std::string text = node->IsScalar() ? node->Scalar() : "";
+    if (text == "percentile")
+      return ActivationRange{.estimator = ActivationEstimator::Percentile};
+    for (ActivationEstimator estimator :
+         {ActivationEstimator::MinMax, ActivationEstimator::MSE, ActivationEstimator::MovingAverage,
+          ActivationEstimator::Entropy})
+      if (text == name(ActivationRange{.estimator = estimator}))
+        return ActivationRange{.estimator = estimator};
+    errors_.add(node->Mark(), what +
+                                  " must be minmax, mse, moving_average, entropy, percentile or "
+                                  "{percentile: NUMBER}" +
+                                  (text.empty() ? "" : ", found '" + text + "'"));
     return std::nullopt;
   }
 

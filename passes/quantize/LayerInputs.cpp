@@ -107,6 +107,8 @@ FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistic
     now.min = std::min(now.min, channels.min[c]);
     now.max = std::max(now.max, channels.max[c]);
   }
+  now.moving = {now.min, now.max};
+  now.buckets.clear();
   return now;
 }
 

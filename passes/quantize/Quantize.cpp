@@ -1,6 +1,7 @@
 //===- Quantize.cpp - codes for activations and weights ----------------------===//
 
 #include "compiler/calibration/Activations.h"
+#include "compiler/calibration/Ranges.h"
 #include "compiler/reference/QuantizedParameters.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -57,8 +58,8 @@ private:
   struct Request {
     bool eight = false, sixteen = false;
     bool timestep = false; ///< read by a time embedding, in fixed point
-    RangeEstimator range = RangeEstimator::MinMax;
-    float leastScale = 0; ///< of the norms that read it
+    ActivationRange range; ///< at 8 bits
+    float leastScale = 0;  ///< of the norms that read it
   };
   struct Codes {
     Type primary; ///< element type
@@ -128,7 +129,8 @@ private:
     return op && isConstantExpression(op);
   }
 
-  FailureOr<Type> elementType(Value value, int bits, RangeEstimator estimator, float leastScale) {
+  FailureOr<Type> elementType(Value value, int bits, const ActivationRange &estimator,
+                              float leastScale) {
     FailureOr<ValueStatistics> statistics = statisticsOf(value, statistics_);
     if (failed(statistics))
       return failure();
@@ -170,8 +172,7 @@ private:
     builder.setInsertionPointAfterValue(constant);
     auto op = sd::QuantizeOp::create(
         builder, sd::renamedLoc(constant.getLoc(), ".codes"),
-        withElement(constant.getType(),
-                    elementType(chooseRange(range, RangeEstimator::MinMax, 16), 16)),
+        withElement(constant.getType(), elementType(chooseRange(range, ActivationRange(), 16), 16)),
         constant);
     created_.insert(op);
     return op.getResult();
@@ -197,7 +198,7 @@ private:
         codes.primary = codes.narrow;
         continue;
       }
-      FailureOr<Type> wide = elementType(value, 16, RangeEstimator::MinMax, request.leastScale);
+      FailureOr<Type> wide = elementType(value, 16, ActivationRange(), request.leastScale);
       if (failed(wide))
         return failure();
       codes.primary = *wide;

@@ -30,7 +30,7 @@ def bar(what, value, unit, least=None, most=None):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    for recipe, least in (("w8a16", 52), ("w8a8", 41)):
+    for recipe, least, worst, guided in (("w8a16", 55, 45, 53), ("w8a8", 47, 44, 39)):
         package = f"{folder}/{recipe}.sdnpu"
         _, seconds, peak = run([f"{build}/bin/sdopt-compile", model, "--samples", samples, "--recipe", recipe, "-o", package,
                                 "--report", folder, "--verify", "--quiet"])
@@ -39,6 +39,9 @@ with tempfile.TemporaryDirectory() as folder:
         name = recipe.upper()
         for module in report["modules"]:
             bar(f"{name} {module['name']} PSNR", module["psnr"], "dB", least if module["name"] == "unet" else None)
+            if module["name"] == "unet":
+                bar(f"{name} unet PSNR of the worst call", module["worst_psnr"], "dB", worst)
+                bar(f"{name} unet PSNR of guided noise", module["guided_psnr"], "dB", guided)
         fp32 = sum(int(module["fp32_bytes"]) for module in report["modules"])
         bar(f"{name} package / fp32 weights", os.path.getsize(package) / fp32, "", most=0.30)
         bar(f"{name} compile and verify, peak resident", peak / 1e6, "MB", most=300)

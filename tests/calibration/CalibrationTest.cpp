@@ -6,6 +6,8 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 namespace sdopt::test {
 namespace {
 
@@ -74,6 +76,73 @@ TEST(Calibrate, SameBytesForAnyNumberOfThreads) {
     ASSERT_TRUE(several.ok()) << several.status();
     EXPECT_EQ(several->serialize(), one->serialize()) << threads;
   }
+}
+
+constexpr const char *kStep = R"(
+  func.func @f(%x: tensor<2x3xf32> {sd.name = "x"}, %t: tensor<1xi64> {sd.name = "t"}) -> (tensor<2x3xf32> {sd.name = "y"}) {
+    %w = sd.constant dense<[[1.0, -2.0, 0.5], [0.25, 3.0, -1.0], [2.0, 0.0, -0.75]]> : tensor<3x3xf32> loc("w")
+    %e = sd.time_embedding %t {cos_first = true, frequency_shift = 0.0 : f64, max_period = 1.0e4 : f64} : (tensor<1xi64>) -> tensor<2x2xf32> loc("e")
+    %h = sd.linear %x, %w : (tensor<2x3xf32>, tensor<3x3xf32>) -> tensor<2x3xf32> loc("h")
+    return %h : tensor<2x3xf32>
+  })";
+
+TEST(Calibrate, KeepsBucketsOfTimesteps) {
+  constexpr int kCalls = 24;
+  Tensor x = randomFloats({kCalls, 2, 3}, 3, 9), t = Tensor(ElementType::I64, {kCalls});
+  std::span<float> values = x.mutableValues<float>();
+  for (int call = 0; call < kCalls; ++call) {
+    t.mutableValues<int64_t>()[call] = 901 - 300 * (call % 4);
+    for (int i = 0; i < 6; ++i)
+      values[6 * call + i] *= static_cast<float>(1 + call % 4);
+  }
+  FunctionText function(kStep);
+  ASSERT_TRUE(function.parsed()) << function.messages();
+  SampleFile file = sampleFile("x", {{"x", x}, {"t", t}});
+  auto calibrated = [&](int threads) {
+    return calibrate(function.function(), fastContext(), {file},
+                     {.threads = threads, .timestepBuckets = 4});
+  };
+  auto statistics = calibrated(1);
+  ASSERT_TRUE(statistics.ok()) << statistics.status();
+  ASSERT_EQ(statistics->timesteps().size(), 4u);
+  EXPECT_EQ(statistics->timesteps()[3], (TimestepBuckets::Interval{901, 901}));
+  const ValueStatistics &input = *statistics->find("x");
+  ASSERT_EQ(input.buckets.size(), 4u);
+  MovingExtremes overall;
+  std::vector<MovingExtremes> moving(4);
+  std::vector<BucketStatistics> expected(4);
+  for (int call = 0; call < kCalls; ++call) {
+    size_t b = 3 - call % 4;
+    std::span<const float> part = values.subspan(6 * call, 6);
+    auto [low, high] = std::minmax_element(part.begin(), part.end());
+    BucketStatistics &bucket = expected[b];
+    overall.add(*low, *high, call == 0);
+    bucket.moving.add(*low, *high, call < 4);
+    bucket.min = call < 4 ? *low : std::min(bucket.min, *low);
+    bucket.max = call < 4 ? *high : std::max(bucket.max, *high);
+    bucket.count += 6;
+    bucket.histogram.add(part);
+    bucket.channelLargest.resize(3);
+    for (int i = 0; i < 6; ++i) {
+      float &largest = bucket.channelLargest[i % 3];
+      largest = std::max(largest, std::fabs(part[i]));
+      bucket.sum += part[i];
+    }
+  }
+  EXPECT_EQ(input.moving, overall);
+  for (int b = 0; b < 4; ++b) {
+    const BucketStatistics &found = input.buckets[b];
+    EXPECT_EQ(found.min, expected[b].min);
+    EXPECT_EQ(found.max, expected[b].max);
+    EXPECT_EQ(found.moving, expected[b].moving);
+    EXPECT_EQ(found.count, expected[b].count);
+    EXPECT_EQ(found.histogram, expected[b].histogram);
+    EXPECT_EQ(found.channelLargest, expected[b].channelLargest);
+    EXPECT_NEAR(found.sum, expected[b].sum, 1e-9);
+  }
+  for (int threads : {2, 5})
+    EXPECT_EQ(calibrated(threads)->serialize(), statistics->serialize()) << threads;
+  EXPECT_TRUE(Statistics::parse(statistics->serialize(), "s.pb").ok());
 }
 
 TEST(Calibrate, ReportsProgressInOrder) {

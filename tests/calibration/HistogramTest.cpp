@@ -96,5 +96,22 @@ TEST(Histogram, RestoreRefusesWhatDoesNotFit) {
   EXPECT_FALSE(histogram.restore(-500, 0, counts));
 }
 
+TEST(Histogram, CoarserOnesHoldWhatTheyWouldHaveCounted) {
+  std::mt19937 random(11);
+  for (float scale : {1.0f, 1e-6f, 700.0f}) {
+    Histogram coarse(512), direct(512);
+    for (int call = 0; call < 5; ++call) {
+      std::vector<float> values(1000);
+      for (float &value : values)
+        value = scale * static_cast<float>(call + 1) * ((random() >> 8) * 0x1p-23f - 1);
+      Histogram fine;
+      fine.add(values);
+      coarse.merge(fine);
+      direct.add(values);
+    }
+    EXPECT_EQ(coarse, direct) << scale;
+  }
+}
+
 } // namespace
 } // namespace sdopt

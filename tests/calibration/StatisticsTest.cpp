@@ -41,6 +41,70 @@ TEST(StatisticsFile, RoundTrip) {
   EXPECT_EQ(parsed->find("c"), nullptr);
 }
 
+/// A value in two buckets of timesteps.
+Statistics bucketed() {
+  ValueStatistics a{.name = "a", .min = -1, .max = 2, .moving = {-0.5, 1}, .count = 3};
+  a.channels = {
+      .min = {-1, 0, 2}, .max = {-1, 0.5f, 2}, .sum = {-1, 0.5, 2}, .sumOfSquares = {1, 0.25, 4}};
+  a.histogram.add(std::vector<float>{-1, 2, 0.5f});
+  a.buckets = {{.min = -1, .max = 2, .moving = {-1, 2}, .sum = 1, .sumOfSquares = 5, .count = 2},
+               {.min = 0.5f, .max = 0.5f, .moving = {0.5, 0.5}, .sum = 0.5, .count = 1}};
+  a.buckets[0].histogram.add(std::vector<float>{-1, 2});
+  a.buckets[1].histogram.add(std::vector<float>{0.5f});
+  for (BucketStatistics &bucket : a.buckets)
+    bucket.channelLargest = {1, 0.5f, 2};
+  return Statistics("func", "data", 2, {a}, {{1, 401}, {451, 951}});
+}
+
+TEST(StatisticsFile, RoundTripOfBuckets) {
+  Statistics statistics = bucketed();
+  auto parsed = Statistics::parse(statistics.serialize(), "s.pb");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->values(), statistics.values());
+  EXPECT_EQ(parsed->timesteps(), statistics.timesteps());
+  EXPECT_EQ(parsed->serialize(), statistics.serialize());
+}
+
+TEST(StatisticsFile, RefusesBadBuckets) {
+  auto edited = [](const std::function<void(calibration::StatisticsFile &)> &edit) {
+    calibration::StatisticsFile file;
+    EXPECT_TRUE(file.ParseFromString(bucketed().serialize()));
+    edit(file);
+    return message(Statistics::parse(file.SerializeAsString(), "s.pb").status());
+  };
+  auto bucket = [&](auto edit) {
+    return edited([&](auto &file) { edit(*file.mutable_values(0)->mutable_buckets(1)); });
+  };
+  EXPECT_THAT(edited([](auto &file) { file.mutable_timesteps()->RemoveLast(); }),
+              HasSubstr("value 'a' has 2 buckets of timesteps but must have 0"));
+  EXPECT_THAT(edited([](auto &file) { file.clear_timesteps(); }),
+              HasSubstr("there is no bucket of timesteps"));
+  EXPECT_THAT(edited([](auto &file) { file.mutable_timesteps(1)->set_first(401); }),
+              HasSubstr("bucket 1 of timesteps is not in ascending order"));
+  EXPECT_THAT(edited([](auto &file) { file.mutable_values(0)->set_average_max(2.1); }),
+              HasSubstr("value 'a' has moving averages beyond its range"));
+  EXPECT_THAT(bucket([](auto &b) { b.set_max(-HUGE_VALF); }),
+              HasSubstr("bucket 1 of value 'a' has no finite range"));
+  EXPECT_THAT(bucket([](auto &b) { b.set_average_min(0.1); }),
+              HasSubstr("bucket 1 of value 'a' has moving averages beyond its range"));
+  EXPECT_THAT(bucket([](auto &b) { b.set_first_bin(256); }), HasSubstr("does not fit 512 bins"));
+  EXPECT_THAT(bucket([](auto &b) { b.set_count(2); }), HasSubstr("counts 1 elements"));
+  EXPECT_THAT(bucket([](auto &b) { b.add_channel_largest(1); }),
+              HasSubstr("tells of 4 channels instead of 3"));
+  EXPECT_THAT(bucket([](auto &b) { b.set_channel_largest(0, -1); }),
+              HasSubstr("has a channel of no magnitude"));
+  EXPECT_THAT(bucket([](auto &b) {
+                b.set_max(3);
+                b.set_average_max(3);
+              }),
+              HasSubstr("bucket 1 of value 'a' is not within the value's range"));
+  EXPECT_THAT(bucket([](auto &b) {
+                b.set_bins(0, 2);
+                b.set_count(2);
+              }),
+              HasSubstr("buckets of value 'a' count 4 elements but must count 3"));
+}
+
 TEST(StatisticsFile, SaveAndLoad) {
   std::string path = ::testing::TempDir() + "statistics-test.pb";
   ASSERT_TRUE(sample().save(path).ok());

@@ -29,7 +29,8 @@ protected:
     delete folder_;
   }
 
-  static void expectBars(const Report &report, double leastPsnr) {
+  static void expectBars(const Report &report, double leastPsnr, double leastWorst,
+                         double leastGuided) {
     const ModuleReport &unet = moduleOf(report, "unet");
     double ratio = static_cast<double>(report.package_bytes()) /
                    std::max<double>(1, static_cast<double>(unet.fp32_bytes()));
@@ -38,6 +39,9 @@ protected:
                 report.recipe().c_str(), unet.psnr(), leastPsnr, unet.worst_psnr(), ratio);
     EXPECT_EQ(unet.samples(), 80);
     EXPECT_GE(unet.psnr(), leastPsnr);
+    EXPECT_GE(unet.worst_psnr(), leastWorst);
+    EXPECT_EQ(unet.guidance_pairs(), 80);
+    EXPECT_GE(unet.guided_psnr(), leastGuided);
     EXPECT_LE(ratio, 0.30);
     EXPECT_EQ(unet.fp32_bytes(), 4 * unet.parameters());
     EXPECT_GT(unet.package_bytes(), unet.parameters());
@@ -52,13 +56,13 @@ protected:
 TemporaryFolder *UnetBars::folder_ = nullptr;
 Report *UnetBars::w8a16_ = nullptr;
 
-TEST_F(UnetBars, W8A16) { expectBars(*w8a16_, 52); }
+TEST_F(UnetBars, W8A16) { expectBars(*w8a16_, 55, 45, 53); }
 
 TEST_F(UnetBars, W8A8) {
   CompileOptions options = optionsFor(folder_->path("w8a8"), {"unet"});
   options.recipe = "w8a8";
   options.statistics = {folder_->path("statistics/unet.pb")};
-  expectBars(compiled(options).report, 41);
+  expectBars(compiled(options).report, 47, 44, 39);
 }
 
 } // namespace

@@ -56,11 +56,13 @@ TEST(RecipePrecedence, GlobalTypesModulesNames) {
   // The last rule that fits wins, setting by setting.
   LayerRecipe both = recipe.resolve("unet", "conv2d", {"resnets.1.conv1.w"});
   EXPECT_EQ(both.activationBits, 16);
-  EXPECT_EQ(both.activationRange, RangeEstimator::MSE);
+  EXPECT_EQ(both.activationRange.estimator, ActivationEstimator::MSE);
   EXPECT_EQ(both.weightRange, RangeEstimator::MinMax);
   EXPECT_EQ(both.weightBits, 8);
-  EXPECT_EQ(recipe.resolve("unet", "linear", {"a"}).activationRange, RangeEstimator::MSE);
-  EXPECT_EQ(recipe.resolve("unet", "add", {"a"}).activationRange, RangeEstimator::MinMax);
+  EXPECT_EQ(recipe.resolve("unet", "linear", {"a"}).activationRange.estimator,
+            ActivationEstimator::MSE);
+  EXPECT_EQ(recipe.resolve("unet", "add", {"a"}).activationRange.estimator,
+            ActivationEstimator::MinMax);
 }
 
 TEST(RecipePrecedence, IsExplained) {
@@ -102,6 +104,23 @@ TEST(RecipeMatching, RulesOfAModuleThatIsPassedOverMayMatchNothing) {
             "mixed.yaml:13:5: rule 're:.*resnets\\.1\\..*' of 'names' matches no layer");
   recipe.passOver("text_encoder", {"a.resnets.1.x"});
   EXPECT_TRUE(recipe.checkAllMatched().ok()) << recipe.checkAllMatched();
+}
+
+TEST(Recipe, EstimatorsOfActivations) {
+  auto rangeOf = [](const std::string &text) {
+    Recipe recipe = recipeOf(withHead("global: {activation_range: " + text + "}\n"));
+    Recipe again = recipeOf(recipe.canonicalText());
+    EXPECT_EQ(again.global.activationRange, recipe.global.activationRange) << text;
+    return recipe.resolve("unet", "conv2d", {"a"}).activationRange;
+  };
+  EXPECT_EQ(rangeOf("minmax"), ActivationRange());
+  EXPECT_EQ(rangeOf("mse"), ActivationRange{ActivationEstimator::MSE});
+  EXPECT_EQ(rangeOf("moving_average"), ActivationRange{ActivationEstimator::MovingAverage});
+  EXPECT_EQ(rangeOf("entropy"), ActivationRange{ActivationEstimator::Entropy});
+  EXPECT_EQ(rangeOf("percentile"), (ActivationRange{ActivationEstimator::Percentile, 99.99}));
+  EXPECT_EQ(rangeOf("{percentile: 99.9}"),
+            (ActivationRange{ActivationEstimator::Percentile, 99.9}));
+  EXPECT_EQ(rangeOf("{percentile: 100}").percentile, 100);
 }
 
 TEST(RecipeCanonical, RoundTripsAndIgnoresTheWayItIsWritten) {
@@ -200,6 +219,15 @@ TEST(RecipeErrors, CarryLineAndColumn) {
               HasSubstr("r.yaml:3:27: 'activation_bits' must be a whole number, found '8'"));
   EXPECT_THAT(errorOf(withHead("global: {weight_range: mae}\n")),
               HasSubstr("r.yaml:3:24: 'weight_range' must be minmax or mse, found 'mae'"));
+  EXPECT_THAT(errorOf(withHead("global: {activation_range: kl}\n")),
+              HasSubstr("r.yaml:3:28: 'activation_range' must be minmax, mse, moving_average, "
+                        "entropy, percentile or {percentile: NUMBER}, found 'kl'"));
+  EXPECT_THAT(errorOf(withHead("global: {activation_range: {percentile: 50}}\n")),
+              HasSubstr("'activation_range' percentile is 50, must be above 50 and at most 100"));
+  EXPECT_THAT(errorOf(withHead("global: {activation_range: {percentile: many}}\n")),
+              HasSubstr("'activation_range' percentile"));
+  EXPECT_THAT(errorOf(withHead("global: {activation_range: {percent: 99}}\n")),
+              HasSubstr("'percent'"));
   EXPECT_THAT(errorOf(withHead("global: 8\n")),
               HasSubstr("r.yaml:3:9: 'global' must be a mapping of keys to values"));
   EXPECT_THAT(errorOf(withHead("types:\n  conv3d: {activation_bits: 8}\n")),

@@ -390,7 +390,19 @@ class BadInput(Cases):
             (folder / f"{MODULE}_calibration.safetensors").write_bytes(content)
             self.fails(f"samples: damaged file of {len(content)} bytes", samples=folder, needles=[f"{MODULE}_calibration.safetensors"])
         self.not_finite(folder)
+        self.one_timestep(folder)
         shutil.rmtree(folder)
+
+    def one_timestep(self, folder):
+        """Says nothing of the other steps: a warning that names the samples."""
+        for kind in ("calibration", "test"):
+            tensors = read_safetensors(self.samples / f"unet_{kind}.safetensors")
+            one = {name: (dtype, [1, *shape[1:]], content[: len(content) // shape[0]]) for name, (dtype, shape, content) in tensors.items()}
+            write_safetensors(folder / f"unet_{kind}.safetensors", one)
+        done = self.run("sdopt-compile", self.model, "--modules", "unet", "--samples", folder, "--stages", folder / "stages", "--stop-after", "calibrate", "--quiet")
+        problems = [] if done.returncode == 0 else [f"exit code {done.returncode}"]
+        problems += [f"'{needle}' is not told" for needle in ("warning", "unet_calibration.safetensors", "all of timestep 961") if needle not in done.stderr]
+        self.report("samples: of one timestep", problems)
 
     def not_finite(self, folder):
         for kind in ("calibration", "test"):
