@@ -11,6 +11,7 @@
 #include "compiler/pipeline/Verify.h"
 #include "compiler/recipe/Recipe.h"
 #include "compiler/target/Target.h"
+#include "compiler/weights/AtomicFile.h"
 #include "compiler/weights/ScaleCache.h"
 
 #include "mlir/IR/MLIRContext.h"
@@ -38,6 +39,9 @@ public:
   absl::Status runStages(Stage last);
   /// The float module's layers, if it is one now, are looked up in the recipe.
   void matchRecipe();
+  /// Writes the quantized module to --export-onnx, if that is given; the files appear when they are
+  /// committed, in order.
+  absl::Status exportTo(std::vector<std::unique_ptr<AtomicFile>> &files);
   /// Writes commands and constants, simulates one run, measures, verifies.
   absl::Status emit(PackageWriter &writer);
   /// After the package is complete: the simulator on its bytes against the evaluator, and what a

@@ -44,6 +44,9 @@ absl::Status validate(const CompileOptions &options) {
       (!options.gates.empty() || !options.baseline.empty() || !options.reportFolder.empty()))
     return error(
         "--gate, --baseline and --report need a whole compilation, but --stop-after is given");
+  if (!options.exportFolder.empty() && options.stopAfter && *options.stopAfter < Stage::Quantize)
+    return error(std::string("--export-onnx needs a quantized model, but --stop-after ") +
+                 name(*options.stopAfter) + " is given");
   if (!options.statistics.empty() && !options.statisticsOut.empty())
     return error("--statistics reads what --statistics-out would write; give one of them");
   if (options.samples.empty() && options.statistics.empty() && !options.printInputs &&

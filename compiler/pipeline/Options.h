@@ -53,6 +53,7 @@ struct CompileOptions {
   std::string gates;
   std::string baseline; ///< report.json to compare with
   std::string depfile;
+  std::string exportFolder; ///< gets MODULE/model.onnx with QuantizeLinear, DequantizeLinear
   bool printInputs = false;
   bool quiet = false;
 };

@@ -104,6 +104,10 @@ private:
         !fs::is_directory(options_.reportFolder, error))
       return absl::InvalidArgumentError("cannot write the report into '" + options_.reportFolder +
                                         "': it is no folder");
+    if (!options_.exportFolder.empty() && fs::exists(options_.exportFolder, error) &&
+        !fs::is_directory(options_.exportFolder, error))
+      return absl::InvalidArgumentError("cannot export into '" + options_.exportFolder +
+                                        "': it is no folder");
     if (options_.depfile.empty())
       return absl::OkStatus();
     if (fs::is_directory(options_.depfile, error))
@@ -120,7 +124,12 @@ private:
     if (!options_.reportFolder.empty())
       report = fs::path(options_.reportFolder) / "report.json";
     std::error_code error;
-    for (const fs::path &output : {fs::path(options_.output), fs::path(options_.depfile), report})
+    std::vector<fs::path> outputs = {options_.output, options_.depfile, report};
+    if (!options_.exportFolder.empty())
+      for (const ModelModule &module : model_.modules)
+        for (const char *file : {"model.onnx", "model.onnx_data"})
+          outputs.push_back(fs::path(options_.exportFolder) / module.name / file);
+    for (const fs::path &output : outputs)
       for (const std::string &input : result_.inputs)
         if (!output.empty() && fs::equivalent(output, input, error))
           return absl::InvalidArgumentError("cannot write '" + output.string() +
@@ -222,9 +231,13 @@ private:
     for (std::unique_ptr<ModuleCompiler> &compiler : compilers_) {
       if (absl::Status status = compiler->runStages(Stage::Schedule); !status.ok())
         return status;
+      if (absl::Status status = exportModule(*compiler); !status.ok())
+        return status;
       collect(*compiler);
       compiler.reset();
     }
+    if (absl::Status status = publishExports(); !status.ok())
+      return status;
     return writeDepfile(options_.stageFolder);
   }
 
@@ -265,6 +278,8 @@ private:
       ModuleCompiler &compiler = *compilers_[i];
       if (absl::Status status = compiler.runStages(Stage::Schedule); !status.ok())
         return status;
+      if (absl::Status status = exportModule(compiler); !status.ok())
+        return status;
       if (absl::Status status = compiler.withinMemory("emit", compiler.emit(**writer));
           !status.ok())
         return status;
@@ -280,7 +295,20 @@ private:
       return status;
     if (absl::Status status = checkAndReport((*writer)->partialPath()); !status.ok())
       return status;
+    if (absl::Status status = publishExports(); !status.ok())
+      return status;
     return (*writer)->publish();
+  }
+
+  absl::Status exportModule(ModuleCompiler &compiler) {
+    return compiler.withinMemory("export", compiler.exportTo(exports_));
+  }
+
+  absl::Status publishExports() {
+    for (std::unique_ptr<AtomicFile> &file : exports_)
+      if (absl::Status status = file->commit(); !status.ok())
+        return status;
+    return absl::OkStatus();
   }
 
   absl::Status checkAndReport(const std::string &path) {
@@ -346,6 +374,7 @@ private:
   Report baseline_;
   ModelFolder model_;
   std::vector<std::unique_ptr<ModuleCompiler>> compilers_; ///< in the order of modules
+  std::vector<std::unique_ptr<AtomicFile>> exports_;       ///< written, not yet in their places
   std::set<std::string> dimensionNames_; ///< symbolic, of the modules compiled so far
   CompileResult result_;
 };

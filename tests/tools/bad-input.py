@@ -454,6 +454,11 @@ class BadInput(Cases):
             self.work / "report" / "report.json",
             lambda path: ["sdopt-compile", *self.arguments("-o", self.out, "--report", path.parent, "--baseline", path)],
         )
+        self.kept(
+            "output: export over the model",
+            model / MODULE / "model.onnx",
+            lambda path: ["sdopt-compile", *self.arguments("-o", self.out, "--export-onnx", model, *flags, model=model)],
+        )
         self.refused("output: a device", "sdopt-compile", *self.arguments("-o", "/dev/full"), needles=["/dev/full"])
         file = self.file("plain", "x")
         for flag, value in (
@@ -461,6 +466,7 @@ class BadInput(Cases):
             ("--depfile", self.work / "no" / "out.d"),
             ("--statistics-out", file),
             ("--stages", file),
+            ("--export-onnx", file),
             ("--depfile", folder),
         ):
             self.fails(f"output: {flag} {Path(value).name}", flag, value, needles=[value])

@@ -101,6 +101,10 @@ void addFiles(CLI::App &app, CompileOptions &options) {
       ->type_name("DIR");
   app.add_option("--report", options.reportFolder, "Folder that gets report.html and report.json")
       ->type_name("DIR");
+  app.add_option("--export-onnx", options.exportFolder,
+                 "Folder that gets the quantized modules as ONNX with QuantizeLinear and "
+                 "DequantizeLinear (opset 21), MODULE/model.onnx")
+      ->type_name("DIR");
   app.add_option("--depfile", options.depfile, "Write a Make/Ninja dependency file")
       ->type_name("FILE");
   app.add_flag("--print-inputs", options.printInputs,
