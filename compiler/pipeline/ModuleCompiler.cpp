@@ -11,6 +11,7 @@
 #include "compiler/pipeline/QualityReport.h"
 #include "compiler/pipeline/Registration.h"
 #include "compiler/pipeline/Verify.h"
+#include "compiler/recipe/NamePattern.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "compiler/report/Numbers.h"
 #include "passes/lower/Passes.h"
@@ -186,6 +187,21 @@ absl::Status ModuleCompiler::runStages(Stage last) {
 void ModuleCompiler::matchRecipe() {
   if (done_ == Stage::Normalize || done_ == Stage::Calibrate)
     matchLayers(recipe_, function(*module_));
+}
+
+int64_t ModuleCompiler::explain(const std::string &pattern, std::string &text) const {
+  int64_t layers = 0;
+  for (const ExplainedLayer &layer : explainLayers(recipe_, function(*module_))) {
+    ++layers;
+    if (!fitsAny(pattern, layer.names))
+      continue;
+    text += model_.name + " " + layer.type + " " + layer.names.front() + "\n";
+    for (size_t i = 1; i < layer.names.size(); ++i)
+      text += "  also " + layer.names[i] + "\n";
+    for (const std::string &setting : layer.settings)
+      text += "  " + setting + "\n";
+  }
+  return layers;
 }
 
 absl::Status ModuleCompiler::checkMemoryNeed(Stage last) const {

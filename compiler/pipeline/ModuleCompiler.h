@@ -42,6 +42,9 @@ public:
   /// Writes the quantized module to --export-onnx, if that is given; the files appear when they are
   /// committed, in order.
   absl::Status exportTo(std::vector<std::unique_ptr<AtomicFile>> &files);
+  /// Adds what the recipe says of the layers whose names fit `pattern`; gives how many layers the
+  /// normalized module has.
+  int64_t explain(const std::string &pattern, std::string &text) const;
   /// Writes commands and constants, simulates one run, measures, verifies.
   absl::Status emit(PackageWriter &writer);
   /// After the package is complete: the simulator on its bytes against the evaluator, and what a

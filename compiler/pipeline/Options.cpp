@@ -2,6 +2,8 @@
 
 #include "compiler/pipeline/Options.h"
 
+#include "compiler/recipe/NamePattern.h"
+
 #include <array>
 
 namespace sdopt {
@@ -30,6 +32,13 @@ absl::Status validate(const CompileOptions &options) {
   if (options.model.empty())
     return error("no model given; name a folder of ONNX files or one .onnx file");
   bool emits = !options.stopAfter || *options.stopAfter == Stage::Emit;
+  if (!options.explain.empty()) {
+    if (!options.output.empty() || options.stopAfter || options.startFrom)
+      return error("--explain tells settings and makes nothing; leave out -o, --stop-after and "
+                   "--start-from");
+    absl::Status pattern = checkNamePattern(options.explain);
+    return pattern.ok() ? pattern : error("--explain: " + std::string(pattern.message()));
+  }
   if (emits && options.output.empty() && !options.printInputs)
     return error("no output given; name the package with -o OUT.sdnpu");
   if (!emits && !options.output.empty())

@@ -55,6 +55,7 @@ struct CompileOptions {
   std::string depfile;
   std::string exportFolder; ///< gets MODULE/model.onnx with QuantizeLinear, DequantizeLinear
   bool printInputs = false;
+  std::string explain; ///< pattern of layers whose settings are wanted, and nothing else
   bool quiet = false;
 };
 

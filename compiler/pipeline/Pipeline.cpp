@@ -5,6 +5,7 @@
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/ModuleCompiler.h"
 #include "compiler/pipeline/Rates.h"
+#include "compiler/recipe/NamePattern.h"
 #include "compiler/report/Report.h"
 
 #include <algorithm>
@@ -43,6 +44,10 @@ public:
       return status;
     if (options_.printInputs)
       return std::move(result_);
+    if (!options_.explain.empty()) {
+      absl::Status status = explainLayers();
+      return status.ok() ? absl::StatusOr<CompileResult>(std::move(result_)) : status;
+    }
     bool emits = !options_.stopAfter || *options_.stopAfter == Stage::Emit;
     absl::Status status = emits ? compileToPackage() : stopEarly();
     if (!status.ok())
@@ -212,6 +217,20 @@ private:
     return status.ok() ? checkRecipeRules() : status;
   }
 
+  absl::Status explainLayers() {
+    if (absl::Status status = normalizeAll(); !status.ok())
+      return status;
+    int64_t layers = 0;
+    for (const std::unique_ptr<ModuleCompiler> &compiler : compilers_)
+      layers += compiler->explain(options_.explain, result_.explanation);
+    if (!result_.explanation.empty())
+      return absl::OkStatus();
+    return absl::NotFoundError("--explain " + options_.explain + " fits none of " +
+                               std::to_string(layers) +
+                               " layers; names are those of ONNX nodes, values and weights, with * "
+                               "and ? or re:EXPRESSION");
+  }
+
   /// Every rule must fit something, if only in a module that --modules leaves out.
   absl::Status checkRecipeRules() {
     bool quantizes = (!options_.stopAfter || *options_.stopAfter >= Stage::Quantize) &&
@@ -220,7 +239,10 @@ private:
       return absl::OkStatus();
     for (const ModelModule &module : model_.leftOut) {
       absl::StatusOr<std::vector<std::string>> names = layerNamesOfFile(module.path, module.name);
-      recipe_.passOver(module.name, names.ok() ? *names : std::vector<std::string>());
+      if (!names.ok())
+        names.emplace();
+      addModulePaths(*names);
+      recipe_.passOver(module.name, *names);
     }
     return recipe_.checkAllMatched();
   }

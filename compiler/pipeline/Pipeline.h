@@ -18,6 +18,7 @@ struct CompileResult {
   std::vector<GateResult> gates;
   std::vector<Regression> regressions; ///< against the baseline
   std::vector<std::string> inputs;     ///< files read, as given by the user
+  std::string explanation;             ///< what --explain asked for
   bool passed() const;                 ///< every gate holds and nothing regressed
 };
 

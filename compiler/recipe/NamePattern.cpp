@@ -70,6 +70,29 @@ absl::Status checkNamePattern(const std::string &pattern) {
   return absl::OkStatus();
 }
 
+void addModulePaths(std::vector<std::string> &names) {
+  std::vector<std::string> paths;
+  for (const std::string &name : names) {
+    std::string path = name;
+    if (path.starts_with('/')) {
+      path = path.substr(1, std::max<size_t>(path.rfind('/'), 1) - 1);
+      std::ranges::replace(path, '/', '.');
+    } else {
+      path.erase(0, path.find('/') + 1);
+      size_t end = path.rfind('.');
+      if (end == std::string::npos ||
+          (path.substr(end) != ".weight" && path.substr(end) != ".bias"))
+        continue;
+      path.erase(end);
+    }
+    paths.push_back(path);
+    paths.push_back(path.substr(path.find('.') + 1));
+  }
+  for (std::string &path : paths)
+    if (!path.empty() && std::ranges::find(names, path) == names.end())
+      names.push_back(std::move(path));
+}
+
 bool fitsAny(const std::string &pattern, const std::vector<std::string> &names) {
   if (pattern.starts_with(kRegexPrefix)) {
     if (!checkNamePattern(pattern).ok())

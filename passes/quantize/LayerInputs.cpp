@@ -2,6 +2,7 @@
 
 #include "passes/quantize/LayerInputs.h"
 
+#include "compiler/recipe/NamePattern.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/weights/WeightStore.h"
 #include "dialects/sd/Resources.h"
@@ -25,6 +26,7 @@ std::vector<std::string> layerNames(Operation *op) {
     if (auto weight = dyn_cast_or_null<sd::WeightOp>(source))
       names.push_back(weight.getKey().str());
   }
+  addModulePaths(names);
   return names;
 }
 
@@ -46,9 +48,26 @@ LayerRecipe layerSettings(Recipe &recipe, func::FuncOp function, Operation *op) 
                         layerNames(op));
 }
 
+bool isLayer(Operation *op) {
+  return !op->hasTrait<OpTrait::IsTerminator>() && !isConstantExpression(op) && !keepsCode(op);
+}
+
+std::vector<ExplainedLayer> explainLayers(const Recipe &recipe, func::FuncOp function) {
+  std::vector<ExplainedLayer> layers;
+  for (Operation &op : function.getBody().front()) {
+    if (!isLayer(&op))
+      continue;
+    std::string type = op.getName().stripDialect().str();
+    std::vector<std::string> names = layerNames(&op);
+    std::vector<std::string> settings = recipe.explain(function.getName().str(), type, names);
+    layers.push_back({std::move(type), std::move(names), std::move(settings)});
+  }
+  return layers;
+}
+
 void matchLayers(Recipe &recipe, func::FuncOp function) {
   for (Operation &op : function.getBody().front())
-    if (!op.hasTrait<OpTrait::IsTerminator>() && !isConstantExpression(&op) && !keepsCode(&op))
+    if (isLayer(&op))
       layerSettings(recipe, function, &op);
 }
 

@@ -20,6 +20,13 @@ mlir::Value codeRoot(mlir::Value value);
 /// The recipe's settings of an operation of `function`.
 LayerRecipe layerSettings(Recipe &recipe, mlir::func::FuncOp function, mlir::Operation *op);
 
+/// A layer, its names (of values, ONNX nodes and weights) and which rule gives each setting.
+struct ExplainedLayer {
+  std::string type;
+  std::vector<std::string> names, settings;
+};
+std::vector<ExplainedLayer> explainLayers(const Recipe &recipe, mlir::func::FuncOp function);
+
 /// Every layer of a normalized function that quantization will look up: rules that fit none are
 /// known before there are statistics.
 void matchLayers(Recipe &recipe, mlir::func::FuncOp function);

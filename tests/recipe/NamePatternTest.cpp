@@ -71,3 +71,18 @@ TEST(NamePattern, IsChecked) {
   EXPECT_FALSE(checkNamePattern("re:[ab").ok());
   EXPECT_FALSE(checkNamePattern(std::string(1001, 'a')).ok());
 }
+
+TEST(ModulePaths, OfBothExporters) {
+  const auto paths = [](std::vector<std::string> names) {
+    const size_t before = names.size();
+    addModulePaths(names);
+    return std::vector<std::string>(names.begin() + static_cast<int64_t>(before), names.end());
+  };
+  EXPECT_EQ(paths({"/unet/down_blocks.0/attentions.0/proj_in/MatMul"}),
+            (std::vector<std::string>{"unet.down_blocks.0.attentions.0.proj_in",
+                                      "down_blocks.0.attentions.0.proj_in"}));
+  EXPECT_EQ(paths({"/conv_in/Conv"}), (std::vector<std::string>{"conv_in"}));
+  EXPECT_EQ(paths({"node_conv2d_1", "unet/unet.conv_in.weight", "unet/unet.conv_in.bias"}),
+            (std::vector<std::string>{"unet.conv_in", "conv_in"}));
+  EXPECT_EQ(paths({"/Add", "/", "", "unet/onnx::MatMul_12", "val_3"}), std::vector<std::string>{});
+}

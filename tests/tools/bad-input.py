@@ -346,6 +346,9 @@ class BadInput(Cases):
         fails("dimension", "--dimension", "height=tall", needles=["--dimension"])
         self.refused("flags: no output", "sdopt-compile", *self.arguments(), needles=["-o"])
         self.refused("flags: no samples", "sdopt-compile", *self.arguments("-o", self.out, samples=""), needles=["--samples"], output=self.out)
+        for text, *needles in (("*nothing*", "--explain", "layers"), ("re:(", "regular expression"), ("", "--explain", "empty")):
+            self.refused(f"flags: explain '{text}'", "sdopt-compile", *self.arguments("--explain", text), needles=needles)
+        fails("explain with an output", "--explain", "*", needles=["--explain", "-o"])
         for text, *needles in (
             ("", "--gate", "empty"),
             ("psnr>=", "column"),

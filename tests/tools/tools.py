@@ -83,6 +83,15 @@ class Tools(Cases):
                 "the same list is printed": printed == inputs,
             },
         )
+        told = self.run("sdopt-compile", self.model, "--recipe", "w8a8", "--explain", "mid_block.attentions.0.proj_in").stdout
+        self.expect(
+            "compile: --explain",
+            {
+                "the layer and its names": "unet linear" in told and "also /unet/mid_block/attentions.0/proj_in/MatMul" in told,
+                "the rule": "activation_bits = 16 from built-in w8a8:" in told and "(names: *proj_in*)" in told,
+                "the default": "bias_correction = true by default" in told,
+            },
+        )
         spaced = self.work / "a folder #1"
         shutil.copytree(self.model / "vae_encoder", spaced / "vae_encoder")
         depfile = self.work / "spaced.d"

@@ -118,6 +118,10 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
   app.add_option("--recipe", options.recipe, "Built-in recipe (w8a16, w8a8) or recipe file")
       ->type_name("NAME_OR_FILE")
       ->capture_default_str();
+  app.add_option("--explain", options.explain,
+                 "Print which rule of the recipe sets what for the layers of this name, glob or "
+                 "re:EXPRESSION, and stop")
+      ->type_name("NODE");
   app.add_option("--modules", options.modules, "Compile only these modules")
       ->type_name("NAME,...")
       ->delimiter(',')

@@ -19,7 +19,10 @@ int main(int argc, char **argv) {
     sdopt::finishProgress();
     status = result.status();
     if (result.ok()) {
-      sdopt::printResult(options, *result);
+      if (options.explain.empty())
+        sdopt::printResult(options, *result);
+      else
+        std::printf("%s", result->explanation.c_str());
       code = result->passed() ? 0 : 2;
     }
   }
