@@ -45,6 +45,7 @@ public:
   }
   void flag(const char *, bool &value) { byte(value ? 1 : 0); }
   void region(const char *, Region &value) { byte(static_cast<uint8_t>(value)); }
+  void coding(const char *, WeightCoding &value) { byte(static_cast<uint8_t>(value)); }
 
 private:
   std::string &out_;
@@ -119,6 +120,12 @@ public:
       fail(name, "region is neither 0 (constants) nor 1 (arena)");
     value = static_cast<Region>(raw);
   }
+  void coding(const char *name, WeightCoding &value) {
+    const uint8_t raw = byte(name);
+    if (raw != static_cast<uint8_t>(WeightCoding::Grouped))
+      fail(name, "coding of weights is not 1 (grouped)");
+    value = static_cast<WeightCoding>(raw);
+  }
   void fail(const char *name, const char *what) {
     if (status_.ok())
       status_ =
@@ -154,6 +161,7 @@ public:
   }
   void flag(const char *, bool &) {}
   void region(const char *, Region &) {}
+  void coding(const char *, WeightCoding &) {}
 };
 
 class Printer {
@@ -178,6 +186,9 @@ public:
   }
   void region(const char *name, Region &value) {
     absl::StrAppend(&out_, " ", name, "=", value == Region::Arena ? "arena" : "constants");
+  }
+  void coding(const char *name, WeightCoding &value) {
+    absl::StrAppend(&out_, " ", name, "=", value == WeightCoding::Grouped ? "grouped" : "raw");
   }
 
 private:
@@ -238,7 +249,7 @@ Opcode opcodeOf(const CommandArgs &args) {
       Opcode::AttentionMaxima, Opcode::AttentionAccumulate,
       Opcode::AttentionFinish, Opcode::TimeEmbedding,
       Opcode::Embed,           Opcode::PoolToken,
-      Opcode::Modulate,
+      Opcode::Modulate,        Opcode::DmaWeights,
   };
   static_assert(std::size(kOpcodes) == std::variant_size_v<CommandArgs>);
   return kOpcodes[args.index()];

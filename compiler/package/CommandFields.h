@@ -10,6 +10,7 @@
 //   format(name, CodeFormat)             element type and zero point
 //   flag(name, bool)
 //   region(name, Region)
+//   coding(name, WeightCoding)
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,6 +28,7 @@ enum class Opcode : uint8_t {
   DmaLoad = 0x01,
   DmaStore = 0x02,
   DmaGather = 0x03,
+  DmaWeights = 0x04,
   Conv = 0x10,
   AttentionMaxima = 0x11,
   AttentionAccumulate = 0x12,
@@ -82,6 +84,19 @@ template <typename Archive> void visitFields(Archive &a, DmaGather &c) {
   a.template field<uint32_t>("rows", c.rows);
   a.template field<uint32_t>("row_bytes", c.rowBytes);
   a.template field<uint32_t>("table_rows", c.tableRows);
+}
+
+template <typename Archive> void visitFields(Archive &a, DmaWeights &c) {
+  a.template field<uint64_t>("dram", c.dram);
+  a.template field<uint32_t>("bytes", c.bytes);
+  a.template field<uint32_t>("sram", c.sram);
+  a.coding("coding", c.form.coding);
+  a.template field<uint8_t>("bits", c.form.bits);
+  a.template field<uint16_t>("group", c.form.groupSize);
+  a.flag("symmetric", c.form.symmetric);
+  a.flag("shared_taps", c.form.sharedTaps);
+  a.template list<uint32_t>("block", c.block.outputs, c.block.taps, c.block.inputs);
+  a.template field<uint16_t>("first", c.block.firstInGroup);
 }
 
 template <typename Archive> void visitFields(Archive &a, ConvTile &t) {

@@ -53,6 +53,10 @@ struct SramVisitor {
     add("ids", c.ids, saturatingProduct({c.rows, kWord}), kWord, false);
     add("sram", c.sram, saturatingProduct({c.rows, c.rowBytes}), 1, true);
   }
+  void operator()(const DmaWeights &c) {
+    add("sram", c.sram, saturatingProduct({c.block.outputs, c.block.taps, c.block.inputs}), 1,
+        true);
+  }
   void operator()(const ConvCommand &c) {
     const ConvTile &t = c.tile;
     codes("input", c.input, saturatingProduct({t.inputHeight, t.inputWidth, t.inputChannels}),
@@ -214,6 +218,24 @@ struct FieldCheck {
   void operator()(const DmaGather &c) {
     positive({{"rows", c.rows}, {"row_bytes", c.rowBytes}, {"table_rows", c.tableRows}});
   }
+  void operator()(const DmaWeights &c) {
+    const WeightExtent &b = c.block;
+    positive({{"block", b.outputs}, {"block", b.taps}, {"block", b.inputs}});
+    notNegative({{"dram", c.dram}, {"first", b.firstInGroup}});
+    if (b.firstInGroup > 0 && b.firstInGroup >= c.form.groupSize)
+      refuse("first", b.firstInGroup, "less than the group size");
+    if (!problem.empty())
+      return;
+    problem = formProblem(c.form);
+    if (problem.empty() && c.form.coding == WeightCoding::Raw)
+      problem = "field 'coding' is 0 (raw); needs a coding that is decoded";
+    constexpr int64_t kMostWeights = int64_t{1} << 31; // SRAM has no more bytes
+    if (problem.empty() && saturatingProduct({b.outputs, b.taps, b.inputs}) > kMostWeights)
+      problem = "decodes more weights than SRAM can hold";
+    if (problem.empty() && c.bytes != storedBytes(c.form, b))
+      problem = absl::StrCat("field 'bytes' is ", c.bytes, "; its block is stored in ",
+                             storedBytes(c.form, b));
+  }
   void operator()(const ConvCommand &c) {
     const ConvTile &t = c.tile;
     positive({{"in", t.inputHeight},
@@ -366,6 +388,8 @@ std::vector<DramOperand> dramOperands(const CommandArgs &args) {
   if (const auto *store = std::get_if<DmaStore>(&args))
     return {{Region::Arena, store->dram, extent(store->shape, store->shape.dramStrides),
              moved(store->shape), true}};
+  if (const auto *weights = std::get_if<DmaWeights>(&args))
+    return {{Region::Constants, weights->dram, weights->bytes, weights->bytes, false}};
   if (const auto *gather = std::get_if<DmaGather>(&args))
     return {{Region::Constants, gather->dram,
              saturatingProduct({gather->tableRows, gather->rowBytes}),

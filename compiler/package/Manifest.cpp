@@ -108,6 +108,22 @@ struct SpecWriter {
   void operator()(const ConstantLayer &spec) { out.mutable_constant()->set_codes(spec.codes); }
 };
 
+manifest::WeightForm toProto(const WeightForm &form) {
+  manifest::WeightForm out;
+  out.set_coding(static_cast<uint32_t>(form.coding));
+  out.set_bits(static_cast<uint32_t>(form.bits));
+  out.set_group_size(static_cast<uint32_t>(form.groupSize));
+  out.set_zero_points(!form.symmetric);
+  out.set_shared_taps(form.sharedTaps);
+  return out;
+}
+
+/// Checked by checkModule(); a coding beyond a byte is one that nobody knows.
+WeightForm fromProto(const manifest::WeightForm &in) {
+  return {static_cast<WeightCoding>(std::min<uint32_t>(in.coding(), 255)), in.bits(),
+          in.group_size(), !in.zero_points(), in.shared_taps()};
+}
+
 void put(manifest::Tensor &out, const TensorInfo &tensor, int64_t offset) {
   out.set_name(tensor.name);
   for (int64_t dim : tensor.dims)
@@ -158,6 +174,8 @@ void put(manifest::Module &out, const ModuleInfo &module) {
     entry->set_kind(static_cast<uint32_t>(constant.kind));
     entry->set_bytes(constant.bytes);
     entry->set_offset(module.constantOffsets[i]);
+    if (constant.form.coding != WeightCoding::Raw)
+      *entry->mutable_form() = toProto(constant.form);
   }
   for (size_t i = 0; i < module.network.layers.size(); ++i)
     put(*out.add_layers(), module.network.layers[i], module.plan.layers[i]);
@@ -334,8 +352,9 @@ absl::Status take(const manifest::Module &in, ModuleInfo &module) {
     if (entry.kind() > static_cast<uint32_t>(ConstantKind::Codes))
       return absl::DataLossError(
           absl::StrCat("constant ", network.constants.size(), " has unknown kind ", entry.kind()));
-    network.constants.push_back(
-        {entry.name(), static_cast<ConstantKind>(entry.kind()), entry.bytes()});
+    network.constants.push_back({entry.name(), static_cast<ConstantKind>(entry.kind()),
+                                 entry.bytes(),
+                                 entry.has_form() ? fromProto(entry.form()) : WeightForm()});
     module.constantOffsets.push_back(entry.offset());
   }
   for (const auto &entry : in.layers()) {

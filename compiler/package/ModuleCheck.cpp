@@ -167,6 +167,8 @@ Problem weightsProblem(const ModuleInfo &module, size_t index) {
   if (!matrix)
     return "";
   const ConstantInfo &weights = network.constants[matrix->weights];
+  if (const std::string problem = formProblem(weights.form); !problem.empty())
+    return absl::StrCat("takes constant '", weights.name, "', whose ", problem);
   const int64_t outputs = network.tensors[layer.output].dims[3];
   const int64_t inputs = network.tensors[layer.inputs[0]].dims[3];
   const int64_t bytes =
@@ -190,7 +192,12 @@ Problem constantsProblem(const ModuleInfo &module) {
   for (size_t i = 0; i < network.constants.size(); ++i) {
     const ConstantInfo &constant = network.constants[i];
     const std::string place = absl::StrCat("constant '", constant.name, "' ");
-    if (constant.bytes < 0 || constant.bytes > module.program.constantsBytes)
+    if (constant.form.coding != WeightCoding::Raw && constant.kind != ConstantKind::Weights)
+      return place + "has a form but is no weights";
+    // Codes of 2 bits are stored in a quarter of the bytes.
+    const int64_t most =
+        module.program.constantsBytes * (constant.form.coding == WeightCoding::Raw ? 1 : 4);
+    if (constant.bytes < 0 || constant.bytes > most)
       return absl::StrCat(place, "is ", constant.bytes, " bytes; the constants are ",
                           module.program.constantsBytes);
     const int64_t bytes = packedBytes(network, module.plan, static_cast<ConstantId>(i));

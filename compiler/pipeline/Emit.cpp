@@ -2,6 +2,7 @@
 
 #include "compiler/pipeline/Emit.h"
 
+#include "compiler/reference/NarrowWeights.h"
 #include "compiler/reference/QuantizedParameters.h"
 
 #include <cstring>
@@ -13,6 +14,10 @@ namespace sdopt {
 namespace {
 
 constexpr int64_t kConstantAlignment = 64;
+
+absl::Status notEvaluated(const ConstantInfo &info) {
+  return absl::InvalidArgumentError("constant '" + info.name + "' can't be evaluated");
+}
 
 } // namespace
 
@@ -60,11 +65,11 @@ ConstantPacker::ConstantPacker(const EmittableModule &module, const EvaluationCo
 
 absl::Status ConstantPacker::pack(ConstantId id, std::span<std::byte> out) {
   const ConstantInfo &info = module_.info.network.constants[id];
+  if (info.kind == ConstantKind::Weights)
+    return packWeights(id, out);
   FailureOr<Tensor> value = evaluateConstant(module_.constants[id], context_, scales_);
   if (failed(value))
-    return absl::InvalidArgumentError("constant '" + info.name + "' can't be evaluated");
-  if (info.kind == ConstantKind::Weights)
-    return packWeights(id, *value, out);
+    return notEvaluated(info);
   if (value->byteSize() > static_cast<int64_t>(out.size()))
     return absl::InternalError("constant '" + info.name + "' is larger than planned");
   std::memcpy(out.data(), value->bytes(), value->byteSize());
@@ -75,14 +80,37 @@ absl::Status ConstantPacker::pack(ConstantId id, std::span<std::byte> out) {
   return checkAccumulators(id);
 }
 
-absl::Status ConstantPacker::packWeights(ConstantId id, const Tensor &codes,
-                                         std::span<std::byte> out) {
+absl::Status ConstantPacker::packWeights(ConstantId id, std::span<std::byte> out) {
   const Network &network = module_.info.network;
+  const WeightForm &form = network.constants[id].form;
+  Tensor weights;
+  StoredWeights stored;
+  FailureOr<SmallVector<Tensor>> parts = SmallVector<Tensor>();
+  if (form.coding == WeightCoding::Raw) {
+    FailureOr<Tensor> value = evaluateConstant(module_.constants[id], context_, scales_);
+    if (failed(value))
+      return notEvaluated(network.constants[id]);
+    weights = *std::move(value);
+    stored.codes = weights.values<int8_t>();
+  } else {
+    auto decode = module_.constants[id].getDefiningOp<sd::DecodeWeightOp>();
+    parts = evaluateOperands(decode, context_, scales_);
+    if (failed(parts))
+      return notEvaluated(network.constants[id]);
+    ArrayRef<Tensor> tensors = *parts;
+    const Tensor *scales = decode.getGroupScales() ? &tensors[1] : nullptr;
+    const Tensor *zeros = decode.getZeroPoints() ? &tensors[2] : nullptr;
+    weights = decodeWeightTensor(form, tensors[0], scales, zeros, /*inputsLast=*/true);
+    stored.codes = tensors[0].values<int8_t>();
+    if (scales)
+      stored.scales = scales->values<int8_t>();
+    if (zeros)
+      stored.zeros = zeros->values<int8_t>();
+  }
   const Layer &layer = *readers_.lower_bound(id)->second;
   size_t index = &layer - network.layers.data();
-  sdopt::packWeights(network, layer, module_.info.plan.layers[index].tiling,
-                     codes.values<int8_t>().data(), out.data());
-  sums_[id] = magnitudeSums(codes.values<int8_t>(), codes.dim(0));
+  sdopt::packWeights(network, layer, module_.info.plan.layers[index].tiling, stored, out.data());
+  sums_[id] = magnitudeSums(weights.values<int8_t>(), weights.dim(0));
   return checkAccumulators(id);
 }
 

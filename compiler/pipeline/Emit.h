@@ -34,7 +34,7 @@ public:
   absl::Status pack(ConstantId id, std::span<std::byte> out);
 
 private:
-  absl::Status packWeights(ConstantId id, const Tensor &codes, std::span<std::byte> out);
+  absl::Status packWeights(ConstantId id, std::span<std::byte> out);
   absl::Status checkAccumulators(ConstantId id) const;
 
   const EmittableModule &module_;

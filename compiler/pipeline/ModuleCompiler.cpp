@@ -655,6 +655,13 @@ absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
 
 namespace {
 
+/// The scale of an output channel or row, which counts as a part of its weights.
+constexpr int64_t kScaleBytes = 4;
+
+double bitsPerWeight(int64_t storedBytes, int64_t weights) {
+  return weights > 0 ? 8.0 * static_cast<double>(storedBytes) / static_cast<double>(weights) : 0;
+}
+
 std::string tilingText(const Tiling &tiling) {
   return std::string(name(tiling.order)) + " " + std::to_string(tiling.height) + "x" +
          std::to_string(tiling.width) + "x" + std::to_string(tiling.outputChannels) + "x" +
@@ -733,15 +740,19 @@ void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics
   int64_t weightBytes = 0, codes = 0, storedCodes = 0;
   for (size_t i = 0; i < info.network.constants.size(); ++i) {
     const ConstantInfo &constant = info.network.constants[i];
-    weightBytes += constant.bytes;
+    const int64_t stored = packedBytes(info.network, info.plan, static_cast<ConstantId>(i));
+    weightBytes += stored;
+    if (constant.kind == ConstantKind::ChannelParams)
+      storedCodes += kScaleBytes * (constant.bytes / static_cast<int64_t>(sizeof(ChannelParams)));
+    if (constant.kind == ConstantKind::RowMultipliers)
+      storedCodes += constant.bytes;
     if (constant.kind != ConstantKind::Weights && constant.kind != ConstantKind::Rows)
       continue;
     codes += constant.bytes;
-    storedCodes += packedBytes(info.network, info.plan, static_cast<ConstantId>(i));
+    storedCodes += stored;
   }
   report.set_weight_bytes(weightBytes);
-  report.set_weight_bits(
-      codes > 0 ? 8.0 * static_cast<double>(storedCodes) / static_cast<double>(codes) : 0);
+  report.set_weight_bits(bitsPerWeight(storedCodes, codes));
   for (size_t i = 0; i < info.network.layers.size(); ++i) {
     const Layer &source = info.network.layers[i];
     const LayerStatistics &cost = run.layers[i];
@@ -754,8 +765,13 @@ void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics
     TensorId activation = source.inputs.empty() ? source.output : source.inputs[0];
     layer.set_activation_bits(8 * byteWidth(info.network.tensors[activation].type));
     if (auto *matrix = std::get_if<MatrixLayer>(&source.spec)) {
-      layer.set_weight_bits(8);
-      layer.set_weight_bytes(info.network.constants[matrix->weights].bytes);
+      const ConstantInfo &weights = info.network.constants[matrix->weights];
+      const int64_t stored = packedBytes(info.network, info.plan, matrix->weights);
+      layer.set_weight_bits(static_cast<int32_t>(weights.form.bits));
+      layer.set_weight_form(name(weights.form));
+      layer.set_weight_bytes(stored);
+      layer.set_stored_weight_bits(bitsPerWeight(
+          stored + kScaleBytes * info.network.tensors[source.output].dims[3], weights.bytes));
     }
     if (auto found = sqnr.find(source.name); found != sqnr.end())
       layer.set_sqnr(found->second);

@@ -91,6 +91,13 @@ ModuleInfo singleLayer(const ModuleInfo &module, size_t index) {
   single.network.name = module.network.name;
   single.network.constants = module.network.constants;
   single.constantOffsets = module.constantOffsets;
+  // Only the layer that reads weights tells how they are packed.
+  const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
+  for (size_t id = 0; id < single.network.constants.size(); ++id)
+    if (ConstantInfo &constant = single.network.constants[id];
+        constant.kind == ConstantKind::Weights &&
+        (!matrix || matrix->weights != static_cast<ConstantId>(id)))
+      constant.bytes = 0;
   Layer alone = layer;
   for (size_t i = 0; i < layer.inputs.size(); ++i) {
     TensorInfo info = module.network.tensors[layer.inputs[i]];

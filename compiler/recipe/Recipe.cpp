@@ -49,13 +49,17 @@ T decided(const std::vector<Match> &matches, std::optional<T> RecipeRule::*setti
 
 LayerRecipe decide(const std::vector<Match> &matches) {
   LayerRecipe fallback;
-  return {.weightBits = decided(matches, &RecipeRule::weightBits, fallback.weightBits),
-          .activationBits = decided(matches, &RecipeRule::activationBits, fallback.activationBits),
-          .weightRange = decided(matches, &RecipeRule::weightRange, fallback.weightRange),
-          .activationRange =
-              decided(matches, &RecipeRule::activationRange, fallback.activationRange),
-          .biasCorrection = decided(matches, &RecipeRule::biasCorrection, fallback.biasCorrection),
-          .smooth = decided(matches, &RecipeRule::smooth, fallback.smooth)};
+  return {
+      .weightBits = decided(matches, &RecipeRule::weightBits, fallback.weightBits),
+      .activationBits = decided(matches, &RecipeRule::activationBits, fallback.activationBits),
+      .weightRange = decided(matches, &RecipeRule::weightRange, fallback.weightRange),
+      .activationRange = decided(matches, &RecipeRule::activationRange, fallback.activationRange),
+      .biasCorrection = decided(matches, &RecipeRule::biasCorrection, fallback.biasCorrection),
+      .smooth = decided(matches, &RecipeRule::smooth, fallback.smooth),
+      .groupSize = decided(matches, &RecipeRule::groupSize, fallback.groupSize),
+      .weightSymmetric = decided(matches, &RecipeRule::weightSymmetric, fallback.weightSymmetric),
+      .sharedTaps = decided(matches, &RecipeRule::sharedTaps, fallback.sharedTaps),
+      .oneScale = decided(matches, &RecipeRule::oneScale, fallback.oneScale)};
 }
 
 std::string placeOf(const std::string &origin, const RecipeRule &rule) {
@@ -93,6 +97,10 @@ std::vector<Match> matchesOf(const Recipe &recipe, const std::string &module,
   return matches;
 }
 
+const char *flagText(bool flag) { return flag ? "true" : "false"; }
+const char *tapsText(bool shared) { return shared ? "all" : "one"; }
+const char *granularityText(bool oneScale) { return oneScale ? "tensor" : "channel"; }
+
 std::string settingsText(const RecipeRule &rule) {
   std::string text;
   auto add = [&](const char *key, const std::string &value) {
@@ -102,12 +110,20 @@ std::string settingsText(const RecipeRule &rule) {
     add("weight_bits", std::to_string(*rule.weightBits));
   if (rule.weightRange)
     add("weight_range", name(*rule.weightRange));
+  if (rule.groupSize)
+    add("group_size", std::to_string(*rule.groupSize));
+  if (rule.weightSymmetric)
+    add("weight_symmetric", flagText(*rule.weightSymmetric));
+  if (rule.sharedTaps)
+    add("taps", tapsText(*rule.sharedTaps));
+  if (rule.oneScale)
+    add("weight_granularity", granularityText(*rule.oneScale));
   if (rule.activationBits)
     add("activation_bits", std::to_string(*rule.activationBits));
   if (rule.activationRange)
     add("activation_range", name(*rule.activationRange));
   if (rule.biasCorrection)
-    add("bias_correction", *rule.biasCorrection ? "true" : "false");
+    add("bias_correction", flagText(*rule.biasCorrection));
   if (rule.smooth)
     add("smooth", name(*rule.smooth));
   return text;
@@ -180,11 +196,18 @@ std::vector<std::string> Recipe::explain(const std::string &module, const std::s
                  origin),
           reason("weight_range", sdopt::name(layer.weightRange), matches, &RecipeRule::weightRange,
                  origin),
+          reason("group_size", std::to_string(layer.groupSize), matches, &RecipeRule::groupSize,
+                 origin),
+          reason("weight_symmetric", flagText(layer.weightSymmetric), matches,
+                 &RecipeRule::weightSymmetric, origin),
+          reason("taps", tapsText(layer.sharedTaps), matches, &RecipeRule::sharedTaps, origin),
+          reason("weight_granularity", granularityText(layer.oneScale), matches,
+                 &RecipeRule::oneScale, origin),
           reason("activation_bits", std::to_string(layer.activationBits), matches,
                  &RecipeRule::activationBits, origin),
           reason("activation_range", sdopt::name(layer.activationRange), matches,
                  &RecipeRule::activationRange, origin),
-          reason("bias_correction", layer.biasCorrection ? "true" : "false", matches,
+          reason("bias_correction", flagText(layer.biasCorrection), matches,
                  &RecipeRule::biasCorrection, origin),
           reason("smooth", sdopt::name(layer.smooth), matches, &RecipeRule::smooth, origin)};
 }
@@ -204,9 +227,13 @@ std::string Recipe::canonicalText() const {
   RecipeRule complete{.match = "",
                       .weightBits = base.weightBits,
                       .activationBits = base.activationBits,
+                      .groupSize = base.groupSize,
                       .weightRange = base.weightRange,
                       .activationRange = base.activationRange,
                       .biasCorrection = base.biasCorrection,
+                      .weightSymmetric = base.weightSymmetric,
+                      .sharedTaps = base.sharedTaps,
+                      .oneScale = base.oneScale,
                       .smooth = base.smooth};
   std::string text = "version: 1\nname: " + quoteYaml(name) +
                      "\nhoist: " + (hoist ? "true" : "false") + "\nglobal: {" +

@@ -18,6 +18,13 @@
 //     - match: 're:.*resnets\.[01].*'       # regular expression over the whole name
 //       activation_range: mse               # moving_average, entropy, percentile (99.99 %),
 //                                           # or {percentile: 99.9}
+//       weight_bits: 4                      # 2 ... 8
+//       group_size: 64                      # 0 (one scale per channel) or 16 ... 256
+//       weight_symmetric: false             # true: no zero points
+//       taps: one                           # all: a group's scale holds for the whole kernel
+//       weight_granularity: channel         # tensor: one scale for all channels
+//
+// group_size, weight_symmetric and taps are about weights of fewer than 8 bits.
 //
 // An unknown key or type, a value out of range and a rule that matches no layer are errors with
 // file, line and column.
@@ -68,21 +75,26 @@ std::string name(const Smoothing &smoothing);
 
 /// Settings of one layer, all decided.
 struct LayerRecipe {
-  int weightBits = 8;      ///< 8
+  int weightBits = 8;      ///< 2 ... 8
   int activationBits = 16; ///< of the values this layer *reads*: 8 or 16
   RangeEstimator weightRange = RangeEstimator::MSE;
   ActivationRange activationRange; ///< of values read at 8 bits
   bool biasCorrection = true;      ///< gives the output the mean that the float weights give it
   Smoothing smooth;                ///< for layers that read 8 bits
+  // Of weights of fewer than 8 bits (compiler/kernels/WeightStream.h).
+  int groupSize = 64;          ///< input channels with one scale, 16 ... 256; 0: all
+  bool weightSymmetric = true; ///< no zero points
+  bool sharedTaps = false;     ///< one scale of a group for all taps
+  bool oneScale = false;       ///< of all output channels
 };
 
 /// One rule of the file.
 struct RecipeRule {
   std::string match; ///< empty for global, an op type, a module name, or a pattern for names
-  std::optional<int> weightBits, activationBits;
+  std::optional<int> weightBits, activationBits, groupSize;
   std::optional<RangeEstimator> weightRange;
   std::optional<ActivationRange> activationRange;
-  std::optional<bool> biasCorrection;
+  std::optional<bool> biasCorrection, weightSymmetric, sharedTaps, oneScale;
   std::optional<Smoothing> smooth;
   int line = 0, column = 0; ///< counted from 1; 0 if the rule is not from a file
 };
@@ -123,7 +135,7 @@ private:
   friend absl::StatusOr<Recipe> loadRecipe(const std::string &);
 };
 
-/// A built-in name ("w8a16", "w8a8") or the path of a YAML file.
+/// A built-in name ("w8a16", "w4a8", ...) or the path of a YAML file.
 absl::StatusOr<Recipe> loadRecipe(const std::string &nameOrPath);
 /// The same from text; `origin` names it in errors. All mistakes are reported, one per line.
 absl::StatusOr<Recipe> parseRecipe(const std::string &text, const std::string &origin);

@@ -43,7 +43,7 @@ private:
     }
     if (auto node = map.take("name"))
       recipe_.name = yamlName(*node, "'name'", errors_).value_or("");
-    recipe_.hoist = readFlag(map, "hoist").value_or(recipe_.hoist);
+    recipe_.hoist = readChoice(map, "hoist", "true", "false").value_or(recipe_.hoist);
     if (auto node = map.takeOptional("global")) {
       YamlMap settings(*node, "'global'", errors_);
       recipe_.global = readRule("", "'global'", settings);
@@ -116,11 +116,15 @@ private:
     place(rule, settings.mark());
     if (!settings.valid())
       return rule;
-    rule.weightBits = readBits(settings, "weight_bits", {8});
+    rule.weightBits = readWeightBits(settings);
     rule.weightRange = readRange(settings, "weight_range");
+    rule.groupSize = readGroupSize(settings);
+    rule.weightSymmetric = readChoice(settings, "weight_symmetric", "true", "false");
+    rule.sharedTaps = readChoice(settings, "taps", "all", "one");
+    rule.oneScale = readChoice(settings, "weight_granularity", "tensor", "channel");
     rule.activationBits = readBits(settings, "activation_bits", {8, 16});
     rule.activationRange = readActivationRange(settings, "activation_range");
-    rule.biasCorrection = readFlag(settings, "bias_correction");
+    rule.biasCorrection = readChoice(settings, "bias_correction", "true", "false");
     rule.smooth = readSmoothing(settings, "smooth");
     settings.finish();
     if (given_ == 0)
@@ -203,14 +207,41 @@ private:
     return std::nullopt;
   }
 
-  std::optional<bool> readFlag(YamlMap &settings, const char *key) {
+  std::optional<int> readNumber(YamlMap &settings, const char *key, const char *need,
+                                bool (*fits)(int64_t)) {
+    auto node = takeSetting(settings, key);
+    if (!node)
+      return std::nullopt;
+    auto value = yamlInteger(*node, "'" + std::string(key) + "'", errors_);
+    if (!value)
+      return std::nullopt;
+    if (fits(*value))
+      return static_cast<int>(*value);
+    errors_.add(node->Mark(),
+                "'" + std::string(key) + "' is " + std::to_string(*value) + ", must be " + need);
+    return std::nullopt;
+  }
+
+  std::optional<int> readWeightBits(YamlMap &settings) {
+    return readNumber(settings, "weight_bits", "2 to 8",
+                      [](int64_t bits) { return bits >= 2 && bits <= 8; });
+  }
+
+  std::optional<int> readGroupSize(YamlMap &settings) {
+    return readNumber(settings, "group_size", "0 or 16 to 256",
+                      [](int64_t size) { return size == 0 || (size >= 16 && size <= 256); });
+  }
+
+  /// True for the text `yes`, false for `no`.
+  std::optional<bool> readChoice(YamlMap &settings, const char *key, const char *yes,
+                                 const char *no) {
     auto node = takeSetting(settings, key);
     if (!node)
       return std::nullopt;
     for (bool flag : {true, false})
-      if (node->IsScalar() && node->Scalar() == (flag ? "true" : "false"))
+      if (node->IsScalar() && node->Scalar() == (flag ? yes : no))
         return flag;
-    errors_.add(node->Mark(), "'" + std::string(key) + "' must be true or false");
+    errors_.add(node->Mark(), "'" + std::string(key) + "' must be " + yes + " or " + no);
     return std::nullopt;
   }
 

@@ -2,7 +2,7 @@
 
 #include "compiler/reference/EvaluationModels.h"
 #include "compiler/reference/Evaluator.h"
-#include "compiler/reference/WeightQuantization.h"
+#include "compiler/reference/NarrowWeights.h"
 #include "compiler/weights/ScaleCache.h"
 #include "compiler/weights/WeightStore.h"
 
@@ -100,25 +100,58 @@ struct QuantizeWeightModel : Model<QuantizeWeightModel, sd::QuantizeWeightOp> {
       writeExpression(op, stream);
       scales = context.scales->find(key);
     }
-    QuantizedWeights weights =
-        quantizeWeights(operands[0], op.getAxis(), estimator, scales ? &*scales : nullptr,
-                        op.getMeans() ? &operands[1] : nullptr);
+    const Tensor *means = op.getMeans() ? &operands[1] : nullptr;
+    QuantizedWeights weights;
+    // quantizeWeights() looks for them itself.
+    if (op.getBits() < 8 || op.getOneScale())
+      weights.firstNonFinite = firstNonFiniteWeight(operands[0]);
+    if (weights.firstNonFinite < 0 && op.getBits() == 8) {
+      if (op.getOneScale() && !scales)
+        scales = commonWeightScale(operands[0], op.getAxis(), estimator);
+      weights =
+          quantizeWeights(operands[0], op.getAxis(), estimator, scales ? &*scales : nullptr, means);
+    } else if (weights.firstNonFinite < 0) {
+      WeightForm form{WeightCoding::Grouped, static_cast<int64_t>(op.getBits()),
+                      static_cast<int64_t>(op.getGroupSize()), op.getSymmetric(),
+                      op.getSharedTaps()};
+      weights = quantizeNarrowWeights(operands[0], form, op.getOneScale(), estimator,
+                                      scales ? &*scales : nullptr, means);
+    }
     if (weights.firstNonFinite >= 0)
       return op.emitOpError() << "weight element " << weights.firstNonFinite << " is not finite";
-    if (!key.empty() && !scales)
+    if (!key.empty())
       context.scales->keep(key, weights.scales);
     results.push_back(std::move(weights.codes));
     results.push_back(std::move(weights.scales));
+    if (op.getGroupScales())
+      results.push_back(weights.groupScales.reshaped(tensorShape(op.getGroupScales())));
+    if (op.getZeroPoints())
+      results.push_back(weights.zeroPoints.reshaped(tensorShape(op.getZeroPoints())));
     if (op.getCorrection())
       results.push_back(std::move(weights.correction));
     return success();
   }
 };
 
+struct DecodeWeightModel : Model<DecodeWeightModel, sd::DecodeWeightOp> {
+  static LogicalResult compute(sd::DecodeWeightOp op, Operands operands, Results &results,
+                               const EvaluationContext &) {
+    const Tensor *scales = op.getGroupScales() ? &operands[1] : nullptr;
+    const Tensor *zeros = op.getZeroPoints() ? &operands[2] : nullptr;
+    return give(results, decodeWeightTensor(weightForm(op), operands[0], scales, zeros,
+                                            static_cast<int64_t>(op.getAxis()) != 1));
+  }
+};
+
 } // namespace
 
+WeightForm weightForm(sd::DecodeWeightOp op) {
+  return {WeightCoding::Grouped, static_cast<int64_t>(op.getBits()),
+          static_cast<int64_t>(op.getGroupSize()), !op.getZeroPoints(), op.getSharedTaps()};
+}
+
 void attachWeightModels(MLIRContext &context) {
-  attach<WeightModel, ConstantModel, QuantizeWeightModel>(context);
+  attach<WeightModel, ConstantModel, QuantizeWeightModel, DecodeWeightModel>(context);
 }
 
 } // namespace sdopt

@@ -163,19 +163,30 @@ void releaseWeights(ArrayRef<Operation *> expression, const EvaluationContext &c
 /// Results of this size are kept for other expressions over the same weight: its scales.
 constexpr int64_t kSmallResult = 1 << 16;
 
-/// Evaluates an expression and hands on the results of its last operation.
+/// Values of the operands of `op`, made or kept.
+SmallVector<Tensor> operandsOf(Operation *op, const llvm::DenseMap<Value, Tensor> &values,
+                               const ConstantCache &cache) {
+  SmallVector<Tensor> operands;
+  for (Value operand : op->getOperands()) {
+    auto made = values.find(operand);
+    operands.push_back(made != values.end() ? made->second : *cache.find(operand));
+  }
+  return operands;
+}
+
+/// Evaluates an expression and hands on the results of its last operation, or its operands.
 FailureOr<SmallVector<Tensor>> evaluateExpression(Value value, const EvaluationContext &context,
-                                                  ConstantCache &cache) {
+                                                  ConstantCache &cache, bool onlyOperands = false) {
   SmallVector<Operation *> order;
   if (failed(collectExpression(value, order, &cache)))
     return failure();
   llvm::DenseMap<Value, Tensor> values;
   SmallVector<Tensor> results;
   for (Operation *op : order) {
-    SmallVector<Tensor> operands;
-    for (Value operand : op->getOperands()) {
-      auto made = values.find(operand);
-      operands.push_back(made != values.end() ? made->second : *cache.find(operand));
+    SmallVector<Tensor> operands = operandsOf(op, values, cache);
+    if (onlyOperands && op == value.getDefiningOp()) {
+      releaseWeights(order, context);
+      return operands;
     }
     results.clear();
     if (failed(evaluateOperation(op, operands, results, context)))
@@ -320,6 +331,11 @@ FailureOr<Tensor> evaluateConstant(Value value, const EvaluationContext &context
   if (failed(results))
     return failure();
   return resultOf(value, *results);
+}
+
+FailureOr<SmallVector<Tensor>> evaluateOperands(Operation *op, const EvaluationContext &context,
+                                                ConstantCache &cache) {
+  return evaluateExpression(op->getResult(0), context, cache, /*onlyOperands=*/true);
 }
 
 std::optional<Tensor> ConstantCache::find(Value value) const {

@@ -11,6 +11,7 @@
 
 #include "compiler/kernels/IntegerKernels.h"
 #include "compiler/kernels/MemoryLimit.h"
+#include "compiler/kernels/WeightStream.h"
 #include "dialects/sd/Sd.h"
 
 #include "llvm/ADT/DenseMap.h"
@@ -113,11 +114,18 @@ mlir::FailureOr<Tensor> evaluateConstant(mlir::Value value, const EvaluationCont
 mlir::FailureOr<Tensor> evaluateConstant(mlir::Value value, const EvaluationContext &context,
                                          ConstantCache &cache);
 
+/// The operands of an operation that is the last of a constant expression.
+mlir::FailureOr<llvm::SmallVector<Tensor>>
+evaluateOperands(mlir::Operation *op, const EvaluationContext &context, ConstantCache &cache);
+
 /// Evaluates one operation on given operands and checks both sides against the types: a wrong
 /// operand or result, a type that cannot be evaluated and a lack of memory are errors on `op`.
 mlir::LogicalResult evaluateOperation(mlir::Operation *op, llvm::ArrayRef<Tensor> operands,
                                       llvm::SmallVectorImpl<Tensor> &results,
                                       const EvaluationContext &context);
+
+/// The form in which a package stores the codes of decoded weights.
+WeightForm weightForm(sd::DecodeWeightOp op);
 
 /// The code format (type, zero point) of a per-tensor quantized tensor type, and its scale.
 CodeFormat codeFormat(mlir::Type tensorType);

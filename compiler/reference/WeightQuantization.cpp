@@ -243,15 +243,6 @@ SDOPT_CLONES float correctionOf(const float *__restrict weights, const int8_t *_
   return static_cast<float>(sum);
 }
 
-/// The mean of each weight's input, for weights [outputs][inputs][taps...].
-std::vector<double> meanOfEach(const Tensor &means, int64_t channelSize) {
-  std::vector<double> all;
-  all.reserve(channelSize);
-  for (float mean : means.values<float>())
-    all.insert(all.end(), channelSize / means.size(), mean);
-  return all;
-}
-
 /// Scratch memory of one thread.
 struct Scratch {
   std::vector<float> weights;
@@ -286,6 +277,29 @@ void quantizeDense(std::span<const float> weights, int64_t group, float scale,
 }
 
 } // namespace
+
+std::vector<double> weightMeans(const Tensor &means, int64_t channelSize) {
+  std::vector<double> all;
+  all.reserve(channelSize);
+  for (float mean : means.values<float>())
+    all.insert(all.end(), channelSize / means.size(), mean);
+  return all;
+}
+
+float weightCorrection(std::span<const float> weights, std::span<const int8_t> decoded,
+                       std::span<const double> means, double scale) {
+  return correctionOf(weights.data(), decoded.data(), means.data(), weights.size(), scale);
+}
+
+int64_t firstNonFiniteWeight(const Tensor &weights) {
+  return findNonFinite(weights.values<float>());
+}
+
+Tensor commonWeightScale(const Tensor &weights, int64_t axis, RangeEstimator range) {
+  Tensor scales(ElementType::F32, {weights.dim(axis)});
+  std::ranges::fill(scales.mutableValues<float>(), weightScale(weights.values<float>(), range));
+  return scales;
+}
 
 float weightScale(std::span<const float> weights, RangeEstimator range) {
   float largest = largestMagnitude(weights);
@@ -328,7 +342,7 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
   if (means && channelSize > 0) {
     result.correction = Tensor(ElementType::F32, {layout.channels});
     corrections = result.correction.mutableValues<float>().data();
-    meanOfWeight = meanOfEach(*means, channelSize);
+    meanOfWeight = weightMeans(*means, channelSize);
   }
   int64_t blocks = (layout.channels + kChannelBlock - 1) / kChannelBlock;
   std::vector<Scratch> scratches(kernelThreads());
@@ -353,8 +367,8 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
       quantizeDense(weightsOfChannel, group, scales[first + c],
                     {coded, static_cast<size_t>(channelSize)}, scratch);
       if (corrections)
-        corrections[first + c] = correctionOf(channel, coded, meanOfWeight.data(),
-                                              weightsOfChannel.size(), scales[first + c]);
+        corrections[first + c] = weightCorrection(
+            weightsOfChannel, {coded, weightsOfChannel.size()}, meanOfWeight, scales[first + c]);
     }
     if (!dense)
       moveChannels(layout, count, to, scratch.codes.data(), /*gather=*/false);

@@ -12,6 +12,7 @@
 #include "compiler/recipe/Recipe.h"
 
 #include <span>
+#include <vector>
 
 namespace sdopt {
 
@@ -39,6 +40,8 @@ void balanceCodes(std::span<const float> weights, float scale, std::span<int8_t>
 struct QuantizedWeights {
   Tensor codes;  ///< I8, the shape of the weights
   Tensor scales; ///< F32 [channels]
+  /// I8 [channels][groupTaps * groups] (WeightStream.h), for forms that have them.
+  Tensor groupScales = {}, zeroPoints = {};
   /// F32 [channels]: sums of (weight - scale * code) * mean, if there are means.
   Tensor correction = {};
   /// Flat index of the first NaN or infinity, or -1. The rest is meaningless if there is one.
@@ -52,6 +55,18 @@ struct QuantizedWeights {
 QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstimator range,
                                  const Tensor *knownScales = nullptr,
                                  const Tensor *means = nullptr);
+
+/// Flat index of the first NaN or infinity of F32 weights, or -1.
+int64_t firstNonFiniteWeight(const Tensor &weights);
+
+/// The one scale that weightScale() gives for all weights together, for each of dimension `axis`.
+Tensor commonWeightScale(const Tensor &weights, int64_t axis, RangeEstimator range);
+
+/// The mean of each weight's input, for a channel of `channelSize` weights [inputs][taps...].
+std::vector<double> weightMeans(const Tensor &means, int64_t channelSize);
+/// What int8 weights lack of a channel's real ones, weighted by the means of their inputs.
+float weightCorrection(std::span<const float> weights, std::span<const int8_t> decoded,
+                       std::span<const double> means, double scale);
 
 } // namespace sdopt
 

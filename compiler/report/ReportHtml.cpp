@@ -171,6 +171,10 @@ std::string layerRow(const LayerReport &layer) {
   std::string bits = layer.weight_bits() > 0 ? "W" + std::to_string(layer.weight_bits()) : "";
   if (layer.activation_bits() > 0)
     bits += "A" + std::to_string(layer.activation_bits());
+  // Codes of fewer bits carry scales of groups with them.
+  if (layer.stored_weight_bits() > 0)
+    bits += "<br><small title=\"" + escapeHtml(layer.weight_form()) + "\">" +
+            fixed(layer.stored_weight_bits(), 2) + "</small>";
   return "<tr>" + cell(std::to_string(layer.index())) + textCell(layer.name()) +
          "<td class=\"t\">" + escapeHtml(layer.kind()) + "</td>" + cell(bits) +
          cell(layer.sqnr() != 0 ? escapeHtml(decibels(layer.sqnr())) : "–") +

@@ -202,6 +202,28 @@ struct CommandCheck {
     read("ids", c.ids, {c.rows, 4}, 4);
     write("rows", c.sram, {c.rows, c.rowBytes}, 1);
   }
+  void check(const Command &command, const DmaWeights &c) {
+    queue(command, Queue::DmaIn);
+    const WeightExtent &b = c.block;
+    const std::string wrong = formProblem(c.form);
+    require(wrong.empty() && c.form.coding != WeightCoding::Raw,
+            wrong.empty() ? "decodes what is not coded" : wrong);
+    within("first channel in its group", b.firstInGroup, 0,
+           std::max<int64_t>(c.form.groupSize - 1, 0));
+    if (!counts({{"outputs", b.outputs}, {"taps", b.taps}, {"inputs", b.inputs}}))
+      return;
+    const Int128 weights = static_cast<Int128>(b.outputs) * b.taps * b.inputs;
+    if (!require(weights <= sramBytes, "decodes more weights than sram holds"))
+      return;
+    const int64_t needed = storedBytes(c.form, b);
+    require(c.bytes == needed,
+            absl::StrCat("has ", c.bytes, " stored bytes; its block has ", needed));
+    require(c.dram >= 0 && c.bytes <= program.constantsBytes &&
+                c.dram <= program.constantsBytes - c.bytes,
+            absl::StrCat("stream at ", c.dram, " leaves the ", program.constantsBytes,
+                         " bytes of the constants"));
+    write("weights", c.sram, {b.outputs, b.taps, b.inputs}, 1);
+  }
   void check(const Command &command, const ConvCommand &c) {
     queue(command, Queue::Array);
     const ConvTile &t = c.tile;

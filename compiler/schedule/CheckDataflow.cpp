@@ -109,6 +109,18 @@ public:
                         ", which are of no input of its layer");
   }
 
+  /// The blocks of its constant are cut and stored as the plan and its form say.
+  std::string weights(const Layer &layer, const DmaWeights &c) {
+    const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
+    if (!matrix || !(network.constants[matrix->weights].form == c.form))
+      return "decodes weights in a form that is not its layer's";
+    const int64_t begin = constantOffsets[matrix->weights];
+    if (c.dram < begin || c.dram + c.bytes > begin + packedBytes(network, plan, matrix->weights))
+      return absl::StrCat("reads ", c.bytes, " bytes of constants at ", c.dram,
+                          ", which are not of its layer's weights");
+    return "";
+  }
+
   std::string store(const Layer &layer, const DmaStore &c) {
     const TensorInfo &tensor = network.tensors[layer.output];
     const int64_t offset = plan.offsets[layer.output];
@@ -174,6 +186,8 @@ absl::Status checkDataflow(const Network &network, const Plan &plan, const Progr
       problem = absl::StrCat("lies outside phase ", name(layer.phase));
     else if (const auto *load = std::get_if<DmaLoad>(&command.args))
       problem = flow.load(layer, *load);
+    else if (const auto *weights = std::get_if<DmaWeights>(&command.args))
+      problem = flow.weights(layer, *weights);
     else if (const auto *store = std::get_if<DmaStore>(&command.args))
       problem = flow.store(layer, *store);
     else if (const auto *gather = std::get_if<DmaGather>(&command.args))

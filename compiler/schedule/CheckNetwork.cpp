@@ -127,6 +127,11 @@ struct SpecCheck {
     if (!problem.empty())
       return;
     constant("weights", s.weights, ConstantKind::Weights, static_cast<int64_t>(weights));
+    if (!problem.empty())
+      return;
+    const ConstantInfo &info = network.constants[s.weights];
+    const std::string wrong = formProblem(info.form);
+    require(wrong.empty(), absl::StrCat("takes constant '", info.name, "', whose ", wrong));
     constant("params", s.params, ConstantKind::ChannelParams, y[3] * kRecord);
   }
 

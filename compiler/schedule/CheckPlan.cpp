@@ -103,6 +103,7 @@ struct MatrixWalk {
   const MatrixLayer &spec;
   const TensorInfo &x, &y;
   const Tiling &t;
+  const WeightForm &form;
   int64_t read = 0, written = 0;
 
   static int64_t inputs(int64_t first, int64_t count, int64_t stride, int64_t dilation,
@@ -148,8 +149,9 @@ struct MatrixWalk {
       if (input != lastInput)
         read += tile[0] * byteWidth(x.type) * (inputStays ? x.dims[3] : channels);
       if (weights != lastWeights)
-        read +=
-            outputs * spec.kernelHeight * spec.kernelWidth * (weightsStay ? x.dims[3] : channels);
+        for (int64_t first = ci; first < (weightsStay ? x.dims[3] : ci + channels);
+             first += t.inputChannels)
+          read += streamBytes(outputs, first, std::min(t.inputChannels, x.dims[3] - first));
       lastInput = input;
       lastWeights = weights;
     }
@@ -157,6 +159,22 @@ struct MatrixWalk {
       read += outputs * 16;
     lastParams = co;
     written += tile[1] * outputs * byteWidth(y.type);
+  }
+
+  /// Bytes of the weights of input channels [first, first + channels), group by group.
+  int64_t streamBytes(int64_t outputs, int64_t first, int64_t channels) const {
+    const int64_t taps = spec.kernelHeight * spec.kernelWidth;
+    if (form.coding == WeightCoding::Raw)
+      return outputs * taps * channels;
+    int64_t groups = 0;
+    for (int64_t c = first; c < first + channels; ++c)
+      groups += c == first || (form.groupSize > 0 && c % form.groupSize == 0);
+    if (form.groupSize == 0 && form.symmetric)
+      groups = 0;
+    const int64_t halves = outputs * groups * (form.sharedTaps || form.groupSize == 0 ? 1 : taps) *
+                           (form.symmetric ? 1 : 2);
+    const int64_t bits = outputs * taps * channels * form.bits;
+    return halves / 2 + halves % 2 + bits / 8 + (bits % 8 > 0);
   }
 
   std::array<int64_t, 2> lastInput = {-1, -1}, lastWeights = {-1, -1};
@@ -170,7 +188,7 @@ Problem matrixProblem(const Network &network, const Layer &layer, const LayerPla
   if (t.height > y.dims[1] || t.width > y.dims[2] || t.outputChannels > y.dims[3] ||
       t.inputChannels > x.dims[3])
     return "has a tile larger than its tensors";
-  MatrixWalk walk{spec, x, y, t};
+  MatrixWalk walk{spec, x, y, t, network.constants[spec.weights].form};
   walk.run();
   if (walk.written != y.bytes())
     return absl::StrCat("covers ", walk.written, " of ", y.bytes(), " output bytes");

@@ -18,6 +18,7 @@
 #define SDOPT_COMPILER_SCHEDULE_COMMAND_H
 
 #include "compiler/kernels/IntegerKernels.h"
+#include "compiler/kernels/WeightStream.h"
 
 #include <array>
 #include <cstdint>
@@ -71,6 +72,16 @@ struct DmaGather {
   int64_t rows = 0;
   int64_t rowBytes = 0;
   int64_t tableRows = 0;
+};
+
+/// Constants -> SRAM, decoded on the way: the stream of one block of weights in `form`, `bytes` =
+/// storedBytes(form, block) of them, becomes int8 [outputs][taps][inputs].
+struct DmaWeights {
+  int64_t dram = 0;
+  int64_t bytes = 0;
+  SramOffset sram = 0;
+  WeightForm form;
+  WeightExtent block;
 };
 
 /// Array: acc (+)= conv(x, w). `clear` starts from zero.
@@ -191,7 +202,7 @@ using CommandArgs =
     std::variant<DmaLoad, DmaStore, DmaGather, ConvCommand, RequantizeCommand, CombineCommand,
                  TableCommand, GegluCommand, NormSumsCommand, NormApplyCommand,
                  AttentionMaximaCommand, AttentionAccumulateCommand, AttentionFinishCommand,
-                 TimeEmbeddingCommand, EmbedCommand, PoolTokenCommand, ModulateCommand>;
+                 TimeEmbeddingCommand, EmbedCommand, PoolTokenCommand, ModulateCommand, DmaWeights>;
 
 struct Command {
   Queue queue = Queue::DmaIn;

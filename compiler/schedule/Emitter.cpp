@@ -8,6 +8,7 @@ namespace {
 struct QueueOf {
   Queue operator()(const DmaLoad &) const { return Queue::DmaIn; }
   Queue operator()(const DmaGather &) const { return Queue::DmaIn; }
+  Queue operator()(const DmaWeights &) const { return Queue::DmaIn; }
   Queue operator()(const DmaStore &) const { return Queue::DmaOut; }
   Queue operator()(const ConvCommand &) const { return Queue::Array; }
   Queue operator()(const AttentionMaximaCommand &) const { return Queue::Array; }

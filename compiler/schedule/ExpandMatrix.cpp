@@ -74,7 +74,13 @@ void Emitter::expand(const MatrixShape &s) {
   };
   const auto loadWeights = [&](int64_t co, int64_t ci, int64_t buffer) {
     const WeightBlock &block = blocks[co * inputs.tiles + ci];
-    loadConstant(spec.weights, block.offset, block.bytes, at(layout.weights, buffer));
+    if (s.weights.coding == WeightCoding::Raw)
+      return loadConstant(spec.weights, block.offset, block.bytes, at(layout.weights, buffer));
+    add(DmaWeights{.dram = constantOffsets[spec.weights] + block.offset,
+                   .bytes = block.bytes,
+                   .sram = at(layout.weights, buffer),
+                   .form = s.weights,
+                   .block = block.extent});
   };
 
   const auto outputTile = [&](int64_t tileIndex, int64_t co) {

@@ -32,6 +32,7 @@ struct KindNameOf {
 
 struct MnemonicOf {
   const char *operator()(const DmaLoad &) const { return "dma.load"; }
+  const char *operator()(const DmaWeights &) const { return "dma.weights"; }
   const char *operator()(const DmaStore &) const { return "dma.store"; }
   const char *operator()(const DmaGather &) const { return "dma.gather"; }
   const char *operator()(const ConvCommand &) const { return "conv"; }

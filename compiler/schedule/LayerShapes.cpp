@@ -35,6 +35,7 @@ struct ShapeOf {
     shape.inputBytes = widthOf(input());
     shape.outputBytes = widthOf(output());
     shape.wideInput = shape.inputBytes > 1;
+    shape.weights = network.constants[s.weights].form;
     return shape;
   }
 
@@ -194,7 +195,9 @@ struct SignatureOf {
     append(out, s.vertical);
     append(out, s.horizontal);
     out.insert(out.end(),
-               {s.batch, s.inputChannels, s.outputChannels, s.inputBytes, s.outputBytes});
+               {s.batch, s.inputChannels, s.outputChannels, s.inputBytes, s.outputBytes,
+                static_cast<int64_t>(s.weights.coding), s.weights.bits, s.weights.groupSize,
+                s.weights.symmetric ? 1 : 0, s.weights.sharedTaps ? 1 : 0});
   }
   void operator()(const RowsShape &s) {
     out.insert(out.end(), {s.pictures, s.rows, s.channels, s.inputBytes[0], s.inputBytes[1],

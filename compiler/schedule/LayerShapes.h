@@ -50,9 +50,14 @@ struct MatrixShape {
   int64_t inputChannels = 1, outputChannels = 1;
   int64_t inputBytes = 1, outputBytes = 1; ///< of one element
   bool wideInput = false;
+  WeightForm weights;
 
   int64_t taps() const { return vertical.kernel * horizontal.kernel; }
-  int64_t weightBytes() const { return outputChannels * taps() * inputChannels; }
+  int64_t weightCount() const { return outputChannels * taps() * inputChannels; }
+  /// Stored bytes of all weights in one block: no cut has fewer.
+  int64_t leastWeightBytes() const {
+    return storedBytes(weights, {outputChannels, taps(), inputChannels, 0});
+  }
 };
 
 /// Rows of channels through the vector unit: combine, modulate, table, geglu, layer norm.

@@ -30,12 +30,15 @@ Touched touched(const WindowAxis &axis) {
 }
 
 /// Chen, Demmel, Dinh, Haberle, Holtz, PASC 2022, with bytes for words: 2 sqrt(pI pF pO) G / sqrt(R
-/// S) - 2 S. G leaves out products with padding, which need no byte.
+/// S) - 2 S. G leaves out products with padding, which need no byte. Weights count with the bytes
+/// that they take in DRAM; that they take more in SRAM only adds to the truth.
 int64_t reuseBound(const MatrixShape &s, int64_t products, int64_t sramBytes) {
   const double reuse =
       std::max(1.0, static_cast<double>(s.taps()) /
                         static_cast<double>(s.vertical.stride * s.horizontal.stride));
-  const double widths = static_cast<double>(s.inputBytes * s.outputBytes);
+  const double widths = static_cast<double>(s.inputBytes * s.outputBytes) *
+                        static_cast<double>(s.leastWeightBytes()) /
+                        static_cast<double>(s.weightCount());
   const double bytes = 2.0 * std::sqrt(widths) * static_cast<double>(products) /
                            std::sqrt(reuse * static_cast<double>(sramBytes)) -
                        2.0 * static_cast<double>(sramBytes);
@@ -72,7 +75,7 @@ struct BoundOf {
     const Touched rows = touched(s.vertical), columns = touched(s.horizontal);
     const int64_t compulsory =
         s.batch * rows.positions * columns.positions * s.inputChannels * s.inputBytes +
-        s.weightBytes() + s.outputChannels * 16 + output();
+        s.leastWeightBytes() + s.outputChannels * 16 + output();
     const int64_t products =
         s.batch * rows.pairs * columns.pairs * s.inputChannels * s.outputChannels;
     return std::max(compulsory, reuseBound(s, products, sram));

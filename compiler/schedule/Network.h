@@ -11,6 +11,7 @@
 #define SDOPT_COMPILER_SCHEDULE_NETWORK_H
 
 #include "compiler/kernels/IntegerKernels.h"
+#include "compiler/kernels/WeightStream.h"
 
 #include <cstdint>
 #include <string>
@@ -49,7 +50,7 @@ struct TensorInfo {
 
 /// What a constant holds; decides its layout in the package.
 enum class ConstantKind : uint8_t {
-  Weights = 0,        ///< int8 [co][kh][kw][ci]; packed into tile order by the plan
+  Weights = 0,        ///< [co][kh][kw][ci]; packed into tile order by the plan
   ChannelParams = 1,  ///< ChannelParams[co]
   NormChannels = 2,   ///< NormChannel[c]
   Table = 3,          ///< int32 entries
@@ -61,7 +62,8 @@ enum class ConstantKind : uint8_t {
 struct ConstantInfo {
   std::string name; ///< of the ONNX tensor it comes from, with a suffix
   ConstantKind kind = ConstantKind::Weights;
-  int64_t bytes = 0;
+  int64_t bytes = 0;    ///< of Weights: of the int8 array that they mean
+  WeightForm form = {}; ///< how Weights are stored; raw for all else
 };
 
 // Parameters of each layer kind. Inputs are TensorIds in Layer::inputs, in the order given here.

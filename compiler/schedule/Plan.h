@@ -91,19 +91,21 @@ std::vector<int64_t> placeBuffers(const std::vector<Buffer> &buffers, int64_t al
 absl::Status checkPlan(const Network &network, const Plan &plan, const Target &target);
 
 /// Block (outputs [co0,co1) x inputs [ci0,ci1)) order of a Weights constant in the package: for
-/// each output channel tile, for each input channel tile: [co][kh][kw][ci], each block padded to 16
-/// bytes.
+/// each output channel tile, for each input channel tile: the stream of [co][kh][kw][ci] in the
+/// constant's form, each padded to 16 bytes.
 struct WeightBlock {
-  int64_t firstOutput, outputs, firstInput, inputs;
-  int64_t offset, bytes;
+  int64_t firstOutput, firstInput;
+  WeightExtent extent;
+  int64_t offset, bytes; ///< of the stream, unpadded
 };
 std::vector<WeightBlock> weightBlocks(const Network &network, const Layer &layer,
                                       const Tiling &tiling);
 /// Bytes of the packed constant (padding counted).
 int64_t packedBytes(const Network &network, const Plan &plan, ConstantId constant);
-/// Reorders int8 [co][kh][kw][ci] codes into blocks. `out` has packedBytes.
+/// Writes the blocks of [co][kh][kw][ci] weights in the form of their constant. `out` has
+/// packedBytes.
 void packWeights(const Network &network, const Layer &layer, const Tiling &tiling,
-                 const int8_t *weights, std::byte *out);
+                 const StoredWeights &weights, std::byte *out);
 
 /// Makes the commands. `constantOffsets[i]` is where constant i lies in the constants region.
 absl::StatusOr<Program> expand(const Network &network, const Plan &plan, const Target &target,

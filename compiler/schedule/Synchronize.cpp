@@ -54,6 +54,7 @@ struct Accesses {
     read(c.ids, c.rows * kWord);
     write(c.sram, c.rows * c.rowBytes);
   }
+  void operator()(const DmaWeights &c) { write(c.sram, c.block.weights()); }
   void operator()(const ConvCommand &c) {
     const ConvTile &t = c.tile;
     read(c.input, t.inputHeight * t.inputWidth * t.inputChannels * byteWidth(c.inputFormat.type));

@@ -56,6 +56,30 @@ int64_t productCycles(const ArrayTarget &array, double rate, int64_t streamed, i
   return std::min(byRows, byBlocks);
 }
 
+/// Stored bytes of the blocks into which weights are cut.
+int64_t blockBytes(const MatrixShape &s, const AxisCut &outputs, const AxisCut &inputs) {
+  if (s.weights.coding == WeightCoding::Raw)
+    return s.weightCount();
+  const auto row = [&](int64_t extent) {
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < inputs.tiles; ++i)
+      bytes += storedBytes(s.weights,
+                           {extent, s.taps(), inputs.extent(i),
+                            s.weights.groupSize > 0 ? inputs.first(i) % s.weights.groupSize : 0});
+    return bytes;
+  };
+  return (outputs.tiles - 1) * row(outputs.tile) + row(outputs.last);
+}
+
+/// Cycles that the decoder takes beyond those of the bus.
+int64_t decoderExcess(const MatrixShape &s, int64_t times, int64_t weightBus,
+                      const Target &target) {
+  if (s.weights.coding == WeightCoding::Raw)
+    return 0;
+  return std::max<int64_t>(
+      ceilDiv(s.weightCount() * times, target.decoder.weights) - busCycles(weightBus, target), 0);
+}
+
 /// Calls body(extent, times) for the full tiles of an axis and for its last one.
 template <typename Body> void forSizes(const AxisCut &cut, Body body) {
   if (cut.last == cut.tile)
@@ -287,15 +311,17 @@ Estimate estimateMatrix(const MatrixShape &s, const WindowCut &vertical,
   Traffic traffic{target};
   traffic.read(inputOnce * inputTimes, inputRun);
   const int64_t inputBus = traffic.bus;
-  traffic.read(s.weightBytes() * weightTimes, outputs.tile * s.taps() * inputs.tile);
+  traffic.read(blockBytes(s, outputs, inputs) * weightTimes,
+               storedBytes(s.weights, {outputs.tile, s.taps(), inputs.tile, 0}));
   const int64_t weightBus = traffic.bus - inputBus;
+  const int64_t excess = decoderExcess(s, weightTimes, weightBus, target);
   traffic.read(s.outputChannels * kRecord * paramTimes, outputs.tile * kRecord);
   traffic.write(output, outputRun);
 
   Estimate e;
   e.cost.dramReadBytes = traffic.reads;
   e.cost.dramWriteBytes = traffic.writes;
-  e.cost.dramCycles = busCycles(traffic.bus, target);
+  e.cost.dramCycles = busCycles(traffic.bus, target) + excess;
   e.tiles = spatial * weightBlocks;
   if (e.cost.dramCycles > limit) {
     e.cycles = e.cost.dramCycles;
@@ -312,7 +338,7 @@ Estimate estimateMatrix(const MatrixShape &s, const WindowCut &vertical,
   if (t.buffers < 4 && t.order == LoopOrder::InputResident)
     resident = busCycles(inputBus, target);
   if (t.buffers < 4 && byWeights)
-    resident = busCycles(weightBus, target);
+    resident = busCycles(weightBus, target) + excess;
   const int64_t compute = t.buffers >= 3 ? e.cost.computeCycles : work.array + work.vector;
   // Before the first overlap and after the last: the streamed share of one tile.
   const int64_t fill = (e.cost.dramCycles - resident) / e.tiles;

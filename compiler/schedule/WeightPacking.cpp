@@ -19,16 +19,21 @@ std::vector<WeightBlock> weightBlocks(const Network &network, const Layer &layer
   const MatrixLayer &matrix = std::get<MatrixLayer>(layer.spec);
   const AxisCut outputs(network.tensors[layer.output].dims[3], tiling.outputChannels);
   const AxisCut inputs(network.tensors[layer.inputs[0]].dims[3], tiling.inputChannels);
+  const WeightForm &form = network.constants[matrix.weights].form;
   const int64_t taps = matrix.kernelHeight * matrix.kernelWidth;
   std::vector<WeightBlock> blocks;
   int64_t offset = 0;
   for (int64_t o = 0; o < outputs.tiles; ++o)
     for (int64_t i = 0; i < inputs.tiles; ++i) {
-      const int64_t bytes = outputs.extent(o) * taps * inputs.extent(i);
+      const WeightExtent extent{.outputs = outputs.extent(o),
+                                .taps = taps,
+                                .inputs = inputs.extent(i),
+                                .firstInGroup =
+                                    form.groupSize > 0 ? inputs.first(i) % form.groupSize : 0};
+      const int64_t bytes = storedBytes(form, extent);
       blocks.push_back({.firstOutput = outputs.first(o),
-                        .outputs = outputs.extent(o),
                         .firstInput = inputs.first(i),
-                        .inputs = inputs.extent(i),
+                        .extent = extent,
                         .offset = offset,
                         .bytes = bytes});
       offset += padded(bytes);
@@ -50,18 +55,17 @@ int64_t packedBytes(const Network &network, const Plan &plan, ConstantId constan
 }
 
 void packWeights(const Network &network, const Layer &layer, const Tiling &tiling,
-                 const int8_t *weights, std::byte *out) {
+                 const StoredWeights &weights, std::byte *out) {
   const MatrixLayer &matrix = std::get<MatrixLayer>(layer.spec);
-  const int64_t channels = network.tensors[layer.inputs[0]].dims[3];
-  const int64_t taps = matrix.kernelHeight * matrix.kernelWidth;
+  WeightWindow window{.outputs = network.tensors[layer.output].dims[3],
+                      .taps = matrix.kernelHeight * matrix.kernelWidth,
+                      .inputs = network.tensors[layer.inputs[0]].dims[3]};
   for (const WeightBlock &block : weightBlocks(network, layer, tiling)) {
-    std::byte *to = out + block.offset;
-    for (int64_t o = block.firstOutput; o < block.firstOutput + block.outputs; ++o)
-      for (int64_t tap = 0; tap < taps; ++tap) {
-        std::memcpy(to, weights + (o * taps + tap) * channels + block.firstInput, block.inputs);
-        to += block.inputs;
-      }
-    std::memset(to, 0, padded(block.bytes) - block.bytes);
+    window.firstOutput = block.firstOutput;
+    window.firstInput = block.firstInput;
+    encodeWeights(network.constants[matrix.weights].form, weights, window, block.extent,
+                  out + block.offset);
+    std::memset(out + block.offset + block.bytes, 0, padded(block.bytes) - block.bytes);
   }
 }
 

@@ -68,6 +68,11 @@ public:
     return absl::OkStatus();
   }
 
+  absl::Status operator()(const DmaWeights &c) {
+    decodeWeights(c.form, c.block, memory_.constants.data() + c.dram, at<int8_t>(c.sram));
+    return absl::OkStatus();
+  }
+
   absl::Status operator()(const DmaStore &c) {
     copyRuns(c.shape, memory_.sram.data() + c.sram, c.shape.sramStrides,
              memory_.arena.data() + c.dram, c.shape.dramStrides);

@@ -112,6 +112,15 @@ void CommandTiming::add(CommandCost &cost, const DmaLoad &c) {
   addTransfer(cost, c.shape.bytes(), false);
 }
 
+void CommandTiming::add(CommandCost &cost, const DmaWeights &c) {
+  dram_.addRun(base(Region::Constants) + c.dram, c.bytes);
+  addTransfer(cost, c.bytes, false);
+  const int64_t weights = c.block.weights();
+  cost.decoderCycles = ceilDiv(weights, target_.decoder.weights);
+  // What arrives in SRAM are the decoded bytes.
+  cost.energy += static_cast<double>(weights - c.bytes) * target_.energy.sramByte;
+}
+
 void CommandTiming::add(CommandCost &cost, const DmaStore &c) {
   addRuns(c.shape, base(Region::Arena) + c.dram);
   addTransfer(cost, c.shape.bytes(), true);
@@ -174,6 +183,8 @@ CommandCost CommandTiming::cost(const Command &command, const GatherIds &ids) {
   case Queue::DmaIn:
     if (const auto *gather = std::get_if<DmaGather>(&command.args))
       add(cost, *gather, ids);
+    else if (const auto *weights = std::get_if<DmaWeights>(&command.args))
+      add(cost, *weights);
     else
       add(cost, std::get<DmaLoad>(command.args));
     break;

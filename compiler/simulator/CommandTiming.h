@@ -16,6 +16,7 @@ namespace sdopt {
 
 struct CommandCost {
   int64_t cycles = 0; ///< busy time of the unit; for DMA bus time, without latency and queueing
+  int64_t decoderCycles = 0; ///< of a DMA that decodes weights, at the same time
   int64_t multiplyAccumulates = 0;
   int64_t vectorElements = 0; ///< times passes
   int64_t dramReadBytes = 0, dramWriteBytes = 0;
@@ -53,6 +54,7 @@ private:
 
   void add(CommandCost &cost, const DmaLoad &c);
   void add(CommandCost &cost, const DmaStore &c);
+  void add(CommandCost &cost, const DmaWeights &c);
   void add(CommandCost &cost, const DmaGather &c, const GatherIds &ids);
   void add(CommandCost &cost, const ConvCommand &c) const;
   void add(CommandCost &cost, const AttentionMaximaCommand &c) const;

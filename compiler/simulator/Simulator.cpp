@@ -58,7 +58,7 @@ public:
     span.begin = std::min(span.begin, begin);
     span.end = std::max(span.end, end);
     span.minimum[static_cast<size_t>(unitOf(command.queue))] += cost.minimumCycles;
-    busy(layer, command.queue) += cost.cycles;
+    busy(layer, command.queue) += std::max(cost.cycles, cost.decoderCycles);
     layer.dramReadBytes += cost.dramReadBytes;
     layer.dramWriteBytes += cost.dramWriteBytes;
     layer.multiplyAccumulates += cost.multiplyAccumulates;
@@ -350,7 +350,8 @@ absl::Status Simulator::State::runCommands(CommandRange phase, int64_t startCycl
       return now + std::max<int64_t>(cost.cycles, 1);
     const int64_t begin = std::max(now, busFree);
     busFree = begin + cost.cycles;
-    return busFree + std::max<int64_t>(timing.dmaLatency(), 1);
+    return begin + std::max(cost.cycles, cost.decoderCycles) +
+           std::max<int64_t>(timing.dmaLatency(), 1);
   };
   EventHandlers handlers;
   handlers.start = [&](int32_t index, int64_t now) -> absl::StatusOr<int64_t> {
@@ -394,10 +395,25 @@ absl::Status Simulator::State::executeCommand(int32_t index, const IntegerKernel
 
 bool Simulator::State::executeWhole(const WholeLayer &layer, const IntegerKernels &kernels) {
   const ConvTile &tile = layer.tile;
+  int64_t coded = 0;
+  for (const WholeWeights &part : layer.weights)
+    coded += part.form.coding == WeightCoding::Raw ? 0 : part.block.extent.weights();
+  if (!fitsMemory(coded))
+    return false; // tile by tile they fit SRAM
+  std::vector<int8_t> decoded(static_cast<size_t>(coded));
   std::vector<WeightTile> weights;
-  for (const WeightBlock &block : layer.weights)
-    weights.push_back({block.firstOutput, block.outputs, block.firstInput, block.inputs,
-                       reinterpret_cast<const int8_t *>(module.constants.data()) + block.offset});
+  int8_t *next = decoded.data();
+  for (const auto &[block, form] : layer.weights) {
+    const std::byte *stream = module.constants.data() + block.offset;
+    const auto *codes = reinterpret_cast<const int8_t *>(stream);
+    if (form.coding != WeightCoding::Raw) {
+      decodeWeights(form, block.extent, stream, next);
+      codes = next;
+      next += block.extent.weights();
+    }
+    weights.push_back(
+        {block.firstOutput, block.extent.outputs, block.firstInput, block.extent.inputs, codes});
+  }
   const auto *params =
       reinterpret_cast<const ChannelParams *>(module.constants.data() + layer.params);
   const int64_t inputBytes =

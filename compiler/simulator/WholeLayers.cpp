@@ -136,19 +136,25 @@ private:
     int64_t dram;
     DmaShape shape;
   };
+  /// Weights as they are stored.
+  struct Stream {
+    WeightForm form;
+    WeightExtent extent;
+    int64_t dram = 0, bytes = 0;
+  };
   struct Sums {
-    ConvTile tile; ///< of the first term
-    Box input;     ///< without channels
-    /// First input channel -> channels, offset of the weights.
-    std::map<int64_t, std::pair<int64_t, int64_t>> terms;
+    ConvTile tile;                   ///< of the first term
+    Box input;                       ///< without channels
+    std::map<int64_t, Stream> terms; ///< by first input channel
   };
   struct Result {
     Sums sums;
     int64_t params;
   };
+  using Content = std::variant<Loaded, Stream, Sums, Result>;
   struct Buffer {
     int64_t end;
-    std::variant<Loaded, Sums, Result> content;
+    Content content;
   };
 
   static Place placeOf(const ModuleInfo &module, TensorId id) {
@@ -156,14 +162,14 @@ private:
     return {tensor.dims, module.plan.offsets[id], byteWidth(tensor.type)};
   }
 
-  template <typename Content> Content *find(int64_t begin, int64_t bytes) {
+  template <typename Kind> Kind *find(int64_t begin, int64_t bytes) {
     const auto found = buffers_.find(begin);
     if (found == buffers_.end() || found->second.end != begin + bytes)
       return nullptr;
-    return std::get_if<Content>(&found->second.content);
+    return std::get_if<Kind>(&found->second.content);
   }
 
-  void put(int64_t begin, int64_t bytes, std::variant<Loaded, Sums, Result> content) {
+  void put(int64_t begin, int64_t bytes, Content content) {
     auto it = buffers_.lower_bound(begin);
     if (it != buffers_.begin() && std::prev(it)->second.end > begin)
       --it;
@@ -181,6 +187,25 @@ private:
     return loaded->dram;
   }
 
+  /// The weights of a tile, loaded as they are or decoded.
+  std::optional<Stream> weightsAt(int64_t sram, const ConvTile &t) {
+    const WeightExtent extent{.outputs = t.outputChannels,
+                              .taps = t.kernelHeight * t.kernelWidth,
+                              .inputs = t.inputChannels};
+    if (const auto dram = constantsAt(sram, extent.weights()))
+      return Stream{{}, extent, *dram, extent.weights()};
+    const Stream *decoded = find<Stream>(sram, extent.weights());
+    if (!decoded || decoded->extent.outputs != extent.outputs ||
+        decoded->extent.taps != extent.taps || decoded->extent.inputs != extent.inputs)
+      return std::nullopt;
+    return *decoded;
+  }
+
+  bool follow(const DmaWeights &c) {
+    put(c.sram, c.block.weights(), Stream{c.form, c.block, c.dram, c.bytes});
+    return true;
+  }
+
   bool follow(const DmaLoad &c) {
     if (!isDense(c.shape))
       return false;
@@ -192,9 +217,8 @@ private:
     const ConvTile &t = c.tile;
     const int64_t width = byteWidth(c.inputFormat.type);
     const int64_t inputBytes = t.inputHeight * t.inputWidth * t.inputChannels * width;
-    const int64_t weightBytes = t.outputChannels * t.kernelHeight * t.kernelWidth * t.inputChannels;
     const Loaded *x = find<Loaded>(c.input, inputBytes);
-    const auto weights = constantsAt(c.weights, weightBytes);
+    const auto weights = weightsAt(c.weights, t);
     if (!x || !weights || x->region != Region::Arena || width != input_.elementBytes ||
         !isKernel(t) || !agree(c.inputFormat))
       return false;
@@ -206,7 +230,7 @@ private:
         t.outputHeight * t.outputWidth * t.outputChannels * int64_t(sizeof(int64_t));
     if (c.clear) {
       put(c.accumulator, bytes, Sums{t, *box, {}});
-      if (!find<Loaded>(c.input, inputBytes) || !find<Loaded>(c.weights, weightBytes))
+      if (!find<Loaded>(c.input, inputBytes) || !weightsAt(c.weights, t))
         return false; // what it reads is no more
     }
     Sums *sums = find<Sums>(c.accumulator, bytes);
@@ -226,7 +250,7 @@ private:
   }
 
   /// The same pixels and outputs as the terms before, other input channels.
-  static bool addTerm(Sums &sums, const ConvTile &t, const Box &box, int64_t weights) {
+  static bool addTerm(Sums &sums, const ConvTile &t, const Box &box, const Stream &weights) {
     const auto window = [](const ConvTile &tile) {
       return std::tie(tile.inputHeight, tile.inputWidth, tile.outputHeight, tile.outputWidth,
                       tile.outputChannels, tile.padTop, tile.padLeft);
@@ -234,7 +258,7 @@ private:
     if (window(t) != window(sums.tile) ||
         !std::equal(box.first.begin(), box.first.begin() + 3, sums.input.first.begin()))
       return false;
-    return sums.terms.emplace(box.first[3], std::pair(t.inputChannels, weights)).second;
+    return sums.terms.emplace(box.first[3], weights).second;
   }
 
   bool follow(const RequantizeCommand &c) {
@@ -301,26 +325,29 @@ private:
   /// All tiles of the same channels take the same weights.
   bool addWeights(const Box &box, const Sums &sums) {
     for (const auto &[firstInput, term] : sums.terms) {
-      const auto &[inputs, offset] = term;
-      const WeightBlock block{.firstOutput = box.first[3],
-                              .outputs = box.extent[3],
-                              .firstInput = firstInput,
-                              .inputs = inputs,
-                              .offset = offset,
-                              .bytes =
-                                  box.extent[3] * spec_.kernelHeight * spec_.kernelWidth * inputs};
-      const auto [known, isNew] = weights_.emplace(std::pair(box.first[3], firstInput), block);
-      if (!isNew && (known->second.outputs != block.outputs || known->second.inputs != inputs ||
-                     known->second.offset != offset))
+      const WholeWeights weights{.block = {.firstOutput = box.first[3],
+                                           .firstInput = firstInput,
+                                           .extent = term.extent,
+                                           .offset = term.dram,
+                                           .bytes = term.bytes},
+                                 .form = term.form};
+      const auto [known, isNew] = weights_.emplace(std::pair(box.first[3], firstInput), weights);
+      if (!isNew && !sameWeights(known->second, weights))
         return false;
     }
     int64_t inputs = 0; // terms have channels of their own in ascending order
     for (const auto &[firstInput, term] : sums.terms) {
-      if (firstInput != inputs)
+      if (firstInput != inputs || term.extent.outputs != box.extent[3])
         return false;
-      inputs += term.first;
+      inputs += term.extent.inputs;
     }
     return inputs == input_.dims[3];
+  }
+
+  static bool sameWeights(const WholeWeights &a, const WholeWeights &b) {
+    const WeightExtent &x = a.block.extent, &y = b.block.extent;
+    return x.outputs == y.outputs && x.inputs == y.inputs && x.firstInGroup == y.firstInGroup &&
+           a.block.offset == b.block.offset && a.form == b.form;
   }
 
   /// Every output channel once, and every pixel of it.
@@ -336,9 +363,9 @@ private:
 
   bool orderWeights() {
     int64_t products = 0;
-    for (const auto &[key, block] : weights_) {
-      whole_.weights.push_back(block);
-      products += block.outputs * block.inputs;
+    for (const auto &[key, weights] : weights_) {
+      whole_.weights.push_back(weights);
+      products += weights.block.extent.outputs * weights.block.extent.inputs;
     }
     whole_.inputFormat = *inputFormat_;
     return products == input_.dims[3] * output_.dims[3];
@@ -351,7 +378,7 @@ private:
   std::optional<CodeFormat> inputFormat_;
   std::map<int64_t, Buffer> buffers_;
   std::map<std::pair<int64_t, int64_t>, std::vector<bool>> covered_; ///< by output channels
-  std::map<std::pair<int64_t, int64_t>, WeightBlock> weights_;
+  std::map<std::pair<int64_t, int64_t>, WholeWeights> weights_;
 };
 
 /// Which stretches of commands leave bytes in SRAM that another one reads.

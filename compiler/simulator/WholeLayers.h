@@ -18,6 +18,12 @@
 
 namespace sdopt {
 
+/// A block of weights with its stream in the constants.
+struct WholeWeights {
+  WeightBlock block; ///< its offset counts from the start of the constants
+  WeightForm form;
+};
+
 /// Commands [first, last) of a program are, for each picture p:
 ///   output[p] = requantize(conv(input[p], weights), params)
 /// with tensors in the arena and the rest in the constants, all by byte offset.
@@ -28,7 +34,7 @@ struct WholeLayer {
   int64_t input = 0, output = 0, params = 0;
   CodeFormat inputFormat, outputFormat;
   /// Cover all pairs of an output and an input channel once; by output, then by input.
-  std::vector<WeightBlock> weights;
+  std::vector<WholeWeights> weights;
 };
 
 /// In program order. The module is one that checkModule and checkCommands accept. Running the

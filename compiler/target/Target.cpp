@@ -57,7 +57,7 @@ private:
     if (auto node = map.take("name"))
       target_.name = yamlName(*node, "'name'", errors_).value_or("");
     readSection("", map);
-    for (const char *section : {"array", "vector", "sram", "dram", "energy"}) {
+    for (const char *section : {"array", "vector", "decoder", "sram", "dram", "energy"}) {
       auto node = map.take(section);
       if (!node)
         continue;

@@ -29,6 +29,11 @@ struct VectorTarget {
   int64_t lanes = 64; ///< elements per cycle, all units together
 };
 
+/// Decodes narrow weights between DRAM and SRAM.
+struct DecoderTarget {
+  int64_t weights = 32; ///< per cycle
+};
+
 struct SramTarget {
   int64_t bytes = 512 * 1024;
   int64_t banks = 16;
@@ -72,6 +77,7 @@ struct Target {
   double clock = 0; ///< Hz
   ArrayTarget array;
   VectorTarget vector;
+  DecoderTarget decoder;
   SramTarget sram;
   DramTarget dram;
   EnergyTarget energy;

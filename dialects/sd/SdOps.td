@@ -53,26 +53,64 @@ def Sd_ConstantOp : Op<Sd_Dialect, "constant", [Pure, AllTypesMatch<["value", "r
   let hasVerifier = 1;
 }
 
-def Sd_QuantizeWeightOp : Op<Sd_Dialect, "quantize_weight", [Pure]> {
-  let summary = "int8 codes and one scale per output channel";
+def Sd_QuantizeWeightOp : Op<Sd_Dialect, "quantize_weight", [Pure, AttrSizedResultSegments]> {
+  let summary = "integer codes and one scale per output channel";
   let description = [{
-    For each index o along `axis`: scale[o] from the largest magnitude (`minmax`) or the clipping with the least
+    With 8 bits, for each index o along `axis`: scale[o] from the largest magnitude (`minmax`) or the clipping with the least
     squared error (`mse`), codes = round half up of w / scale[o], clamped to [-127, 127]. An all-zero channel has scale 1.
     With the mean of each input channel, `correction` is what the codes take from the mean of each output: added to the
     bias it brings it back (M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
-    ICCV 2019, section 4.2).
+    ICCV 2019, section 4.2). With `one_scale` all channels have the scale that suits them together.
 
     ```mlir
     %codes, %scales = sd.quantize_weight %w {axis = 0 : i64, bits = 8 : i64, range = 1 : i32}
       : tensor<4x4x3x3xf32> -> tensor<4x4x3x3xi8>, tensor<4xf32>
     ```
+
+    With 2 to 7 bits the codes are those of `sd.decode_weight`, in -2^(bits-1) ... 2^(bits-1) - 1. Up to `group_size` input
+    channels at one tap, or at all taps with `shared_taps`, are a group with an integer scale of 1 to 16; without
+    `symmetric` it has a zero point too. `group_size` 0: one group, whose scale is 1 if it is symmetric.
+    C1: groups and zero points need fewer than 8 bits and axis 0. C2: group scales and zero points are
+    [o, kh, kw, groups], or [o, 1, 1, groups] where all taps share them.
+
+    ```mlir
+    %codes, %scales, %groups = sd.quantize_weight %w {axis = 0 : i64, bits = 4 : i64, group_size = 64 : i64, range = 1 : i32}
+      : tensor<8x96x3x3xf32> -> tensor<8x96x3x3xi8>, tensor<8xf32> groups tensor<8x3x3x2xi8>
+    ```
   }];
   let arguments = (ins Sd_Tensor:$weight, Optional<Sd_Tensor>:$means, I64Attr:$axis, I64Attr:$bits,
-                       Sd_RangeEstimator:$range);
-  let results = (outs Sd_Tensor:$codes, Sd_Tensor:$scales, Optional<Sd_Tensor>:$correction);
+                       Sd_RangeEstimator:$range, DefaultValuedAttr<I64Attr, "0">:$group_size,
+                       DefaultValuedAttr<BoolAttr, "true">:$symmetric, DefaultValuedAttr<BoolAttr, "false">:$shared_taps,
+                       DefaultValuedAttr<BoolAttr, "false">:$one_scale);
+  let results = (outs Sd_Tensor:$codes, Sd_Tensor:$scales, Optional<Sd_Tensor>:$group_scales,
+                      Optional<Sd_Tensor>:$zero_points, Optional<Sd_Tensor>:$correction);
   let assemblyFormat = [{
     $weight (`means` $means^)? attr-dict `:` type($weight) (`means` type($means)^)?
-    `->` type($codes) `,` type($scales) (`,` type($correction)^)?
+    `->` type($codes) `,` type($scales) (`groups` type($group_scales)^)? (`zeros` type($zero_points)^)?
+    (`,` type($correction)^)?
+  }];
+  let hasVerifier = 1;
+}
+
+def Sd_DecodeWeightOp : Op<Sd_Dialect, "decode_weight", [Pure, AttrSizedOperandSegments]> {
+  let summary = "int8 weights of narrower codes";
+  let description = [{
+    weight = clamp((code - zero point) * group scale, -128, 127), with the scale and zero point of the code's group
+    (`sd.quantize_weight`); a missing scale is 1, a missing zero point 0. `axis` is the dimension of the input channels: 1 as the
+    model has them, or the last. Matrix layers read the result, and the package stores the codes. C1: 2 to 8 bits,
+    `group_size` is 0 or 16 to 256. C2: zero points come with scales of the same shape, [o, kh, kw, groups] or [o, 1, 1, groups].
+
+    ```mlir
+    %w8 = sd.decode_weight %codes groups %groups {axis = 1 : i64, bits = 4 : i64, group_size = 64 : i64}
+      : (tensor<8x96x3x3xi8>, tensor<8x3x3x2xi8>) -> tensor<8x96x3x3xi8>
+    ```
+  }];
+  let arguments = (ins Sd_Tensor:$codes, Optional<Sd_Tensor>:$group_scales, Optional<Sd_Tensor>:$zero_points,
+                       I64Attr:$axis, I64Attr:$bits, DefaultValuedAttr<I64Attr, "0">:$group_size,
+                       DefaultValuedAttr<BoolAttr, "false">:$shared_taps);
+  let results = (outs Sd_Tensor:$result);
+  let assemblyFormat = [{
+    $codes (`groups` $group_scales^)? (`zeros` $zero_points^)? attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
 }

@@ -18,6 +18,37 @@ bool isFloat(Value value) {
   return isa<FloatType>(cast<RankedTensorType>(value.getType()).getElementType());
 }
 
+constexpr int64_t kLeastGroup = 16, kLargestGroup = 256;
+
+LogicalResult checkGroupSize(Operation *op, int64_t groupSize) {
+  if (groupSize == 0 || (groupSize >= kLeastGroup && groupSize <= kLargestGroup))
+    return success();
+  return op->emitOpError("group_size is ") << groupSize << " but must be 0 or 16 to 256";
+}
+
+/// Shape of the group scales of codes whose input channels are dimension `axis`, 1 or the last.
+SmallVector<int64_t> groupShape(RankedTensorType codes, int64_t axis, int64_t groupSize,
+                                bool sharedTaps) {
+  int64_t height = 1, width = 1, first = axis == 1 ? 2 : 1;
+  if (!sharedTaps && groupSize > 0 && codes.getRank() == 4) {
+    height = codes.getDimSize(first);
+    width = codes.getDimSize(first + 1);
+  }
+  int64_t inputs = codes.getDimSize(axis);
+  return {codes.getDimSize(0), height, width,
+          groupSize == 0 ? 1 : (inputs + groupSize - 1) / groupSize};
+}
+
+LogicalResult checkGroups(Operation *op, const char *what, Value value, ArrayRef<int64_t> shape) {
+  if (!value)
+    return success();
+  auto type = cast<RankedTensorType>(value.getType());
+  if (type.getElementType().isSignlessInteger(8) && type.getShape() == shape)
+    return success();
+  return op->emitOpError() << what << " are " << type << " but must be "
+                           << type.clone(shape, IntegerType::get(op->getContext(), 8));
+}
+
 } // namespace
 
 std::optional<int32_t> sdopt::sd::fractionBits(Type tensorType) {
@@ -46,14 +77,33 @@ LogicalResult QuantizeWeightOp::verify() {
   int64_t axis = getAxis();
   if (axis < 0 || axis >= weight.getRank())
     return emitOpError("axis ") << axis << " is outside a tensor of rank " << weight.getRank();
-  if (getBits() != 8)
-    return emitOpError("bits are ") << getBits() << " but must be 8";
+  if (getBits() < 2 || getBits() > 8)
+    return emitOpError("bits are ") << getBits() << " but must be 2 to 8";
+  if (failed(checkGroupSize(*this, getGroupSize())))
+    return failure();
+  if (getBits() == 8 && (getGroupSize() != 0 || !getSymmetric() || getSharedTaps()))
+    return emitOpError("codes of 8 bits have neither groups nor zero points");
+  if (getBits() < 8 && (axis != 0 || (weight.getRank() != 2 && weight.getRank() != 4)))
+    return emitOpError("codes of ") << getBits() << " bits need axis 0 of 2 or 4 dimensions";
   if (!isa<FloatType>(weight.getElementType()) || !codes.getElementType().isSignlessInteger(8) ||
       codes.getShape() != weight.getShape() || !scales.getElementType().isF32() ||
       scales.getRank() != 1 || scales.getDimSize(0) != weight.getDimSize(axis))
     return emitOpError(
                "needs float weights, i8 codes of the same shape and one f32 scale for each of ")
            << weight.getDimSize(axis) << " channels";
+  if (getBits() < 8) {
+    bool zeros = !getSymmetric(), groups = zeros || getGroupSize() > 0;
+    if (groups != static_cast<bool>(getGroupScales()) ||
+        zeros != static_cast<bool>(getZeroPoints()))
+      return emitOpError("gives group scales if there are groups or zero points, and zero points "
+                         "if it is not symmetric");
+    SmallVector<int64_t> shape = groupShape(weight, 1, getGroupSize(), getSharedTaps());
+    if (failed(checkGroups(*this, "group scales", getGroupScales(), shape)) ||
+        failed(checkGroups(*this, "zero points", getZeroPoints(), shape)))
+      return failure();
+  } else if (getGroupScales() || getZeroPoints()) {
+    return emitOpError("codes of 8 bits have neither groups nor zero points");
+  }
   if (!getMeans() && !getCorrection())
     return success();
   if (!getMeans() || !getCorrection() || axis != 0 || weight.getRank() < 2 ||
@@ -62,6 +112,28 @@ LogicalResult QuantizeWeightOp::verify() {
     return emitOpError(
         "corrects along axis 0, from one f32 mean for each of dimension 1 to one f32 "
         "correction for each of dimension 0");
+  return success();
+}
+
+LogicalResult DecodeWeightOp::verify() {
+  auto codes = cast<RankedTensorType>(getCodes().getType());
+  int64_t rank = codes.getRank();
+  if (getBits() < 2 || getBits() > 8)
+    return emitOpError("bits are ") << getBits() << " but must be 2 to 8";
+  if (failed(checkGroupSize(*this, getGroupSize())))
+    return failure();
+  if ((rank != 2 && rank != 4) || (getAxis() != 1 && getAxis() != rank - 1))
+    return emitOpError("needs codes of 2 or 4 dimensions with the input channels in dimension 1 or "
+                       "the last, not ")
+           << getAxis() << " of " << rank;
+  if (!codes.getElementType().isSignlessInteger(8) || getResult().getType() != codes)
+    return emitOpError("needs i8 codes and gives i8 weights of the same shape");
+  if ((getZeroPoints() || getGroupSize() > 0) != static_cast<bool>(getGroupScales()))
+    return emitOpError("takes group scales if there are groups or zero points");
+  SmallVector<int64_t> shape = groupShape(codes, getAxis(), getGroupSize(), getSharedTaps());
+  if (failed(checkGroups(*this, "group scales", getGroupScales(), shape)) ||
+      failed(checkGroups(*this, "zero points", getZeroPoints(), shape)))
+    return failure();
   return success();
 }
 

@@ -153,6 +153,14 @@ private:
 
   /// Codes [co, ci, kh, kw] or [n, k] as [co, kh, kw, ci].
   Value packedCodes(Value codes) {
+    // The emitter reads the narrow codes, so that decoding them comes last.
+    if (auto decode = codes.getDefiningOp<sd::DecodeWeightOp>()) {
+      Value packed = packedCodes(decode.getCodes());
+      return sd::DecodeWeightOp::create(
+          builder_, sd::renamedLoc(codes.getLoc(), ".packed"), packed.getType(), packed,
+          decode.getGroupScales(), decode.getZeroPoints(), /*axis=*/kRank - 1, decode.getBits(),
+          decode.getGroupSize(), decode.getSharedTaps());
+    }
     auto type = cast<RankedTensorType>(codes.getType());
     Location loc = sd::renamedLoc(codes.getLoc(), ".packed");
     if (type.getRank() == 2)

@@ -312,27 +312,65 @@ private:
     return stored;
   }
 
+  /// Settings of weights as one number.
+  static int64_t weightSettings(const LayerRecipe &layer) {
+    int64_t key = layer.weightBits;
+    key = key * 512 + (layer.weightBits < 8 ? layer.groupSize : 0);
+    for (bool flag :
+         {layer.weightBits < 8 && !layer.weightSymmetric, layer.weightBits < 8 && layer.sharedTaps,
+          layer.oneScale, layer.weightRange == RangeEstimator::MSE})
+      key = key * 2 + flag;
+    return key;
+  }
+
   /// Codes and scales of a float weight along dimension 0, with a correction if there are means.
   sd::QuantizeWeightOp codesOf(Value weight, const LayerRecipe &layer, Value means = {}) {
-    sd::QuantizeWeightOp &op = weights_[{{weight, means}, static_cast<int>(layer.weightRange)}];
-    if (!op) {
-      OpBuilder builder(weight.getContext());
-      builder.setInsertionPointAfterValue(weight);
-      auto type = cast<RankedTensorType>(weight.getType());
-      Type perChannel = RankedTensorType::get({type.getDimSize(0)}, builder.getF32Type());
-      op = sd::QuantizeWeightOp::create(
-          builder, sd::renamedLoc(weight.getLoc(), ".codes"), type.clone(builder.getI8Type()),
-          perChannel, means ? perChannel : Type(), weight, means, /*axis=*/0, layer.weightBits,
-          static_cast<sd::Range>(layer.weightRange));
-      created_.insert(op);
-    }
+    sd::QuantizeWeightOp &op = weights_[{{weight, means}, weightSettings(layer)}];
+    if (op)
+      return op;
+    OpBuilder builder(weight.getContext());
+    builder.setInsertionPointAfterValue(weight);
+    auto type = cast<RankedTensorType>(weight.getType());
+    auto i8 = builder.getI8Type();
+    Type perChannel = RankedTensorType::get({type.getDimSize(0)}, builder.getF32Type());
+    bool narrow = layer.weightBits < 8, zeros = narrow && !layer.weightSymmetric;
+    int64_t size = narrow ? layer.groupSize : 0;
+    bool shared = narrow && layer.sharedTaps, each = size > 0 && !shared && type.getRank() == 4;
+    Type groups = RankedTensorType::get({type.getDimSize(0), each ? type.getDimSize(2) : 1,
+                                         each ? type.getDimSize(3) : 1,
+                                         size > 0 ? (type.getDimSize(1) + size - 1) / size : 1},
+                                        i8);
+    op = sd::QuantizeWeightOp::create(
+        builder, sd::renamedLoc(weight.getLoc(), ".codes"), type.clone(i8), perChannel,
+        size > 0 || zeros ? groups : Type(), zeros ? groups : Type(), means ? perChannel : Type(),
+        weight, means, /*axis=*/0, layer.weightBits, static_cast<sd::Range>(layer.weightRange),
+        size, /*symmetric=*/!zeros, shared, layer.oneScale);
+    created_.insert(op);
     return op;
+  }
+
+  /// The int8 weights that a matrix layer reads.
+  Value decoded(sd::QuantizeWeightOp codes) {
+    if (codes.getBits() == 8)
+      return codes.getCodes();
+    Value &value = decoded_[codes];
+    if (!value) {
+      OpBuilder builder(codes.getContext());
+      builder.setInsertionPointAfter(codes);
+      auto op = sd::DecodeWeightOp::create(
+          builder, sd::renamedLoc(codes.getLoc(), ".decoded"), codes.getCodes().getType(),
+          codes.getCodes(), codes.getGroupScales(), codes.getZeroPoints(), /*axis=*/1,
+          codes.getBits(), codes.getGroupSize(), codes.getSharedTaps());
+      created_.insert(op);
+      value = op.getResult();
+    }
+    return value;
   }
 
   void quantizeWeights(Operation *op, const LayerRecipe &layer, Value means) {
     auto matrix = [&](auto layerOp) {
       sd::QuantizeWeightOp codes = codesOf(layerOp.getWeights(), layer, means);
-      layerOp.getWeightsMutable().assign(codes.getCodes());
+      layerOp.getWeightsMutable().assign(decoded(codes));
       layerOp.getWeightScalesMutable().assign(codes.getScales());
       if (codes.getCorrection())
         layerOp.getBiasMutable().assign(correctedBias(op, layerOp.getBias(), codes));
@@ -342,8 +380,11 @@ private:
     else if (auto linear = dyn_cast<sd::LinearOp>(op))
       matrix(linear);
     else if (auto embedding = dyn_cast<sd::EmbeddingOp>(op)) {
-      sd::QuantizeWeightOp tokens = codesOf(embedding.getTokens(), layer);
-      sd::QuantizeWeightOp positions = codesOf(embedding.getPositions(), layer);
+      LayerRecipe rows = layer; // gathered as they are, a row at a time
+      rows.weightBits = 8;
+      rows.oneScale = false;
+      sd::QuantizeWeightOp tokens = codesOf(embedding.getTokens(), rows);
+      sd::QuantizeWeightOp positions = codesOf(embedding.getPositions(), rows);
       embedding.getTokensMutable().assign(tokens.getCodes());
       embedding.getPositionsMutable().assign(positions.getCodes());
       embedding.getTokenScalesMutable().assign(tokens.getScales());
@@ -392,7 +433,8 @@ private:
   llvm::MapVector<Value, Request> requests_;
   llvm::DenseMap<Value, Codes> codes_;
   llvm::DenseMap<Value, Value> narrowed_;
-  llvm::DenseMap<std::pair<std::pair<Value, Value>, int>, sd::QuantizeWeightOp> weights_;
+  llvm::DenseMap<std::pair<std::pair<Value, Value>, int64_t>, sd::QuantizeWeightOp> weights_;
+  llvm::DenseMap<Operation *, Value> decoded_;
   llvm::DenseMap<Value, Value> means_;
   llvm::DenseSet<Operation *> created_;
 };

@@ -80,6 +80,9 @@ private:
     info.name = sd::valueName(value);
     info.kind = kind;
     info.bytes = type.getNumElements() * byteWidth(evaluatedType(type));
+    if (auto decode = value.getDefiningOp<sd::DecodeWeightOp>();
+        decode && kind == ConstantKind::Weights)
+      info.form = weightForm(decode);
     network().constants.push_back(std::move(info));
     result_.constants.push_back(value);
     return static_cast<ConstantId>(result_.constants.size()) - 1;

@@ -175,6 +175,7 @@ struct DocumentedFields {
   void format(const char *name, CodeFormat &) { row(name, "format"); }
   void flag(const char *name, bool &) { row(name, "flag"); }
   void region(const char *name, Region &) { row(name, "region"); }
+  void coding(const char *name, WeightCoding &) { row(name, "coding"); }
 };
 
 TEST(CommandCoding, InstructionSetPageListsEveryOpcodeAndField) {
@@ -198,6 +199,39 @@ TEST(CommandCoding, InstructionSetPageListsEveryOpcodeAndField) {
       ++place;
     }
   }
+}
+
+TEST(CommandCoding, HostileWeightStreamsAreRefused) {
+  DmaWeights sound;
+  sound.form = {WeightCoding::Grouped, 4, 64, true, false};
+  sound.block = {3, 9, 100, 5};
+  sound.bytes = storedBytes(sound.form, sound.block);
+  const auto problem = [&](auto change) {
+    Command command;
+    DmaWeights args = sound;
+    change(args);
+    command.args = args;
+    return std::string(checkCommand(command).message());
+  };
+  EXPECT_EQ(problem([](DmaWeights &) {}), "");
+  EXPECT_THAT(problem([](DmaWeights &c) { c.bytes += 1; }), HasSubstr("'bytes' is"));
+  EXPECT_THAT(problem([](DmaWeights &c) { c.form.bits = 9; }), HasSubstr("bits is 9"));
+  EXPECT_THAT(problem([](DmaWeights &c) { c.form.bits = 0; }), HasSubstr("bits is 0"));
+  EXPECT_THAT(problem([](DmaWeights &c) { c.form.groupSize = 5; }), HasSubstr("'first' is 5"));
+  EXPECT_THAT(problem([](DmaWeights &c) { c.form.groupSize = 9; }), HasSubstr("group size is 9"));
+  EXPECT_THAT(problem([](DmaWeights &c) { c.block.firstInGroup = 64; }),
+              HasSubstr("'first' is 64"));
+  EXPECT_THAT(problem([](DmaWeights &c) { c.block.taps = 0; }), HasSubstr("'block' is 0"));
+  EXPECT_THAT(problem([](DmaWeights &c) {
+                c.form = {};
+                c.block.firstInGroup = 0;
+              }),
+              HasSubstr("'coding' is 0"));
+  EXPECT_THAT(problem([](DmaWeights &c) {
+                c.block = {4294967295, 4294967295, 4294967295, 0};
+                c.bytes = 4294967295;
+              }),
+              HasSubstr("more weights than SRAM"));
 }
 
 TEST(CommandOperands, SizesThatOverflowNeverFit) {

@@ -40,6 +40,7 @@ struct Filler {
   }
   void flag(const char *, bool &value) { value = random() % 2; }
   void region(const char *, Region &value) { value = static_cast<Region>(random() % 2); }
+  void coding(const char *, WeightCoding &value) { value = WeightCoding::Grouped; }
 };
 
 } // namespace
@@ -198,6 +199,15 @@ CommandArgs randomArgs(size_t index, std::mt19937 &random) {
     c->inputs = random() % 2 ? 1 : c->batch;
   if (auto *c = std::get_if<TimeEmbeddingCommand>(&args))
     c->params.fractionBits %= 31;
+  if (auto *c = std::get_if<DmaWeights>(&args)) {
+    c->form.coding = WeightCoding::Grouped;
+    c->form.bits = 2 + static_cast<int64_t>(random() % 7);
+    c->form.groupSize = random() % 2 ? 0 : 16 + static_cast<int64_t>(random() % 241);
+    c->block = {1 + static_cast<int64_t>(random() % 300), 1 + static_cast<int64_t>(random() % 9),
+                1 + static_cast<int64_t>(random() % 300),
+                c->form.groupSize ? static_cast<int64_t>(random()) % c->form.groupSize : 0};
+    c->bytes = storedBytes(c->form, c->block);
+  }
   if (auto *c = std::get_if<ModulateCommand>(&args)) {
     c->shift = random() % 2 ? -1 : c->shift;
     c->params.shift = 1 + static_cast<int32_t>(random() % 61);

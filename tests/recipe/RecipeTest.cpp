@@ -70,12 +70,15 @@ TEST(RecipePrecedence, IsExplained) {
   EXPECT_THAT(recipe.explain("unet", "conv2d", {"conv1"}),
               testing::ElementsAre("weight_bits = 8 by default",
                                    "weight_range = minmax from mixed.yaml:3:9 (global)",
+                                   "group_size = 64 by default",
+                                   "weight_symmetric = true by default", "taps = one by default",
+                                   "weight_granularity = channel by default",
                                    "activation_bits = 8 from mixed.yaml:10:5 (names: *conv1*)",
                                    "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
                                    "bias_correction = true by default", "smooth = off by default"));
-  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[2],
+  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[6],
               "activation_bits = 16 from mixed.yaml:8:3 (modules: vae_decoder)");
-  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[2],
+  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[6],
               "activation_bits = 8 from mixed.yaml:5:3 (types: conv2d)");
 }
 
@@ -146,8 +149,29 @@ TEST(RecipeCanonical, RoundTripsAndIgnoresTheWayItIsWritten) {
   EXPECT_EQ(recipeOf(odd).names[0].match, "a\"b\\c\u00e9*");
 }
 
+TEST(RecipeNarrowWeights, AreReadAndWritten) {
+  std::string text =
+      withHead("global: {weight_bits: 4, group_size: 32, weight_symmetric: false, "
+               "taps: all, weight_granularity: tensor}\n"
+               "types:\n  linear: {group_size: 0, weight_symmetric: true, taps: one, "
+               "weight_granularity: channel}\n");
+  for (Recipe recipe : {recipeOf(text), recipeOf(recipeOf(text).canonicalText())}) {
+    LayerRecipe conv = recipe.resolve("unet", "conv2d", {"a"});
+    EXPECT_EQ(conv.weightBits, 4);
+    EXPECT_EQ(conv.groupSize, 32);
+    EXPECT_FALSE(conv.weightSymmetric);
+    EXPECT_TRUE(conv.sharedTaps);
+    EXPECT_TRUE(conv.oneScale);
+    LayerRecipe linear = recipe.resolve("unet", "linear", {"a"});
+    EXPECT_EQ(linear.groupSize, 0);
+    EXPECT_TRUE(linear.weightSymmetric);
+    EXPECT_FALSE(linear.sharedTaps);
+    EXPECT_FALSE(linear.oneScale);
+  }
+}
+
 TEST(RecipeBuiltIn, AreThere) {
-  EXPECT_EQ(builtInRecipes(), (std::vector<std::string>{"w8a16", "w8a8"}));
+  EXPECT_EQ(builtInRecipes(), (std::vector<std::string>{"w4a16", "w4a8", "w8a16", "w8a8"}));
   for (const std::string &name : builtInRecipes()) {
     auto recipe = loadRecipe(name);
     ASSERT_TRUE(recipe.ok()) << recipe.status();
@@ -207,12 +231,24 @@ TEST(RecipeSettings, BiasCorrectionAndSmoothing) {
 TEST(RecipeErrors, CarryLineAndColumn) {
   EXPECT_THAT(errorOf(withHead("global: {weight_bit: 8}\n")),
               HasSubstr("r.yaml:3:10: unknown key 'weight_bit' in 'global'; known are weight_bits, "
-                        "weight_range, activation_bits, activation_range, bias_correction, "
+                        "weight_range, group_size, weight_symmetric, taps, weight_granularity, "
+                        "activation_bits, activation_range, bias_correction, "
                         "smooth"));
   EXPECT_THAT(errorOf(withHead("globals: {weight_bits: 8}\n")),
               HasSubstr("r.yaml:3:1: unknown key 'globals' in a recipe"));
-  EXPECT_THAT(errorOf(withHead("global: {weight_bits: 4}\n")),
-              HasSubstr("r.yaml:3:23: 'weight_bits' is 4, must be 8"));
+  EXPECT_THAT(errorOf(withHead("global: {weight_bits: 9}\n")),
+              HasSubstr("r.yaml:3:23: 'weight_bits' is 9, must be 2 to 8"));
+  EXPECT_THAT(errorOf(withHead("global: {weight_bits: 1}\n")),
+              HasSubstr("r.yaml:3:23: 'weight_bits' is 1, must be 2 to 8"));
+  for (const char *size : {"15", "257", "64000", "1"})
+    EXPECT_THAT(errorOf(withHead("global: {group_size: " + std::string(size) + "}\n")),
+                HasSubstr("r.yaml:3:22: 'group_size' is " + std::string(size) +
+                          ", must be 0 or 16 to 256"));
+  EXPECT_THAT(errorOf(withHead("global: {weight_symmetric: yes}\n")),
+              HasSubstr("'weight_symmetric' must be true or false"));
+  EXPECT_THAT(errorOf(withHead("global: {taps: two}\n")), HasSubstr("'taps' must be all or one"));
+  EXPECT_THAT(errorOf(withHead("global: {weight_granularity: group}\n")),
+              HasSubstr("'weight_granularity' must be tensor or channel"));
   EXPECT_THAT(errorOf(withHead("global: {activation_bits: 12}\n")),
               HasSubstr("r.yaml:3:27: 'activation_bits' is 12, must be 8 or 16"));
   EXPECT_THAT(errorOf(withHead("global: {activation_bits: '8'}\n")),
@@ -254,7 +290,7 @@ TEST(RecipeErrors, CarryLineAndColumn) {
 }
 
 TEST(RecipeErrors, AllAreReported) {
-  std::string message = errorOf(withHead("global: {weight_bits: 4, x: 1}\nmodules: []\n"));
+  std::string message = errorOf(withHead("global: {weight_bits: 9, x: 1}\nmodules: []\n"));
   EXPECT_THAT(message, HasSubstr("r.yaml:3:23: "));
   EXPECT_THAT(message, HasSubstr("\nr.yaml:3:26: "));
   EXPECT_THAT(message, HasSubstr("\nr.yaml:4:10: "));

@@ -176,6 +176,66 @@ TEST(CheckProgram, FindsBadFields) {
   expectBad([&](Case &c) { c.program.arenaBytes = -1; });
 }
 
+/// A convolution whose weights are stored in groups.
+Program groupedProgram(Network &network, Plan &plan, std::vector<int64_t> &offsets) {
+  NetworkBuilder b;
+  b.network.tensors[b.conv(b.tensor({1, 8, 6, 40}, ElementType::I16, TensorRole::Input), 12, 3)]
+      .role = TensorRole::Output;
+  b.network.constants[0].form = {WeightCoding::Grouped, 4, 32, true, false};
+  network = b.network;
+  const Target target = smallTarget(16384);
+  plan = *planNetwork(network, target);
+  EXPECT_TRUE(checkPlan(network, plan, target).ok()) << checkPlan(network, plan, target);
+  int64_t bytes = 0;
+  offsets = constantOffsets(network, plan, bytes);
+  return *expand(network, plan, target, offsets, bytes);
+}
+
+TEST(CheckProgram, FindsBadWeightStreams) {
+  Network network;
+  Plan plan;
+  std::vector<int64_t> offsets;
+  const Program sound = groupedProgram(network, plan, offsets);
+  const auto good = [&](auto change) {
+    Program program = sound;
+    for (Command &command : program.commands)
+      if (auto *weights = std::get_if<DmaWeights>(&command.args)) {
+        change(*weights);
+        break;
+      }
+    return checkProgram(program, 16384).ok() && checkDataflow(network, plan, program, offsets).ok();
+  };
+  EXPECT_TRUE(good([](DmaWeights &) {}));
+  for (int64_t bad : {int64_t{0}, int64_t{-1}, INT64_MAX, int64_t{1} << 40}) {
+    EXPECT_FALSE(good([&](DmaWeights &c) { c.block.outputs = bad; }));
+    EXPECT_FALSE(good([&](DmaWeights &c) { c.block.taps = bad; }));
+    EXPECT_FALSE(good([&](DmaWeights &c) { c.block.inputs = bad; }));
+    EXPECT_FALSE(good([&](DmaWeights &c) { c.bytes = bad; }));
+    EXPECT_FALSE(good([&](DmaWeights &c) { c.form.bits = bad; }));
+  }
+  EXPECT_FALSE(good([](DmaWeights &c) { c.dram = -1; }));
+  EXPECT_FALSE(good([](DmaWeights &c) { c.dram = INT64_MAX - 5; }));
+  EXPECT_FALSE(good([](DmaWeights &c) { c.bytes -= 1; }));
+  EXPECT_FALSE(good([](DmaWeights &c) { c.block.firstInGroup = 32; }));
+  EXPECT_FALSE(good([](DmaWeights &c) { c.form.coding = static_cast<WeightCoding>(3); }));
+  EXPECT_FALSE(good([](DmaWeights &c) { c.form.groupSize = 257; }));
+  EXPECT_FALSE(good([](DmaWeights &c) { c.sram = 16384; }));
+  // In range, but not what the layer stores.
+  EXPECT_FALSE(good([](DmaWeights &c) {
+    c.form.bits = 3;
+    c.bytes = storedBytes(c.form, c.block);
+  }));
+}
+
+TEST(CheckPlan, CountsStoredWeights) {
+  Network network;
+  Plan plan;
+  std::vector<int64_t> offsets;
+  groupedProgram(network, plan, offsets);
+  network.constants[0].form.bits = 5;
+  EXPECT_FALSE(checkPlan(network, plan, smallTarget(16384)).ok());
+}
+
 TEST(CheckDataflow, FindsMisplacedTransfers) {
   const Case sound;
   const auto broken = [&](auto change) {

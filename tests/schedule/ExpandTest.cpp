@@ -20,6 +20,8 @@ Moved movedBytes(const Program &program) {
   for (const Command &command : program.commands) {
     if (const auto *load = std::get_if<DmaLoad>(&command.args))
       moved.read += load->shape.bytes();
+    if (const auto *weights = std::get_if<DmaWeights>(&command.args))
+      moved.read += weights->bytes;
     if (const auto *gather = std::get_if<DmaGather>(&command.args))
       moved.read += gather->rows * gather->rowBytes;
     if (const auto *store = std::get_if<DmaStore>(&command.args))

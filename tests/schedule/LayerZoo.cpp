@@ -279,6 +279,11 @@ Network randomLayer(int kind, std::mt19937 &random) {
   }
   b.network.tensors[y].role = TensorRole::Output;
   b.network.name = "zoo";
+  for (ConstantInfo &constant : b.network.constants)
+    if (constant.kind == ConstantKind::Weights && random() % 3)
+      constant.form = {WeightCoding::Grouped, pick(random, 2, 8),
+                       random() % 3 ? pick(random, 16, 80) : 0, random() % 2 == 0,
+                       random() % 2 == 0};
   return b.network;
 }
 

@@ -220,14 +220,14 @@ TEST(WeightPacking, EveryCodeOnceInTileOrder) {
       plan.layers[0].tiling = {.outputChannels = outputs, .inputChannels = inputs};
       const Tiling &tiling = plan.layers[0].tiling;
       std::vector<std::byte> packed(packedBytes(b.network, plan, 0), std::byte{0x55});
-      packWeights(b.network, layer, tiling, weights.data(), packed.data());
+      packWeights(b.network, layer, tiling, {.codes = weights}, packed.data());
       int64_t codes = 0;
       for (const WeightBlock &block : weightBlocks(b.network, layer, tiling)) {
         EXPECT_EQ(block.offset % 16, 0);
         int64_t at = block.offset;
-        for (int64_t o = 0; o < block.outputs; ++o)
+        for (int64_t o = 0; o < block.extent.outputs; ++o)
           for (int64_t tap = 0; tap < 9; ++tap)
-            for (int64_t i = 0; i < block.inputs; ++i, ++at, ++codes)
+            for (int64_t i = 0; i < block.extent.inputs; ++i, ++at, ++codes)
               ASSERT_EQ(static_cast<int8_t>(packed[at]),
                         weights[((block.firstOutput + o) * 9 + tap) * 7 + block.firstInput + i]);
         EXPECT_EQ(at, block.offset + block.bytes);
@@ -235,6 +235,50 @@ TEST(WeightPacking, EveryCodeOnceInTileOrder) {
           EXPECT_EQ(packed[at], std::byte{0});
       }
       EXPECT_EQ(codes, 11 * 9 * 7);
+    }
+}
+
+/// Blocks that cut groups repeat their parameters, and the plan counts every byte of them.
+TEST(WeightPacking, BlocksOfGroupsStandAlone) {
+  NetworkBuilder b;
+  const TensorId x = b.tensor({1, 5, 4, 70}, ElementType::I16, TensorRole::Input);
+  b.conv(x, 11, 3);
+  const Layer &layer = b.network.layers[0];
+  WeightForm &form = b.network.constants[0].form;
+  for (bool symmetric : {true, false})
+    for (bool shared : {true, false}) {
+      form = {WeightCoding::Grouped, 3, 32, symmetric, shared};
+      const int64_t groupTaps = shared ? 1 : 9;
+      std::vector<int8_t> codes(11 * 9 * 70), scales(11 * groupTaps * 3), zeros(scales.size());
+      for (size_t i = 0; i < codes.size(); ++i)
+        codes[i] = static_cast<int8_t>(i * 5 % 8) - 4;
+      for (size_t i = 0; i < scales.size(); ++i) {
+        scales[i] = static_cast<int8_t>(1 + i * 7 % 16);
+        zeros[i] = static_cast<int8_t>(i * 3 % 8) - 4;
+      }
+      for (int64_t outputs : {4, 11})
+        for (int64_t inputs : {16, 45, 70}) {
+          Plan plan;
+          plan.layers.resize(1);
+          plan.layers[0].tiling = {.outputChannels = outputs, .inputChannels = inputs};
+          const Tiling &tiling = plan.layers[0].tiling;
+          std::vector<std::byte> packed(packedBytes(b.network, plan, 0), std::byte{0x55});
+          packWeights(b.network, layer, tiling, {codes, scales, zeros}, packed.data());
+          for (const WeightBlock &block : weightBlocks(b.network, layer, tiling)) {
+            const WeightExtent &e = block.extent;
+            std::vector<int8_t> weights(e.weights());
+            decodeWeights(form, e, packed.data() + block.offset, weights.data());
+            size_t at = 0;
+            for (int64_t o = block.firstOutput; o < block.firstOutput + e.outputs; ++o)
+              for (int64_t tap = 0; tap < 9; ++tap)
+                for (int64_t i = block.firstInput; i < block.firstInput + e.inputs; ++i, ++at) {
+                  const int64_t group = (o * groupTaps + (shared ? 0 : tap)) * 3 + i / 32;
+                  ASSERT_EQ(weights[at],
+                            decodedWeight(codes[(o * 9 + tap) * 70 + i],
+                                          symmetric ? 0 : zeros[group], scales[group]));
+                }
+          }
+        }
     }
 }
 

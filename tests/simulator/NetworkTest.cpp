@@ -100,6 +100,8 @@ double variety(const Tensor &codes) {
 
 /// A layer of the zoo with parameters, zero points, inputs and constants.
 struct Problem {
+  /// What the weights are stored as, if not as they are.
+  std::vector<int8_t> codes, scales, zeros;
   Network network;
   ConstantBytes constants;
   std::map<std::string, Tensor> inputs;
@@ -134,6 +136,36 @@ struct Problem {
       network.tensors[layer.output].zeroPoint = network.tensors[layer.inputs[0]].zeroPoint;
     for (const ConstantInfo &constant : network.constants)
       constants.push_back(randomConstant(constant, random));
+    if (const auto *matrix = std::get_if<MatrixLayer>(&layer.spec))
+      makeWeights(*matrix, random);
+  }
+
+  /// Random codes and parameters, and the weights that they mean.
+  void makeWeights(const MatrixLayer &matrix, std::mt19937 &random) {
+    const WeightForm &form = network.constants[matrix.weights].form;
+    auto *weights = reinterpret_cast<int8_t *>(constants[matrix.weights].data());
+    const int64_t inputs = network.tensors[network.layers[0].inputs[0]].dims[3];
+    const int64_t outputs = network.tensors[network.layers[0].output].dims[3];
+    const int64_t taps = matrix.kernelHeight * matrix.kernelWidth;
+    codes.assign(weights, weights + outputs * taps * inputs);
+    if (form.coding == WeightCoding::Raw)
+      return;
+    const int64_t half = int64_t{1} << (form.bits - 1);
+    const int64_t groupTaps = form.groupTaps(taps), groups = form.groups(inputs);
+    for (int8_t &code : codes)
+      code = static_cast<int8_t>(pick(random, -half, half - 1));
+    for (int64_t i = 0; i < outputs * groupTaps * groups; ++i) {
+      scales.push_back(form.hasScales() ? static_cast<int8_t>(pick(random, 1, 16)) : 1);
+      zeros.push_back(form.symmetric ? 0
+                                     : static_cast<int8_t>(pick(random, -8, 7) * form.zeroStep()));
+    }
+    for (size_t i = 0; i < codes.size(); ++i) {
+      const auto at = static_cast<int64_t>(i);
+      const int64_t o = at / inputs / taps, tap = at / inputs % taps;
+      const int64_t group = (o * groupTaps + (groupTaps == 1 ? 0 : tap)) * groups +
+                            (form.groupSize ? at % inputs / form.groupSize : 0);
+      weights[i] = decodedWeight(codes[i], zeros[group], scales[group]);
+    }
   }
 
   static Tensor randomCodes(const TensorInfo &info, std::mt19937 &random) {
@@ -158,8 +190,8 @@ struct Problem {
   absl::Status pack(const Plan &plan, ConstantId id, std::span<std::byte> out) const {
     const auto *matrix = std::get_if<MatrixLayer>(&network.layers[0].spec);
     if (matrix && matrix->weights == id)
-      packWeights(network, network.layers[0], plan.layers[0].tiling,
-                  reinterpret_cast<const int8_t *>(constants[id].data()), out.data());
+      packWeights(network, network.layers[0], plan.layers[0].tiling, {codes, scales, zeros},
+                  out.data());
     else
       std::copy(constants[id].begin(), constants[id].end(), out.begin());
     return absl::OkStatus();

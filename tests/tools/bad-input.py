@@ -275,7 +275,7 @@ class BadInput(Cases):
         cases = [
             ("unknown key", head + "gobal: {}\n", ["gobal", "4"]),
             ("a setting that is unknown", head.replace("weight_bits", "wait_bits"), ["wait_bits"]),
-            ("a value that is not offered", head.replace("weight_bits: 8", "weight_bits: 5"), ["weight_bits", "5"]),
+            ("a value that is not offered", head.replace("weight_bits: 8", "weight_bits: 9"), ["weight_bits", "9"]),
             ("a rule that matches nothing", head + 'names:\n  - {match: "*no_such_layer*", activation_bits: 8}\n', ["no_such_layer"]),
             ("an unknown layer type", head + "types:\n  conv9d: {activation_bits: 8}\n", ["conv9d"]),
             ("an unknown module", head + "modules:\n  unnet: {activation_bits: 8}\n", ["unnet"]),
