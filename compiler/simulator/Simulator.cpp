@@ -398,7 +398,7 @@ bool Simulator::State::executeWhole(const WholeLayer &layer, const IntegerKernel
   int64_t coded = 0;
   for (const WholeWeights &part : layer.weights)
     coded += part.form.coding == WeightCoding::Raw ? 0 : part.block.extent.weights();
-  if (!fitsMemory(coded))
+  if (keptBytes(coded) < coded)
     return false; // tile by tile they fit SRAM
   std::vector<int8_t> decoded(static_cast<size_t>(coded));
   std::vector<WeightTile> weights;

@@ -58,6 +58,22 @@ Report *UnetBars::w8a16_ = nullptr;
 
 TEST_F(UnetBars, W8A16) { expectBars(*w8a16_, 55, 45, 53); }
 
+TEST_F(UnetBars, FourBitWeights) {
+  for (auto [recipe, least] : {std::pair("w4a16", 41.0), std::pair("w4a8", 40.0)}) {
+    CompileOptions options = optionsFor(folder_->path(recipe), {"unet"});
+    options.recipe = recipe;
+    if (std::string(recipe) == "w4a16")
+      options.statistics = {folder_->path("statistics/unet.pb")};
+    const Report report = compiled(options).report;
+    const ModuleReport &unet = moduleOf(report, "unet");
+    std::printf("%s: %.2f dB (at least %.0f), %.3f bits a weight (at most 4.6)\n", recipe,
+                unet.psnr(), least, unet.weight_bits());
+    EXPECT_GE(unet.psnr(), least);
+    EXPECT_LE(unet.weight_bits(), 4.6);
+    EXPECT_GT(unet.weight_bits(), 4.0);
+  }
+}
+
 TEST_F(UnetBars, W8A8) {
   CompileOptions options = optionsFor(folder_->path("w8a8"), {"unet"});
   options.recipe = "w8a8";
