@@ -115,7 +115,8 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
   app.add_option("--target", options.target, "Preset (edge-tiny, mobile, laptop) or target file")
       ->type_name("NAME_OR_FILE")
       ->capture_default_str();
-  app.add_option("--recipe", options.recipe, "Built-in recipe (w8a16, w8a8, w4a16, w4a8) or recipe file")
+  app.add_option("--recipe", options.recipe,
+                 "Built-in recipe (w8a16, w8a8, w4a16, w4a8) or recipe file")
       ->type_name("NAME_OR_FILE")
       ->capture_default_str();
   app.add_option("--explain", options.explain,

@@ -19,9 +19,9 @@
 // CHECK: return %[[R]]
 
 // Fewer than 8 bits: the layer reads what the codes mean.
-// W4: %[[W:.*]]:4 = sd.quantize_weight %{{.*}} {axis = 0 : i64, bits = 4 : i64, group_size = 16 : i64, range = 1 : i32, symmetric = false} : tensor<4x4xf32> -> tensor<4x4xi8>, tensor<4xf32> groups tensor<4x1x1x1xi8> zeros tensor<4x1x1x1xi8>
-// W4: %[[D:.*]] = sd.decode_weight %[[W]]#0 groups %[[W]]#2 zeros %[[W]]#3 {axis = 1 : i64, bits = 4 : i64, group_size = 16 : i64} : (tensor<4x4xi8>, tensor<4x1x1x1xi8>, tensor<4x1x1x1xi8>) -> tensor<4x4xi8>
-// W4: sd.linear %{{.*}}, %[[D]] scales %[[W]]#1
+// W4: %[[W:.*]], %[[S:.*]], %[[G:.*]], %[[Z:.*]] = sd.quantize_weight %{{.*}} {axis = 0 : i64, bits = 4 : i64, group_size = 16 : i64, range = 1 : i32, symmetric = false} : tensor<4x4xf32> -> tensor<4x4xi8>, tensor<4xf32> groups tensor<4x1x1x1xi8> zeros tensor<4x1x1x1xi8>
+// W4: %[[D:.*]] = sd.decode_weight %[[W]] groups %[[G]] zeros %[[Z]] {axis = 1 : i64, bits = 4 : i64, group_size = 16 : i64} : (tensor<4x4xi8>, tensor<4x1x1x1xi8>, tensor<4x1x1x1xi8>) -> tensor<4x4xi8>
+// W4: sd.linear %{{.*}}, %[[D]] scales %[[S]]
 func.func @picture(%x: tensor<1x8x6x4xf32> {sd.name = "sample"}) -> (tensor<1x8x6x4xf32> {sd.name = "out"}) {
   %w = sd.constant dense<[[0.5, -0.25, 0.125, 1.0], [0.0, 0.5, -1.0, 0.25], [1.0, 1.0, 0.5, 0.5], [-0.75, 0.0, 0.0, 0.125]]> : tensor<4x4xf32> loc("w")
   %y = sd.linear %x, %w : (tensor<1x8x6x4xf32>, tensor<4x4xf32>) -> tensor<1x8x6x4xf32> loc("y")
