@@ -418,6 +418,17 @@ QuantizedWeights quantizeNarrowWeights(const Tensor &weights, const WeightForm &
   return Quantizer(weights, form, range, means).run(oneScale, knownScales);
 }
 
+GroupCode chooseGroup(const WeightForm &form, std::span<const float> weights, float channelScale,
+                      RangeEstimator range) {
+  WeightForm one = form;
+  const auto inputs = static_cast<int64_t>(weights.size());
+  if (one.groupSize > 0)
+    one.groupSize = inputs;
+  const Grouping grouping(one, inputs, 1);
+  const Choice choice = Channel(one, grouping, weights).choose(channelScale, range);
+  return {choice.scales[0], choice.zeros[0]};
+}
+
 Tensor decodeWeightTensor(const WeightForm &form, const Tensor &codes, const Tensor *scales,
                           const Tensor *zeros, bool inputsLast) {
   Tensor result(ElementType::I8, codes.shape());

@@ -26,6 +26,15 @@ QuantizedWeights quantizeNarrowWeights(const Tensor &weights, const WeightForm &
                                        RangeEstimator range, const Tensor *knownScales,
                                        const Tensor *means);
 
+struct GroupCode {
+  int32_t scale = 1, zero = 0;
+};
+
+/// The integer scale and zero point of one group, chosen as quantizeNarrowWeights() does under the
+/// scale of its channel.
+GroupCode chooseGroup(const WeightForm &form, std::span<const float> weights, float channelScale,
+                      RangeEstimator range);
+
 /// int8 weights of codes [outputs][inputs][taps...] (`inputsLast`: [outputs][taps...][inputs]).
 /// Scales and zero points are I8 [outputs][groupTaps][groups] in any shape, null where the form has
 /// none.

@@ -1,0 +1,98 @@
+//===- Gptq.h - rounding that makes up for its own errors -------*- C++ -*-===//
+//
+// E. Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained
+// Transformers", arXiv 2210.17323, algorithm 1: the columns of a layer's weights are rounded in
+// order, and what rounding one of them does to the layer's output is taken back by those that
+// follow (equations 2 and 3), as far as the second moments of the inputs tell. A convolution is the
+// product with what its kernel sees (im2col). Free of MLIR; the result does not depend on the
+// number of threads.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_REFERENCE_GPTQ_H
+#define SDOPT_COMPILER_REFERENCE_GPTQ_H
+
+#include "compiler/reference/NarrowWeights.h"
+
+#include <span>
+#include <vector>
+
+namespace sdopt {
+
+/// Of some of a layer's input channels at all taps, over all rows that the layer was seen to read.
+/// Column tap * channels + i is channel firstChannel + i.
+struct InputMoments {
+  int64_t firstChannel = 0, channels = 0, taps = 1;
+  std::vector<double> mean = {};      ///< [columns]
+  std::vector<float> covariance = {}; ///< [columns][columns], symmetric: E[x x^T] - mean mean^T
+
+  int64_t columns() const { return channels * taps; }
+};
+
+/// Rows of the upper triangle U with H^-1 = U^T U, [n][n], for the n x n moments H in the given
+/// order of columns, on whose diagonal 1 % of its mean is added first; more, if they are singular
+/// nonetheless. The identity if all are 0. `secondMoments`: of E[x x^T], not the covariance.
+std::vector<float> inverseFactor(const InputMoments &moments, std::span<const int64_t> order,
+                                 bool secondMoments);
+
+/// Expected power of a layer's output, and of what is wrong with it; both per output element.
+struct OutputPower {
+  double signal = 0, nearest = 0, rounded = 0;
+
+  double sqnrBefore() const; ///< dB, with the nearest codes
+  double sqnrAfter() const;  ///< dB, with the rounded codes
+};
+
+/// The codes of one layer, block by block of its input channels.
+class LayerRounding {
+public:
+  /// F32 weights [outputs][inputs][taps...] and their codes as quantizeWeights() (form Raw, axis 0)
+  /// or quantizeNarrowWeights() gave them, whose channel scales stay. `corrected`: what codes take
+  /// from the mean of an output will be added to it, so that only the rest counts as an error.
+  LayerRounding(const Tensor &weights, const WeightForm &form, RangeEstimator range, bool corrected,
+                QuantizedWeights nearest);
+
+  /// Rounds the block's weights, each channel's only if that promises less error than its nearest
+  /// codes. Blocks are disjoint; each begins at a group of input channels, and ends at the end of
+  /// one or of the inputs. Group scales and zero points are chosen for the weights as they are when
+  /// their turn comes.
+  void round(const InputMoments &moments);
+
+  /// After all blocks. `correction` follows from the means of the blocks.
+  QuantizedWeights take();
+  const OutputPower &power() const { return power_; }
+
+private:
+  struct Group;
+  struct Block;
+  struct Scratch;
+  /// Of one output channel: the variance and the mean of what its row gives.
+  struct RowPower {
+    double variance = 0, mean = 0;
+  };
+
+  Block blockOf(const InputMoments &moments) const;
+  GroupCode codeOf(const Group &group, std::span<const float> weights, int64_t output,
+                   QuantizedWeights &rounded) const;
+  void roundGroup(const Block &block, const Group &group, int64_t output, float *row, float *errors,
+                  int64_t end, QuantizedWeights &rounded) const;
+  void roundRows(const Block &block, int64_t first, int64_t count, Scratch &scratch,
+                 QuantizedWeights &rounded) const;
+  /// Weights without what their codes mean; `codes` null: the weights. [outputs][columns].
+  Tensor errorsOf(const QuantizedWeights *codes, const InputMoments &moments) const;
+  std::vector<RowPower> powerOf(const Tensor &rows, const InputMoments &moments) const;
+  void keepBetter(const InputMoments &moments, const Block &block, const QuantizedWeights &rounded);
+
+  Tensor weights_;
+  WeightForm form_;
+  RangeEstimator range_;
+  bool corrected_;
+  int64_t outputs_, inputs_, taps_;
+  QuantizedWeights result_;
+  OutputPower power_;
+  std::vector<double> outputMeans_, corrections_;
+};
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_REFERENCE_GPTQ_H
