@@ -405,6 +405,23 @@ absl::Status ModuleCompiler::smooth() {
   return status;
 }
 
+absl::Status ModuleCompiler::round() {
+  recordedInputs_.open = [this]() -> absl::StatusOr<std::vector<SampleFile>> {
+    absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "calibration");
+    if (!file.ok())
+      return file.status();
+    return std::vector<SampleFile>{*std::move(file)};
+  };
+  recordedInputs_.progress = counter("round");
+  recordedInputs_.rounded = [this](const std::string &layer, const OutputPower &power) {
+    rounded_[layer] = power;
+  };
+  sd::resources(context_.get()).samples = options_.samples.empty() ? nullptr : &recordedInputs_;
+  setKernelThreads(threadsOf(options_));
+  return runPasses(
+      "round", [](OpPassManager &manager) { manager.addNestedPass<func::FuncOp>(createRound()); });
+}
+
 /// Float-equivalent passes may change an output by this much of its largest magnitude.
 constexpr double kFloatTolerance = 1e-5;
 
@@ -437,6 +454,8 @@ absl::Status ModuleCompiler::verifySmoothed(func::FuncOp before, func::FuncOp af
 absl::Status ModuleCompiler::quantize() {
   if (absl::Status status = smooth(); !status.ok())
     return status;
+  if (absl::Status status = round(); !status.ok())
+    return status;
   absl::Status status = runPasses("quantize", [](OpPassManager &manager) {
     manager.addNestedPass<func::FuncOp>(createQuantize());
     manager.addPass(createCSEPass());
@@ -463,7 +482,13 @@ absl::Status ModuleCompiler::measure() {
   if (!result.ok())
     return result.status();
   tellUnrecorded(*result, file->path);
-  setQuality(*result, *state_.partial.mutable_modules(0));
+  ModuleReport &report = *state_.partial.mutable_modules(0);
+  setQuality(*result, report);
+  for (LayerReport &layer : *report.mutable_layers())
+    if (auto found = rounded_.find(layer.name()); found != rounded_.end()) {
+      layer.set_nearest_codes_sqnr(found->second.sqnrBefore());
+      layer.set_rounded_codes_sqnr(found->second.sqnrAfter());
+    }
   return absl::OkStatus();
 }
 
@@ -733,9 +758,9 @@ void ModuleCompiler::addPhaseReport(const ModuleInfo &info, Phase phase, const R
 
 void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics &run,
                                      ModuleReport &report) {
-  std::map<std::string, double> sqnr;
+  std::map<std::string, LayerReport> measured;
   for (const LayerReport &layer : report.layers())
-    sqnr[layer.name()] = layer.sqnr();
+    measured[layer.name()] = layer;
   report.clear_layers();
   int64_t weightBytes = 0, codes = 0, storedCodes = 0;
   for (size_t i = 0; i < info.network.constants.size(); ++i) {
@@ -773,8 +798,11 @@ void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics
       layer.set_stored_weight_bits(bitsPerWeight(
           stored + kScaleBytes * info.network.tensors[source.output].dims[3], weights.bytes));
     }
-    if (auto found = sqnr.find(source.name); found != sqnr.end())
-      layer.set_sqnr(found->second);
+    if (auto found = measured.find(source.name); found != measured.end()) {
+      layer.set_sqnr(found->second.sqnr());
+      layer.set_nearest_codes_sqnr(found->second.nearest_codes_sqnr());
+      layer.set_rounded_codes_sqnr(found->second.rounded_codes_sqnr());
+    }
     layer.set_cycles(cost.cycles);
     layer.set_bound(name(cost.bound));
     layer.set_dram_bytes(cost.dramReadBytes + cost.dramWriteBytes);

@@ -3,6 +3,7 @@
 #ifndef SDOPT_COMPILER_PIPELINE_MODULECOMPILER_H
 #define SDOPT_COMPILER_PIPELINE_MODULECOMPILER_H
 
+#include "compiler/calibration/Moments.h"
 #include "compiler/calibration/Quality.h"
 #include "compiler/calibration/Statistics.h"
 #include "compiler/pipeline/Emit.h"
@@ -16,6 +17,7 @@
 
 #include "mlir/IR/MLIRContext.h"
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -75,6 +77,8 @@ private:
   absl::Status calibrateModel();
   void warnOfOneTimestep(const std::string &path);
   absl::Status smooth();
+  /// Codes of weights by second moments, for the layers whose recipe asks for them.
+  absl::Status round();
   absl::Status verifySmoothed(mlir::func::FuncOp before, mlir::func::FuncOp after);
   absl::Status quantize();
   absl::Status measure();
@@ -119,6 +123,8 @@ private:
   EvaluationContext evaluation_;
   EvaluationContext reference_; ///< of the side that verification trusts
   Statistics statistics_;
+  RecordedInputs recordedInputs_;
+  std::map<std::string, OutputPower> rounded_; ///< by the name of the layer's value
   std::string statisticsDigest_;
   std::vector<Remark> remarks_;
   StageState state_;

@@ -3,6 +3,7 @@
 #include "compiler/pipeline/ResourcePasses.h"
 
 #include "compiler/calibration/Calibration.h"
+#include "compiler/calibration/Moments.h"
 #include "compiler/calibration/Statistics.h"
 #include "compiler/pipeline/ModelFolder.h"
 #include "compiler/recipe/Recipe.h"
@@ -138,6 +139,9 @@ struct CalibratePass : PassWrapper<CalibratePass, OperationPass<func::FuncOp>> {
       return fail(statistics.status());
     statistics_ = std::make_shared<Statistics>(*std::move(statistics));
     resources.statistics = statistics_.get();
+    recorded_ = std::make_shared<RecordedInputs>();
+    recorded_->open = [opened = *file] { return std::vector<SampleFile>{opened}; };
+    resources.samples = recorded_.get();
   }
 
 private:
@@ -147,6 +151,7 @@ private:
   }
 
   std::shared_ptr<Statistics> statistics_;
+  std::shared_ptr<RecordedInputs> recorded_;
 };
 
 } // namespace

@@ -59,7 +59,8 @@ LayerRecipe decide(const std::vector<Match> &matches) {
       .groupSize = decided(matches, &RecipeRule::groupSize, fallback.groupSize),
       .weightSymmetric = decided(matches, &RecipeRule::weightSymmetric, fallback.weightSymmetric),
       .sharedTaps = decided(matches, &RecipeRule::sharedTaps, fallback.sharedTaps),
-      .oneScale = decided(matches, &RecipeRule::oneScale, fallback.oneScale)};
+      .oneScale = decided(matches, &RecipeRule::oneScale, fallback.oneScale),
+      .rounding = decided(matches, &RecipeRule::rounding, fallback.rounding)};
 }
 
 std::string placeOf(const std::string &origin, const RecipeRule &rule) {
@@ -118,6 +119,8 @@ std::string settingsText(const RecipeRule &rule) {
     add("taps", tapsText(*rule.sharedTaps));
   if (rule.oneScale)
     add("weight_granularity", granularityText(*rule.oneScale));
+  if (rule.rounding)
+    add("rounding", name(*rule.rounding));
   if (rule.activationBits)
     add("activation_bits", std::to_string(*rule.activationBits));
   if (rule.activationRange)
@@ -170,6 +173,8 @@ std::string name(const ActivationRange &range) {
   return "";
 }
 
+const char *name(Rounding rounding) { return rounding == Rounding::GPTQ ? "gptq" : "nearest"; }
+
 std::string name(const Smoothing &smoothing) {
   if (!smoothing.on)
     return "off";
@@ -203,6 +208,7 @@ std::vector<std::string> Recipe::explain(const std::string &module, const std::s
           reason("taps", tapsText(layer.sharedTaps), matches, &RecipeRule::sharedTaps, origin),
           reason("weight_granularity", granularityText(layer.oneScale), matches,
                  &RecipeRule::oneScale, origin),
+          reason("rounding", sdopt::name(layer.rounding), matches, &RecipeRule::rounding, origin),
           reason("activation_bits", std::to_string(layer.activationBits), matches,
                  &RecipeRule::activationBits, origin),
           reason("activation_range", sdopt::name(layer.activationRange), matches,
@@ -234,7 +240,8 @@ std::string Recipe::canonicalText() const {
                       .weightSymmetric = base.weightSymmetric,
                       .sharedTaps = base.sharedTaps,
                       .oneScale = base.oneScale,
-                      .smooth = base.smooth};
+                      .smooth = base.smooth,
+                      .rounding = base.rounding};
   std::string text = "version: 1\nname: " + quoteYaml(name) +
                      "\nhoist: " + (hoist ? "true" : "false") + "\nglobal: {" +
                      settingsText(complete) + "}\n" + keyedText("types", types) +

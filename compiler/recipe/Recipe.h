@@ -23,6 +23,7 @@
 //       weight_symmetric: false             # true: no zero points
 //       taps: one                           # all: a group's scale holds for the whole kernel
 //       weight_granularity: channel         # tensor: one scale for all channels
+//       rounding: gptq                      # nearest: each weight by itself
 //
 // group_size, weight_symmetric and taps are about weights of fewer than 8 bits.
 //
@@ -62,6 +63,12 @@ struct ActivationRange {
 /// As in a recipe: "minmax", "mse", "moving_average", "entropy", "{percentile: 99.9}".
 std::string name(const ActivationRange &range);
 
+/// How weights become codes: each the nearest one, or such that the errors of a layer's output make
+/// up for each other (compiler/reference/Gptq.h).
+enum class Rounding : uint8_t { Nearest, GPTQ };
+/// "nearest", "gptq".
+const char *name(Rounding rounding);
+
 /// Moves scales from a layer's input channels into its weights: not at all, with a given exponent
 /// (SmoothQuant's alpha), or with the exponent of least estimated error.
 struct Smoothing {
@@ -86,6 +93,7 @@ struct LayerRecipe {
   bool weightSymmetric = true; ///< no zero points
   bool sharedTaps = false;     ///< one scale of a group for all taps
   bool oneScale = false;       ///< of all output channels
+  Rounding rounding = Rounding::Nearest;
 };
 
 /// One rule of the file.
@@ -96,6 +104,7 @@ struct RecipeRule {
   std::optional<ActivationRange> activationRange;
   std::optional<bool> biasCorrection, weightSymmetric, sharedTaps, oneScale;
   std::optional<Smoothing> smooth;
+  std::optional<Rounding> rounding;
   int line = 0, column = 0; ///< counted from 1; 0 if the rule is not from a file
 };
 

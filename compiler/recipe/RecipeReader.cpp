@@ -122,6 +122,8 @@ private:
     rule.weightSymmetric = readChoice(settings, "weight_symmetric", "true", "false");
     rule.sharedTaps = readChoice(settings, "taps", "all", "one");
     rule.oneScale = readChoice(settings, "weight_granularity", "tensor", "channel");
+    if (auto gptq = readChoice(settings, "rounding", name(Rounding::GPTQ), name(Rounding::Nearest)))
+      rule.rounding = *gptq ? Rounding::GPTQ : Rounding::Nearest;
     rule.activationBits = readBits(settings, "activation_bits", {8, 16});
     rule.activationRange = readActivationRange(settings, "activation_range");
     rule.biasCorrection = readChoice(settings, "bias_correction", "true", "false");

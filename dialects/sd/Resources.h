@@ -17,6 +17,7 @@ class MLIRContext;
 
 namespace sdopt {
 
+struct RecordedInputs;
 class Recipe;
 class Statistics;
 struct Target;
@@ -26,6 +27,7 @@ struct Resources {
   WeightStore *overlay = nullptr; ///< the store of `evaluation`, for passes that make tensors
   const Statistics *statistics = nullptr; ///< of the module at hand
   Recipe *recipe = nullptr;
+  const RecordedInputs *samples = nullptr; ///< that the statistics are of
   const Target *target = nullptr;
 };
 

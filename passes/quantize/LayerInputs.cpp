@@ -131,22 +131,52 @@ FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistic
   return now;
 }
 
-FailureOr<Value> storedVector(OpBuilder &builder, const std::string &name,
-                              const std::vector<float> &vector) {
-  WeightStore *store = sd::resources(builder.getContext()).overlay;
-  Location loc = sd::makeValueLoc(builder.getContext(), name, {});
+WeightForm formOf(const LayerRecipe &layer) {
+  if (layer.weightBits == 8)
+    return {};
+  return {WeightCoding::Grouped, layer.weightBits, layer.groupSize, layer.weightSymmetric,
+          layer.sharedTaps};
+}
+
+Shape groupShape(ArrayRef<int64_t> weights, const LayerRecipe &layer) {
+  const WeightForm form = formOf(layer);
+  const bool each = weights.size() == 4 && form.groupSize > 0 && !form.sharedTaps;
+  return {weights[0], each ? weights[2] : 1, each ? weights[3] : 1, form.groups(weights[1])};
+}
+
+FailureOr<std::string> storedTensor(Location loc, const std::string &name, const Tensor &tensor) {
+  WeightStore *store = sd::resources(loc.getContext()).overlay;
   if (!store)
     return emitError(loc, "there is no weight store to keep '") << name << "' in";
-  std::string key =
-      name + "." + blake3Hex(std::as_bytes(std::span<const float>(vector))).substr(0, 16);
-  auto size = static_cast<int64_t>(vector.size());
-  absl::Status status = store->addOverlay(key, Tensor::of<float>({size}, vector));
-  absl::StatusOr<std::string> digest = status.ok() ? store->digest(key) : status;
+  std::span<const std::byte> bytes(tensor.bytes(), static_cast<size_t>(tensor.byteSize()));
+  std::string key = name + "." + blake3Hex(bytes).substr(0, 16);
+  if (absl::Status status = store->addOverlay(key, tensor); !status.ok())
+    return emitError(loc) << std::string(status.message());
+  return key;
+}
+
+FailureOr<Value> weightOf(OpBuilder &builder, Location loc, const std::string &key) {
+  WeightStore *store = sd::resources(builder.getContext()).overlay;
+  if (!store)
+    return emitError(loc, "there is no weight store to read '") << key << "' from";
+  absl::StatusOr<Tensor> tensor = store->get(key);
+  absl::StatusOr<std::string> digest = tensor.ok() ? store->digest(key) : tensor.status();
   if (!digest.ok())
     return emitError(loc) << std::string(digest.status().message());
-  return sd::WeightOp::create(builder, loc, RankedTensorType::get({size}, builder.getF32Type()),
-                              key, *digest)
+  Type element = builder.getF32Type();
+  if (tensor->type() == ElementType::I8)
+    element = builder.getI8Type();
+  return sd::WeightOp::create(builder, loc, RankedTensorType::get(tensor->shape(), element), key,
+                              *digest)
       .getResult();
+}
+
+FailureOr<Value> storedVector(OpBuilder &builder, const std::string &name,
+                              const std::vector<float> &vector) {
+  Location loc = sd::makeValueLoc(builder.getContext(), name, {});
+  auto size = static_cast<int64_t>(vector.size());
+  FailureOr<std::string> key = storedTensor(loc, name, Tensor::of<float>({size}, vector));
+  return failed(key) ? FailureOr<Value>() : weightOf(builder, loc, *key);
 }
 
 } // namespace sdopt

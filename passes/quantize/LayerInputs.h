@@ -4,6 +4,7 @@
 #define SDOPT_PASSES_QUANTIZE_LAYERINPUTS_H
 
 #include "compiler/calibration/Statistics.h"
+#include "compiler/kernels/WeightStream.h"
 #include "compiler/recipe/Recipe.h"
 #include "dialects/sd/Sd.h"
 
@@ -46,6 +47,24 @@ mlir::FailureOr<std::vector<float>> divisors(mlir::Value value);
 /// Statistics of a value as it is now: after a division without histogram, and with the extremes
 /// that its channels give. An error names what is missing.
 mlir::FailureOr<ValueStatistics> statisticsOf(mlir::Value value, const Statistics &statistics);
+
+/// Attribute of a layer whose codes are known: the weight store's keys of what sd.quantize_weight
+/// would give, by these names.
+constexpr llvm::StringLiteral kRoundedAttribute = "sdopt.rounded";
+constexpr const char *kCodes = "codes", *kScales = "scales", *kGroupScales = "groups",
+                     *kZeroPoints = "zeros", *kCorrection = "correction";
+
+/// How the weights of a matrix layer are stored.
+WeightForm formOf(const LayerRecipe &layer);
+/// Of the scales and zero points of all groups: [o, kh, kw, groups], or [o, 1, 1, groups].
+Shape groupShape(llvm::ArrayRef<int64_t> weights, const LayerRecipe &layer);
+
+/// Keeps a tensor in the overlay of the weight store, under `name` and its digest: the key.
+mlir::FailureOr<std::string> storedTensor(mlir::Location loc, const std::string &name,
+                                          const Tensor &tensor);
+/// An sd.weight of a tensor of the store.
+mlir::FailureOr<mlir::Value> weightOf(mlir::OpBuilder &builder, mlir::Location loc,
+                                      const std::string &key);
 
 /// A vector in the overlay of the weight store, under `name` and the digest of its numbers.
 mlir::FailureOr<mlir::Value> storedVector(mlir::OpBuilder &builder, const std::string &name,

@@ -50,7 +50,8 @@ public:
     dequantizeResults();
     function_->removeAttr(kCalibratedAttribute);
     for (Operation &op : function_.getBody().front())
-      op.removeAttr(kDividedAttribute);
+      for (StringRef attribute : {kDividedAttribute, kRoundedAttribute})
+        op.removeAttr(attribute);
     return success();
   }
 
@@ -263,7 +264,8 @@ private:
       for (OpOperand &operand : op->getOpOperands())
         if (codes_.count(codeRoot(operand.get())))
           operand.set(coded(operand.get(), layer.activationBits, op));
-      quantizeWeights(op, layer, *means);
+      if (failed(quantizeWeights(op, layer, *means)))
+        return failure();
       remark(op, layer);
     }
     for (Value result : op->getResults()) {
@@ -283,7 +285,7 @@ private:
   /// The mean of each input channel of a layer that is to be corrected, else null.
   FailureOr<Value> inputMeans(Operation *op, const LayerRecipe &layer) {
     if (!layer.biasCorrection || !isa<sd::Conv2dOp, sd::LinearOp>(op) ||
-        isConstant(op->getOperand(0)))
+        op->hasAttr(kRoundedAttribute) || isConstant(op->getOperand(0)))
       return Value();
     Value input = op->getOperand(0);
     Value &means = means_[input];
@@ -349,37 +351,79 @@ private:
     return op;
   }
 
+  /// What a matrix layer needs of its weights; null what there is not.
+  struct LayerCodes {
+    Value codes, scales, groupScales, zeroPoints, correction;
+  };
+
+  /// Those that sdopt-round chose, or those of sd.quantize_weight.
+  FailureOr<LayerCodes> layerCodes(Operation *op, Value weights, const LayerRecipe &layer,
+                                   Value means) {
+    auto rounded = op->getAttrOfType<DictionaryAttr>(kRoundedAttribute);
+    if (!rounded) {
+      sd::QuantizeWeightOp codes = codesOf(weights, layer, means);
+      return LayerCodes{codes.getCodes(), codes.getScales(), codes.getGroupScales(),
+                        codes.getZeroPoints(), codes.getCorrection()};
+    }
+    LayerCodes codes;
+    OpBuilder builder(op);
+    for (auto [what, value] : {std::pair(kCodes, &codes.codes),
+                               {kScales, &codes.scales},
+                               {kGroupScales, &codes.groupScales},
+                               {kZeroPoints, &codes.zeroPoints},
+                               {kCorrection, &codes.correction}}) {
+      auto key = rounded.getAs<StringAttr>(what);
+      if (!key)
+        continue;
+      FailureOr<Value> stored =
+          weightOf(builder, sd::renamedLoc(weights.getLoc(), std::string(".") + what), key.str());
+      if (failed(stored))
+        return failure();
+      created_.insert(stored->getDefiningOp());
+      *value = *stored;
+    }
+    if (!codes.codes || !codes.scales ||
+        codes.codes.getType() != withElement(weights.getType(), builder.getI8Type()))
+      return op->emitOpError() << "has codes in '" << kRoundedAttribute
+                               << "' that are not those of its weights; run sdopt-round again";
+    return codes;
+  }
+
   /// The int8 weights that a matrix layer reads.
-  Value decoded(sd::QuantizeWeightOp codes) {
-    if (codes.getBits() == 8)
-      return codes.getCodes();
-    Value &value = decoded_[codes];
+  Value decoded(Operation *reader, const LayerCodes &codes, const LayerRecipe &layer) {
+    if (layer.weightBits == 8)
+      return codes.codes;
+    Value &value = decoded_[codes.codes];
     if (!value) {
-      OpBuilder builder(codes.getContext());
-      builder.setInsertionPointAfter(codes);
+      OpBuilder builder(reader);
+      if (auto source = codes.codes.getDefiningOp<sd::QuantizeWeightOp>())
+        builder.setInsertionPointAfter(source);
       auto op = sd::DecodeWeightOp::create(
-          builder, sd::renamedLoc(codes.getLoc(), ".decoded"), codes.getCodes().getType(),
-          codes.getCodes(), codes.getGroupScales(), codes.getZeroPoints(), /*axis=*/1,
-          codes.getBits(), codes.getGroupSize(), codes.getSharedTaps());
+          builder, sd::renamedLoc(codes.codes.getLoc(), ".decoded"), codes.codes.getType(),
+          codes.codes, codes.groupScales, codes.zeroPoints, /*axis=*/1, layer.weightBits,
+          layer.groupSize, layer.sharedTaps);
       created_.insert(op);
       value = op.getResult();
     }
     return value;
   }
 
-  void quantizeWeights(Operation *op, const LayerRecipe &layer, Value means) {
-    auto matrix = [&](auto layerOp) {
-      sd::QuantizeWeightOp codes = codesOf(layerOp.getWeights(), layer, means);
-      layerOp.getWeightsMutable().assign(decoded(codes));
-      layerOp.getWeightScalesMutable().assign(codes.getScales());
-      if (codes.getCorrection())
-        layerOp.getBiasMutable().assign(correctedBias(op, layerOp.getBias(), codes));
+  LogicalResult quantizeWeights(Operation *op, const LayerRecipe &layer, Value means) {
+    auto matrix = [&](auto layerOp) -> LogicalResult {
+      FailureOr<LayerCodes> codes = layerCodes(op, layerOp.getWeights(), layer, means);
+      if (failed(codes))
+        return failure();
+      layerOp.getWeightsMutable().assign(decoded(op, *codes, layer));
+      layerOp.getWeightScalesMutable().assign(codes->scales);
+      if (codes->correction)
+        layerOp.getBiasMutable().assign(correctedBias(op, layerOp.getBias(), codes->correction));
+      return success();
     };
     if (auto conv = dyn_cast<sd::Conv2dOp>(op))
-      matrix(conv);
-    else if (auto linear = dyn_cast<sd::LinearOp>(op))
-      matrix(linear);
-    else if (auto embedding = dyn_cast<sd::EmbeddingOp>(op)) {
+      return matrix(conv);
+    if (auto linear = dyn_cast<sd::LinearOp>(op))
+      return matrix(linear);
+    if (auto embedding = dyn_cast<sd::EmbeddingOp>(op)) {
       LayerRecipe rows = layer; // gathered as they are, a row at a time
       rows.weightBits = 8;
       rows.oneScale = false;
@@ -390,15 +434,15 @@ private:
       embedding.getTokenScalesMutable().assign(tokens.getScales());
       embedding.getPositionScalesMutable().assign(positions.getScales());
     }
+    return success();
   }
 
-  Value correctedBias(Operation *op, Value bias, sd::QuantizeWeightOp codes) {
+  Value correctedBias(Operation *op, Value bias, Value correction) {
     if (!bias)
-      return codes.getCorrection();
+      return correction;
     OpBuilder builder(op);
-    Value sum =
-        sd::BinaryOp::create(builder, sd::renamedLoc(bias.getLoc(), ".corrected"), bias.getType(),
-                             sd::BinaryKind::add, bias, codes.getCorrection());
+    Value sum = sd::BinaryOp::create(builder, sd::renamedLoc(bias.getLoc(), ".corrected"),
+                                     bias.getType(), sd::BinaryKind::add, bias, correction);
     created_.insert(sum.getDefiningOp());
     return sum;
   }
@@ -434,7 +478,7 @@ private:
   llvm::DenseMap<Value, Codes> codes_;
   llvm::DenseMap<Value, Value> narrowed_;
   llvm::DenseMap<std::pair<std::pair<Value, Value>, int64_t>, sd::QuantizeWeightOp> weights_;
-  llvm::DenseMap<Operation *, Value> decoded_;
+  llvm::DenseMap<Value, Value> decoded_;
   llvm::DenseMap<Value, Value> means_;
   llvm::DenseSet<Operation *> created_;
 };

@@ -73,12 +73,13 @@ TEST(RecipePrecedence, IsExplained) {
                                    "group_size = 64 by default",
                                    "weight_symmetric = true by default", "taps = one by default",
                                    "weight_granularity = channel by default",
+                                   "rounding = nearest by default",
                                    "activation_bits = 8 from mixed.yaml:10:5 (names: *conv1*)",
                                    "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
                                    "bias_correction = true by default", "smooth = off by default"));
-  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[6],
+  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[7],
               "activation_bits = 16 from mixed.yaml:8:3 (modules: vae_decoder)");
-  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[6],
+  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[7],
               "activation_bits = 8 from mixed.yaml:5:3 (types: conv2d)");
 }
 
@@ -152,12 +153,14 @@ TEST(RecipeCanonical, RoundTripsAndIgnoresTheWayItIsWritten) {
 TEST(RecipeNarrowWeights, AreReadAndWritten) {
   std::string text =
       withHead("global: {weight_bits: 4, group_size: 32, weight_symmetric: false, "
-               "taps: all, weight_granularity: tensor}\n"
+               "taps: all, weight_granularity: tensor, rounding: gptq}\n"
                "types:\n  linear: {group_size: 0, weight_symmetric: true, taps: one, "
-               "weight_granularity: channel}\n");
+               "weight_granularity: channel, rounding: nearest}\n");
   for (Recipe recipe : {recipeOf(text), recipeOf(recipeOf(text).canonicalText())}) {
     LayerRecipe conv = recipe.resolve("unet", "conv2d", {"a"});
     EXPECT_EQ(conv.weightBits, 4);
+    EXPECT_EQ(conv.rounding, Rounding::GPTQ);
+    EXPECT_EQ(recipe.resolve("unet", "linear", {"a"}).rounding, Rounding::Nearest);
     EXPECT_EQ(conv.groupSize, 32);
     EXPECT_FALSE(conv.weightSymmetric);
     EXPECT_TRUE(conv.sharedTaps);
@@ -232,7 +235,7 @@ TEST(RecipeErrors, CarryLineAndColumn) {
   EXPECT_THAT(errorOf(withHead("global: {weight_bit: 8}\n")),
               HasSubstr("r.yaml:3:10: unknown key 'weight_bit' in 'global'; known are weight_bits, "
                         "weight_range, group_size, weight_symmetric, taps, weight_granularity, "
-                        "activation_bits, activation_range, bias_correction, "
+                        "rounding, activation_bits, activation_range, bias_correction, "
                         "smooth"));
   EXPECT_THAT(errorOf(withHead("globals: {weight_bits: 8}\n")),
               HasSubstr("r.yaml:3:1: unknown key 'globals' in a recipe"));
@@ -249,6 +252,8 @@ TEST(RecipeErrors, CarryLineAndColumn) {
   EXPECT_THAT(errorOf(withHead("global: {taps: two}\n")), HasSubstr("'taps' must be all or one"));
   EXPECT_THAT(errorOf(withHead("global: {weight_granularity: group}\n")),
               HasSubstr("'weight_granularity' must be tensor or channel"));
+  EXPECT_THAT(errorOf(withHead("global: {rounding: up}\n")),
+              HasSubstr("'rounding' must be gptq or nearest"));
   EXPECT_THAT(errorOf(withHead("global: {activation_bits: 12}\n")),
               HasSubstr("r.yaml:3:27: 'activation_bits' is 12, must be 8 or 16"));
   EXPECT_THAT(errorOf(withHead("global: {activation_bits: '8'}\n")),

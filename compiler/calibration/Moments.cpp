@@ -1,0 +1,231 @@
+//===- Moments.cpp - how the inputs of layers depend on each other -----------===//
+
+#include "compiler/calibration/Moments.h"
+
+#include "absl/strings/str_cat.h"
+#include "compiler/kernels/FloatMatmul.h"
+#include "compiler/kernels/FloatPanels.h"
+#include "compiler/kernels/KernelThreads.h"
+#include "compiler/reference/Evaluator.h"
+
+#include <cmath>
+
+using namespace mlir;
+
+namespace sdopt {
+
+namespace {
+
+/// Rows that count of one evaluation, those that are multiplied at once, and columns of a product.
+constexpr int64_t kRowsOfEvaluation = 1024, kRowsAtOnce = 256, kColumnBlock = 256;
+
+/// Where the columns of a row come from: [batch][height][width][all channels].
+struct Window {
+  int64_t height = 1, width = 1;       ///< of the input
+  int64_t outHeight = 1, outWidth = 1; ///< places of the kernel
+  int64_t kernelHeight = 1, kernelWidth = 1;
+  int64_t strideH = 1, strideW = 1, dilationH = 1, dilationW = 1, top = 0, left = 0;
+  int64_t allChannels = 1;
+
+  int64_t taps() const { return kernelHeight * kernelWidth; }
+};
+
+Window windowOf(Operation *layer) {
+  Window window;
+  ArrayRef<int64_t> input = cast<RankedTensorType>(layer->getOperand(0).getType()).getShape();
+  window.allChannels = input.back();
+  auto conv = dyn_cast<sd::Conv2dOp>(layer);
+  if (!conv)
+    return window;
+  ArrayRef<int64_t> weights = cast<RankedTensorType>(conv.getWeights().getType()).getShape();
+  ArrayRef<int64_t> output = cast<RankedTensorType>(conv.getType()).getShape();
+  window.height = input[1];
+  window.width = input[2];
+  window.outHeight = output[1];
+  window.outWidth = output[2];
+  window.kernelHeight = weights[2];
+  window.kernelWidth = weights[3];
+  window.strideH = conv.getStrides()[0];
+  window.strideW = conv.getStrides()[1];
+  window.dilationH = conv.getDilations()[0];
+  window.dilationW = conv.getDilations()[1];
+  window.top = conv.getPadding()[0];
+  window.left = conv.getPadding()[1];
+  return window;
+}
+
+/// The moments of one request while they are added up.
+class Accumulation {
+public:
+  explicit Accumulation(const MomentsRequest &request)
+      : window_(windowOf(request.layer)), value_(request.layer->getOperand(0)) {
+    moments_.firstChannel = request.firstChannel;
+    moments_.channels = request.channels;
+    moments_.taps = window_.taps();
+    const int64_t n = moments_.columns();
+    moments_.mean.resize(static_cast<size_t>(n));
+    moments_.covariance.resize(static_cast<size_t>(n * n));
+  }
+
+  Value value() const { return value_; }
+
+  /// Of dimension 0 only the first `count` of `batch` are new, if it is the batch.
+  bool add(const Tensor &input, int64_t count, int64_t batch) {
+    const int64_t places = window_.outHeight * window_.outWidth;
+    int64_t rows = input.size() / (window_.height * window_.width * window_.allChannels) * places;
+    if (input.rank() > 1 && input.dim(0) == batch)
+      rows = rows / batch * count;
+    const int64_t step = std::max<int64_t>(1, (rows + kRowsOfEvaluation - 1) / kRowsOfEvaluation);
+    const int64_t used = (rows + step - 1) / step;
+    for (int64_t first = 0; first < used; first += kRowsAtOnce)
+      addRows(input.values<float>().data(), first * step, step,
+              std::min(kRowsAtOnce, used - first));
+    return std::isfinite(checksum_);
+  }
+
+  InputMoments take() {
+    const int64_t n = moments_.columns();
+    std::vector<float> &covariance = moments_.covariance;
+    const double rows = std::max<double>(1, static_cast<double>(rows_));
+    for (double &mean : moments_.mean)
+      mean /= rows;
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = i; j < n; ++j) {
+        const double moment = covariance[i * n + j] / rows - moments_.mean[i] * moments_.mean[j];
+        covariance[i * n + j] = covariance[j * n + i] = static_cast<float>(moment);
+      }
+    for (int64_t i = 0; i < n && rows_ > 0; ++i)
+      moments_.mean[i] += shift_[i];
+    return std::move(moments_);
+  }
+
+private:
+  /// The columns of row `index`, without the shift.
+  void gather(const float *input, int64_t index, float *row) const {
+    const int64_t x = index % window_.outWidth, y = index / window_.outWidth % window_.outHeight;
+    const int64_t picture = index / window_.outWidth / window_.outHeight;
+    for (int64_t tap = 0; tap < window_.taps(); ++tap, row += moments_.channels) {
+      const int64_t h =
+          y * window_.strideH - window_.top + tap / window_.kernelWidth * window_.dilationH;
+      const int64_t w =
+          x * window_.strideW - window_.left + tap % window_.kernelWidth * window_.dilationW;
+      if (h < 0 || h >= window_.height || w < 0 || w >= window_.width) {
+        std::fill_n(row, moments_.channels, 0.0f);
+        continue;
+      }
+      const float *pixel =
+          input + ((picture * window_.height + h) * window_.width + w) * window_.allChannels;
+      std::copy_n(pixel + moments_.firstChannel, moments_.channels, row);
+    }
+  }
+
+  void addRows(const float *input, int64_t first, int64_t step, int64_t count) {
+    const int64_t n = moments_.columns();
+    rows_ += count;
+    std::vector<float> rows(static_cast<size_t>(count * n)), columns(rows.size());
+    parallelFor(count,
+                [&](int64_t r, int) { gather(input, first + r * step, rows.data() + r * n); });
+    // Sums of squares lose what is small beside the mean: columns are shifted by their first mean.
+    if (shift_.empty()) {
+      shift_.resize(static_cast<size_t>(n));
+      for (int64_t i = 0; i < n; ++i) {
+        double sum = 0;
+        for (int64_t r = 0; r < count; ++r)
+          sum += rows[r * n + i];
+        shift_[i] = static_cast<float>(sum / static_cast<double>(count));
+      }
+    }
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t i = 0; i < n; ++i) {
+        float &x = rows[r * n + i];
+        x -= shift_[i];
+        moments_.mean[i] += x;
+      }
+    for (double sum : moments_.mean)
+      checksum_ += sum;
+    transposeMatrix(reinterpret_cast<const uint32_t *>(rows.data()), n, count, n,
+                    reinterpret_cast<uint32_t *>(columns.data()), count);
+    multiplyUpper(rows.data(), columns.data(), count);
+  }
+
+  /// Adds the upper triangle of rows^T rows, block by block.
+  void multiplyUpper(const float *rows, const float *columns, int64_t count) {
+    const int64_t n = moments_.columns();
+    std::vector<float> block(static_cast<size_t>(std::min(kColumnBlock, n) * n));
+    for (int64_t first = 0; first < n; first += kColumnBlock) {
+      const int64_t height = std::min(kColumnBlock, n - first), width = n - first;
+      FloatProduct product{.m = height,
+                           .n = width,
+                           .depth = count,
+                           .rows = matrixRows(columns + first * count, count),
+                           .columns = rows + first,
+                           .columnsStride = n,
+                           .out = block.data(),
+                           .outStride = width};
+      multiply({&product, 1});
+      for (int64_t i = 0; i < height; ++i)
+        for (int64_t j = 0; j < width; ++j)
+          moments_.covariance[(first + i) * n + first + j] += block[i * width + j];
+    }
+  }
+
+  Window window_;
+  Value value_;
+  InputMoments moments_;
+  std::vector<float> shift_;
+  int64_t rows_ = 0;
+  double checksum_ = 0;
+};
+
+} // namespace
+
+int64_t momentBytes(const MomentsRequest &request) {
+  const int64_t columns = request.channels * windowOf(request.layer).taps();
+  return columns * columns * static_cast<int64_t>(sizeof(float));
+}
+
+absl::StatusOr<std::vector<InputMoments>>
+collectMoments(func::FuncOp function, const EvaluationContext &context,
+               const std::vector<SampleFile> &samples, const std::vector<MomentsRequest> &requests,
+               const std::function<void(double done, int64_t total)> &progress) {
+  absl::StatusOr<SampleReader> reader = SampleReader::open(function, samples);
+  if (!reader.ok())
+    return reader.status();
+  std::vector<Accumulation> accumulations(requests.begin(), requests.end());
+  llvm::DenseMap<Value, std::vector<size_t>> readers;
+  for (size_t i = 0; i < accumulations.size(); ++i)
+    readers[accumulations[i].value()].push_back(i);
+  Evaluator evaluator(function, context);
+  for (int64_t i = 0; i < reader->size(); ++i) {
+    absl::StatusOr<Sample> sample = reader->read(i);
+    if (!sample.ok())
+      return sample.status();
+    int64_t batch = 1;
+    for (const Tensor &input : sample->inputs)
+      if (input.rank() > 1)
+        batch = std::max(batch, input.dim(0));
+    std::string bad;
+    auto observe = [&](Value value, const Tensor &tensor) {
+      auto found = readers.find(value);
+      if (found == readers.end())
+        return;
+      for (size_t reading : found->second)
+        if (!accumulations[reading].add(tensor, sample->rows, batch) && bad.empty())
+          bad = sd::valueName(value);
+    };
+    if (failed(evaluator.run(sample->inputs, observe)))
+      return absl::InternalError(
+          absl::StrCat("evaluation ", i, " of the samples failed; see the messages above"));
+    if (!bad.empty())
+      return absl::InvalidArgumentError(
+          absl::StrCat("value '", bad, "' is not finite in evaluation ", i, " of the samples"));
+    if (progress)
+      progress(static_cast<double>(i + 1), reader->size());
+  }
+  std::vector<InputMoments> result;
+  for (Accumulation &accumulation : accumulations)
+    result.push_back(accumulation.take());
+  return result;
+}
+
+} // namespace sdopt
