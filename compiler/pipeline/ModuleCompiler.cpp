@@ -11,6 +11,7 @@
 #include "compiler/pipeline/QualityReport.h"
 #include "compiler/pipeline/Registration.h"
 #include "compiler/pipeline/Verify.h"
+#include "compiler/pipeline/WidthSearch.h"
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "compiler/report/Numbers.h"
@@ -451,9 +452,49 @@ absl::Status ModuleCompiler::verifySmoothed(func::FuncOp before, func::FuncOp af
   return absl::OkStatus();
 }
 
+absl::StatusOr<double> ModuleCompiler::psnrIfQuantized(const SampleFile &samples) {
+  OwningOpRef<ModuleOp> copy = module_->clone();
+  PassManager manager(context_.get());
+  manager.addNestedPass<func::FuncOp>(createQuantize());
+  if (failed(manager.run(*copy)))
+    return absl::InvalidArgumentError("");
+  QualityOptions quality;
+  quality.threads = threadsOf(options_);
+  quality.limit = options_.sensitivitySamples;
+  quality.perLayer = false;
+  absl::StatusOr<QualityResult> result =
+      measureQuality(function(*normalized_), function(*copy), evaluation_, {samples}, quality);
+  return result.ok() ? absl::StatusOr<double>(psnr(*result)) : result.status();
+}
+
+absl::Status ModuleCompiler::allocateWidths() {
+  absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "calibration");
+  if (!file.ok())
+    return file.status();
+  SensitivityOptions search;
+  search.threads = threadsOf(options_);
+  search.limit = options_.sensitivitySamples;
+  if (!options_.sensitivityFolder.empty())
+    search.cacheFile = options_.sensitivityFolder + "/" + model_.name + ".sensitivity.pb";
+  auto report = counter("sensitivity");
+  search.progress = [&](int64_t done, int64_t total) { report(static_cast<double>(done), total); };
+  absl::StatusOr<std::string> summary =
+      searchWidths(function(*module_), recipe_, evaluation_, {*file}, search,
+                   [&] { return psnrIfQuantized(*file); });
+  if (!summary.ok())
+    return summary.status();
+  addRemark("allocate", *summary);
+  if (messages_.line)
+    messages_.line(model_.name + ": " + *summary);
+  return absl::OkStatus();
+}
+
 absl::Status ModuleCompiler::quantize() {
   if (absl::Status status = smooth(); !status.ok())
     return status;
+  if (recipe_.budget)
+    if (absl::Status status = allocateWidths(); !status.ok())
+      return status;
   if (absl::Status status = round(); !status.ok())
     return status;
   absl::Status status = runPasses("quantize", [](OpPassManager &manager) {

@@ -80,6 +80,10 @@ private:
   /// Codes of weights by second moments, for the layers whose recipe asks for them.
   absl::Status round();
   absl::Status verifySmoothed(mlir::func::FuncOp before, mlir::func::FuncOp after);
+  /// Of the quantized function that the attributes of the float one give now.
+  absl::StatusOr<double> psnrIfQuantized(const SampleFile &samples);
+  /// The recipe's budget.
+  absl::Status allocateWidths();
   absl::Status quantize();
   absl::Status measure();
   void tellUnrecorded(const QualityResult &result, const std::string &path);

@@ -3,6 +3,7 @@
 #include "compiler/pipeline/Options.h"
 
 #include "compiler/recipe/NamePattern.h"
+#include "compiler/recipe/Recipe.h"
 
 #include <array>
 
@@ -64,6 +65,13 @@ absl::Status validate(const CompileOptions &options) {
     return error("calibration needs recorded samples: give --samples DIR, or --statistics FILE");
   if (options.verify != VerifyMode::Off && options.samples.empty() && emits)
     return error("--verify needs recorded samples: give --samples DIR");
+  if (!options.budget.empty() && !parseBudget(options.budget))
+    return error("'" + options.budget +
+                 "' is no budget: give bits or bytes per weight (--budget 4.5bit) or a floor "
+                 "(--min-psnr 40dB)");
+  if (options.sensitivitySamples < 1)
+    return error("--sensitivity-samples is " + std::to_string(options.sensitivitySamples) +
+                 " but must be 1 or more");
   if (options.verifySamples < 1)
     return error("--verify-samples is " + std::to_string(options.verifySamples) +
                  " but must be 1 or more");

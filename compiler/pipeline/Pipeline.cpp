@@ -67,6 +67,8 @@ private:
     if (!recipe.ok())
       return recipe.status();
     recipe_ = *std::move(recipe);
+    if (!options_.budget.empty())
+      recipe_.budget = parseBudget(options_.budget);
     if (!options_.gates.empty()) {
       absl::StatusOr<std::vector<Gate>> gates = parseGates(options_.gates);
       if (!gates.ok())

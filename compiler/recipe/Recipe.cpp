@@ -6,6 +6,7 @@
 #include "compiler/target/StrictYaml.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace sdopt {
 
@@ -181,10 +182,38 @@ std::string name(const Smoothing &smoothing) {
   return smoothing.exponent ? numberText(*smoothing.exponent) : "search";
 }
 
+std::optional<Budget> parseBudget(const std::string &text) {
+  const std::pair<const char *, Budget> units[] = {{"bit", {Budget::BitsPerWeight, 1}},
+                                                   {"byte", {Budget::BitsPerWeight, 8}},
+                                                   {"dB", {Budget::Psnr, 1}}};
+  for (auto [unit, budget] : units) {
+    if (!text.ends_with(unit))
+      continue;
+    double number = 0;
+    const char *end = text.data() + text.size() - std::string_view(unit).size();
+    auto [stop, error] = std::from_chars(text.data(), end, number);
+    budget.value *= number;
+    double most = budget.kind == Budget::Psnr ? 200 : 16;
+    if (error == std::errc() && stop == end && budget.value > 0 && budget.value <= most)
+      return budget;
+  }
+  return std::nullopt;
+}
+
+std::string name(const Budget &budget) {
+  return numberText(budget.value) + (budget.kind == Budget::Psnr ? "dB" : "bit");
+}
+
 LayerRecipe Recipe::resolve(const std::string &module, const std::string &opType,
                             const std::vector<std::string> &layerNames) {
   return decide(
       matchesOf(*this, module, opType, layerNames, &typeMatched_, &moduleMatched_, &nameMatched_));
+}
+
+bool Recipe::setsWidthByName(const std::vector<std::string> &layerNames) const {
+  return std::ranges::any_of(names, [&](const RecipeRule &rule) {
+    return rule.weightBits && fitsAny(rule.match, layerNames);
+  });
 }
 
 void Recipe::passOver(const std::string &module, const std::vector<std::string> &layerNames) {
@@ -242,10 +271,10 @@ std::string Recipe::canonicalText() const {
                       .oneScale = base.oneScale,
                       .smooth = base.smooth,
                       .rounding = base.rounding};
-  std::string text = "version: 1\nname: " + quoteYaml(name) +
-                     "\nhoist: " + (hoist ? "true" : "false") + "\nglobal: {" +
-                     settingsText(complete) + "}\n" + keyedText("types", types) +
-                     keyedText("modules", modules);
+  std::string text =
+      "version: 1\nname: " + quoteYaml(name) + (budget ? "\nbudget: " + sdopt::name(*budget) : "") +
+      "\nhoist: " + (hoist ? "true" : "false") + "\nglobal: {" + settingsText(complete) + "}\n" +
+      keyedText("types", types) + keyedText("modules", modules);
   if (!names.empty())
     text += "names:\n";
   for (const RecipeRule &rule : names)

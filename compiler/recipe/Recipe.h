@@ -5,6 +5,7 @@
 //
 //   version: 1
 //   name: w8a8
+//   budget: 4.5bit                          # or a floor, 40dB: widths are searched layer by layer
 //   hoist: true                             # what depends on prompt or timestep alone runs once
 //   global: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax,
 //            bias_correction: true, smooth: search}   # smooth: off, search, or 0 ... 1
@@ -80,6 +81,17 @@ struct Smoothing {
 /// "off", "search", or the exponent.
 std::string name(const Smoothing &smoothing);
 
+/// What a search of widths is to meet: the least error with so many bits per weight of convolutions
+/// and linear layers, scales counted, or the fewest bits with such a PSNR of the module's results,
+/// dB.
+struct Budget {
+  enum Kind : uint8_t { BitsPerWeight, Psnr } kind = BitsPerWeight;
+  double value = 0;
+};
+/// "4.5bit", "0.5byte" (per weight), "40dB"; nothing else is a budget.
+std::optional<Budget> parseBudget(const std::string &text);
+std::string name(const Budget &budget);
+
 /// Settings of one layer, all decided.
 struct LayerRecipe {
   int weightBits = 8;      ///< 2 ... 8
@@ -112,6 +124,8 @@ class Recipe {
 public:
   std::string name;
   std::string origin; ///< for messages
+  /// Of each module; widths that rules of `names` set are not searched.
+  std::optional<Budget> budget;
   bool hoist = true; ///< run what depends on the prompt or on the timestep alone only once for each
   RecipeRule global;
   std::vector<RecipeRule> types;
@@ -127,6 +141,8 @@ public:
   /// (names: */conv_in/*)".
   std::vector<std::string> explain(const std::string &module, const std::string &opType,
                                    const std::vector<std::string> &layerNames) const;
+  /// Does a rule of `names` set the width of this layer's weights?
+  bool setsWidthByName(const std::vector<std::string> &layerNames) const;
   /// A module that is not compiled now, whose layers have these names: rules that fit it count as
   /// matched, and so do all rules of types.
   void passOver(const std::string &module, const std::vector<std::string> &layerNames);

@@ -43,6 +43,11 @@ private:
     }
     if (auto node = map.take("name"))
       recipe_.name = yamlName(*node, "'name'", errors_).value_or("");
+    if (auto node = map.takeOptional("budget")) {
+      recipe_.budget = node->IsScalar() ? parseBudget(node->Scalar()) : std::nullopt;
+      if (!recipe_.budget)
+        errors_.add(node->Mark(), "'budget' must be bits or bytes per weight, or dB: 4.5bit, 40dB");
+    }
     recipe_.hoist = readChoice(map, "hoist", "true", "false").value_or(recipe_.hoist);
     if (auto node = map.takeOptional("global")) {
       YamlMap settings(*node, "'global'", errors_);

@@ -7,6 +7,7 @@
 #include "compiler/weights/WeightStore.h"
 #include "dialects/sd/Resources.h"
 #include "passes/quantize/Passes.h"
+#include "passes/quantize/WeightVariants.h"
 
 using namespace mlir;
 
@@ -44,8 +45,11 @@ Value codeRoot(Value value) {
 }
 
 LayerRecipe layerSettings(Recipe &recipe, func::FuncOp function, Operation *op) {
-  return recipe.resolve(function.getName().str(), op->getName().stripDialect().str(),
-                        layerNames(op));
+  LayerRecipe layer = recipe.resolve(function.getName().str(), op->getName().stripDialect().str(),
+                                     layerNames(op));
+  if (auto bits = op->getAttrOfType<IntegerAttr>(kWeightBitsAttribute))
+    layer.weightBits = static_cast<int>(bits.getInt());
+  return layer;
 }
 
 bool isLayer(Operation *op) {

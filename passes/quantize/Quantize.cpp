@@ -5,6 +5,7 @@
 #include "compiler/reference/QuantizedParameters.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
+#include "passes/quantize/WeightVariants.h"
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Remarks.h"
@@ -50,7 +51,7 @@ public:
     dequantizeResults();
     function_->removeAttr(kCalibratedAttribute);
     for (Operation &op : function_.getBody().front())
-      for (StringRef attribute : {kDividedAttribute, kRoundedAttribute})
+      for (StringRef attribute : {kDividedAttribute, kRoundedAttribute, kWeightBitsAttribute})
         op.removeAttr(attribute);
     return success();
   }

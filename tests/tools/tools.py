@@ -92,6 +92,19 @@ class Tools(Cases):
                 "the default": "bias_correction = true by default" in told,
             },
         )
+        small = ["sdopt-compile", self.model, "--samples", self.samples, "--modules", "text_encoder", "--dimension", "sequence_length=77", "--sensitivity", self.work / "widths"]
+        searched = self.run(*small, "--budget", "5bit", "--threads", "1", "-o", self.work / "five.sdnpu", "--verify")
+        again = self.run(*small, "--budget", "5bit", "-o", self.work / "five2.sdnpu")
+        floor = self.run(*small, "--min-psnr", "35dB", "-o", self.work / "floor.sdnpu")
+        width = lambda done: float(re.search(r"([0-9.]+) bits per weight", done.stdout + done.stderr)[1])
+        self.expect(
+            "compile: --budget and --min-psnr",
+            {
+                "both are met": width(searched) <= 5 < width(floor) < 8,
+                "what was measured is not measured again": "sensitivity " in searched.stderr and "sensitivity " not in again.stderr,
+                "the same package": (self.work / "five.sdnpu").read_bytes() == (self.work / "five2.sdnpu").read_bytes(),
+            },
+        )
         spaced = self.work / "a folder #1"
         shutil.copytree(self.model / "vae_encoder", spaced / "vae_encoder")
         depfile = self.work / "spaced.d"

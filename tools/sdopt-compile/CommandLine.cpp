@@ -82,6 +82,7 @@ absl::Status parseOptionalStage(const std::string &text, std::optional<Stage> &s
 struct RawFlags {
   std::vector<std::string> inputShapes, dimensions;
   std::string stopAfter, startFrom;
+  std::string budget, floor;
   std::string verify, memoryLimit;
 };
 
@@ -116,8 +117,26 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
       ->type_name("NAME_OR_FILE")
       ->capture_default_str();
   app.add_option("--recipe", options.recipe,
-                 "Built-in recipe (w8a16, w8a8, w4a16, w4a8) or recipe file")
+                 "Built-in recipe (mixed, w8a16, w8a8, w4a16, w4a8) or recipe file")
       ->type_name("NAME_OR_FILE")
+      ->capture_default_str();
+  auto *budget =
+      app.add_option(
+             "--budget", raw.budget,
+             "Search a width for each layer's weights: the least error with so many bits (or "
+             "bytes) per weight")
+          ->type_name("4.5bit");
+  app.add_option("--min-psnr", raw.floor,
+                 "The same: the fewest bits with which a module keeps this PSNR")
+      ->type_name("40dB")
+      ->excludes(budget);
+  app.add_option("--sensitivity", options.sensitivityFolder,
+                 "Folder that keeps the layers' errors, MODULE.sensitivity.pb: a search goes on "
+                 "where it was, another budget takes no time")
+      ->type_name("DIR");
+  app.add_option("--sensitivity-samples", options.sensitivitySamples,
+                 "Calibration samples that each layer's error is measured on")
+      ->type_name("N")
       ->capture_default_str();
   app.add_option("--explain", options.explain,
                  "Print which rule of the recipe sets what for the layers of this name, glob or "
@@ -223,6 +242,13 @@ absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv) {
   }
   if (absl::Status status = checkValues(app); !status.ok())
     return status;
+  for (auto [text, flag, unit] : {std::tuple(&raw.budget, "--budget", "bit or byte"),
+                                  std::tuple(&raw.floor, "--min-psnr", "dB")})
+    if (!text->empty()) {
+      if (text->ends_with("dB") != (std::string_view(flag) == "--min-psnr"))
+        return absl::InvalidArgumentError(std::string(flag) + " " + *text + " must end in " + unit);
+      line.options.budget = *text;
+    }
   for (const std::string &shape : raw.inputShapes)
     if (absl::Status status = parseShape(shape, line.options); !status.ok())
       return status;

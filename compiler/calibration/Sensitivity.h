@@ -1,0 +1,57 @@
+//===- Sensitivity.h - what the output loses by one layer -------*- C++ -*-===//
+//
+// One layer at a time gets narrower weights, everything else stays float: the error of the
+// function's results, over recorded inputs, is what that width costs. Errors of layers that are
+// narrowed together nearly add up, so that widths can be chosen by these numbers (Allocation.h).
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_CALIBRATION_SENSITIVITY_H
+#define SDOPT_COMPILER_CALIBRATION_SENSITIVITY_H
+
+#include "compiler/calibration/Samples.h"
+#include "dialects/sd/EvaluationContext.h"
+
+#include <functional>
+
+namespace sdopt {
+
+/// One way to store the weights of a layer.
+struct WidthVariant {
+  std::string form; ///< tells variants of a layer apart in the cache
+  /// Narrows the weights of `layer`, an operation of the function or of a copy of it.
+  std::function<mlir::LogicalResult(mlir::Operation *layer)> apply;
+};
+
+struct LayerVariants {
+  mlir::Operation *layer = nullptr; ///< of the function
+  std::vector<WidthVariant> variants;
+};
+
+struct SensitivityOptions {
+  int threads = 1;
+  int64_t limit = 4; ///< at most so many evaluations of the samples, spread evenly; 0: all
+  /// Measurements are kept here as they are made, and taken from here if it is there. Empty: no
+  /// file. One of another function or other samples is an error.
+  std::string cacheFile;
+  std::function<void(int64_t done, int64_t total)> progress = {};
+};
+
+struct Sensitivity {
+  /// [layer][variant]: sum error^2 / sum reference^2 over all results and evaluations.
+  std::vector<std::vector<double>> losses;
+  /// Of the reference's results, for PSNR: largest magnitude^2 * count / sum reference^2.
+  double peakToMean = 0;
+};
+
+/// Evaluates the float `function` once for each variant and evaluation. The result does not depend
+/// on the number of threads.
+absl::StatusOr<Sensitivity> measureSensitivity(mlir::func::FuncOp function,
+                                               const std::vector<LayerVariants> &layers,
+                                               const EvaluationContext &context,
+                                               const std::vector<SampleFile> &samples,
+                                               const SensitivityOptions &options);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_CALIBRATION_SENSITIVITY_H

@@ -1,0 +1,23 @@
+//===- WidthSearch.h - a width for each layer under a budget ----*- C++ -*-===//
+
+#ifndef SDOPT_COMPILER_PIPELINE_WIDTHSEARCH_H
+#define SDOPT_COMPILER_PIPELINE_WIDTHSEARCH_H
+
+#include "compiler/calibration/Sensitivity.h"
+#include "compiler/recipe/Recipe.h"
+
+namespace sdopt {
+
+/// Measures what each layer of the float `function` costs at 3, 4, 5, 6 and 8 bits, chooses widths
+/// that meet the recipe's budget with the least error (or a PSNR with the fewest bits), and leaves
+/// them on the layers for sdopt-quantize. `quantizedPsnr` is the PSNR of the function as it would
+/// be quantized now: a floor holds for it, not only for the sum of the layers' errors. Gives what
+/// was chosen in one line.
+absl::StatusOr<std::string>
+searchWidths(mlir::func::FuncOp function, Recipe &recipe, const EvaluationContext &context,
+             const std::vector<SampleFile> &samples, const SensitivityOptions &options,
+             const std::function<absl::StatusOr<double>()> &quantizedPsnr);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_PIPELINE_WIDTHSEARCH_H

@@ -1,0 +1,30 @@
+//===- WeightVariants.h - one layer at other widths -------------*- C++ -*-===//
+
+#ifndef SDOPT_PASSES_QUANTIZE_WEIGHTVARIANTS_H
+#define SDOPT_PASSES_QUANTIZE_WEIGHTVARIANTS_H
+
+#include "compiler/kernels/WeightStream.h"
+#include "compiler/recipe/Recipe.h"
+
+#include "mlir/IR/Operation.h"
+
+namespace sdopt {
+
+/// Attribute of a matrix layer whose width was searched: it stands above the recipe's.
+constexpr llvm::StringLiteral kWeightBitsAttribute = "sdopt.weight_bits";
+
+/// True for conv2d and linear with float weights.
+bool hasWeights(mlir::Operation *layer);
+
+/// How a matrix layer's weights are stored with these settings, and how many bits they take: codes,
+/// scales and zero points of groups, 32 bits for each output channel's scale.
+WeightForm weightForm(const LayerRecipe &settings);
+int64_t weightCost(mlir::Operation *layer, const LayerRecipe &settings);
+int64_t weightCount(mlir::Operation *layer);
+
+/// Replaces the float weights of a layer by the real values that their codes stand for.
+mlir::LogicalResult narrowWeights(mlir::Operation *layer, const LayerRecipe &settings);
+
+} // namespace sdopt
+
+#endif // SDOPT_PASSES_QUANTIZE_WEIGHTVARIANTS_H
