@@ -361,8 +361,9 @@ absl::Status ModuleCompiler::calibrateModel() {
     if (!statistics.ok())
       return statistics.status();
     statistics_ = *std::move(statistics);
-    warnOfOneTimestep(file->path);
+    given = file->path;
   }
+  warnOfOneTimestep(given);
   statisticsDigest_ = digestOf(statistics_);
   sd::resources(context_.get()).statistics = &statistics_;
   std::vector<std::string> files;
@@ -379,18 +380,18 @@ absl::Status ModuleCompiler::calibrateModel() {
   return absl::OkStatus();
 }
 
-/// What such samples hide is clipped at all other steps.
+/// What such samples hide is clipped at all other steps. The remark is the same wherever the
+/// statistics come from.
 void ModuleCompiler::warnOfOneTimestep(const std::string &path) {
   const std::vector<TimestepBuckets::Interval> &timesteps = statistics_.timesteps();
   if (timestepInput(function(*module_)) < 0 || timesteps.size() != 1 ||
       timesteps[0].first != timesteps[0].last)
     return;
-  std::string text = "samples '" + path + "' are all of timestep " +
-                     significant(timesteps[0].first) +
+  std::string text = "all of timestep " + significant(timesteps[0].first) +
                      ": ranges of other steps are not known; record whole trajectories";
-  addRemark("calibrate", text);
+  addRemark("calibrate", "calibration samples are " + text);
   if (messages_.warning)
-    messages_.warning(model_.name + ": " + text);
+    messages_.warning(model_.name + ": samples of '" + path + "' are " + text);
 }
 
 absl::Status ModuleCompiler::smooth() {
