@@ -45,8 +45,8 @@ Value codeRoot(Value value) {
 }
 
 LayerRecipe layerSettings(Recipe &recipe, func::FuncOp function, Operation *op) {
-  LayerRecipe layer = recipe.resolve(function.getName().str(), op->getName().stripDialect().str(),
-                                     layerNames(op));
+  LayerRecipe layer =
+      recipe.resolve(function.getName().str(), op->getName().stripDialect().str(), layerNames(op));
   if (auto bits = op->getAttrOfType<IntegerAttr>(kWeightBitsAttribute))
     layer.weightBits = static_cast<int>(bits.getInt());
   return layer;

@@ -173,8 +173,25 @@ TEST(RecipeNarrowWeights, AreReadAndWritten) {
   }
 }
 
+TEST(RecipeBudget, IsBitsBytesOrDecibels) {
+  EXPECT_EQ(name(*parseBudget("4.5bit")), "4.5bit");
+  EXPECT_EQ(name(*parseBudget("0.5byte")), "4bit");
+  EXPECT_EQ(name(*parseBudget("40dB")), "40dB");
+  for (const char *text : {"", "4.5", "bit", "-1bit", "0bit", "17bit", "4,5bit", "4.5 bit",
+                           "nanbit", "infdB", "201dB", "4.5bits"})
+    EXPECT_FALSE(parseBudget(text).has_value()) << text;
+  auto recipe = parseRecipe("version: 1\nname: m\nbudget: 4.5bit\n", "m.yaml");
+  ASSERT_TRUE(recipe.ok()) << recipe.status();
+  EXPECT_EQ(name(*recipe->budget), "4.5bit");
+  auto again = parseRecipe(recipe->canonicalText(), "again.yaml");
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->canonicalText(), recipe->canonicalText());
+  EXPECT_FALSE(parseRecipe("version: 1\nname: m\nbudget: 5\n", "m.yaml").ok());
+}
+
 TEST(RecipeBuiltIn, AreThere) {
-  EXPECT_EQ(builtInRecipes(), (std::vector<std::string>{"w4a16", "w4a8", "w8a16", "w8a8"}));
+  EXPECT_EQ(builtInRecipes(),
+            (std::vector<std::string>{"mixed", "w4a16", "w4a8", "w8a16", "w8a8"}));
   for (const std::string &name : builtInRecipes()) {
     auto recipe = loadRecipe(name);
     ASSERT_TRUE(recipe.ok()) << recipe.status();
