@@ -77,9 +77,10 @@ public:
   /// False if even the widest weights lose more.
   bool withinLoss(double loss) {
     auto best = leastCost(choices_, loss);
-    if (best)
-      allocation_ = *std::move(best);
-    return best.has_value();
+    if (!best)
+      return false;
+    allocation_ = *std::move(best);
+    return true;
   }
 
   double lossAt(double psnr) const { return peakToMean_ / std::pow(10.0, psnr / 10); }
