@@ -55,5 +55,9 @@ with tempfile.TemporaryDirectory() as folder:
     output, _, _ = run([f"{build}/tests/bin/zoom-quality", f"{folder}/w8a16.sdnpu", "--steps", "20", "--frames", "6"])
     for what, value in re.findall(r"^(recorded, package|zoom frame \d+).* all +(\S+)$", output, re.M):
         bar(f"W8A16 against fp32, painted pixels, {what}", float(value), "dB", 35 if what == "zoom frame 1" else None)
+output, _, _ = run([f"{build}/tests/bin/palette-speed"])
+seconds, peak = re.search(r"16 centers: (\S+) s, (\S+) MB", output).groups()
+bar("best 16 of 30 M halves, one core", float(seconds), "s", most=2)
+bar("best 16 of 30 M halves, beyond the layer", float(peak), "MB", most=100)
 sys.exit(missed > 0)
 PYTHON
