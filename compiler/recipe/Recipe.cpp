@@ -61,7 +61,9 @@ LayerRecipe decide(const std::vector<Match> &matches) {
       .weightSymmetric = decided(matches, &RecipeRule::weightSymmetric, fallback.weightSymmetric),
       .sharedTaps = decided(matches, &RecipeRule::sharedTaps, fallback.sharedTaps),
       .oneScale = decided(matches, &RecipeRule::oneScale, fallback.oneScale),
-      .rounding = decided(matches, &RecipeRule::rounding, fallback.rounding)};
+      .rounding = decided(matches, &RecipeRule::rounding, fallback.rounding),
+      .palette = decided(matches, &RecipeRule::palette, fallback.palette),
+      .paletteOutputs = decided(matches, &RecipeRule::paletteOutputs, fallback.paletteOutputs)};
 }
 
 std::string placeOf(const std::string &origin, const RecipeRule &rule) {
@@ -101,6 +103,7 @@ std::vector<Match> matchesOf(const Recipe &recipe, const std::string &module,
 
 const char *flagText(bool flag) { return flag ? "true" : "false"; }
 const char *tapsText(bool shared) { return shared ? "all" : "one"; }
+const char *codingText(bool palette) { return palette ? "palette" : "uniform"; }
 const char *granularityText(bool oneScale) { return oneScale ? "tensor" : "channel"; }
 
 std::string settingsText(const RecipeRule &rule) {
@@ -122,6 +125,10 @@ std::string settingsText(const RecipeRule &rule) {
     add("weight_granularity", granularityText(*rule.oneScale));
   if (rule.rounding)
     add("rounding", name(*rule.rounding));
+  if (rule.palette)
+    add("weight_coding", codingText(*rule.palette));
+  if (rule.paletteOutputs)
+    add("palette_outputs", std::to_string(*rule.paletteOutputs));
   if (rule.activationBits)
     add("activation_bits", std::to_string(*rule.activationBits));
   if (rule.activationRange)
@@ -206,8 +213,16 @@ std::string name(const Budget &budget) {
 
 LayerRecipe Recipe::resolve(const std::string &module, const std::string &opType,
                             const std::vector<std::string> &layerNames) {
-  return decide(
-      matchesOf(*this, module, opType, layerNames, &typeMatched_, &moduleMatched_, &nameMatched_));
+  std::vector<Match> matches =
+      matchesOf(*this, module, opType, layerNames, &typeMatched_, &moduleMatched_, &nameMatched_);
+  LayerRecipe layer = decide(matches);
+  if (layer.weightBits == 1 && !layer.palette) {
+    std::string conflict = placeOf(origin, *decider(matches, &RecipeRule::weightBits)->rule) +
+                           ": 'weight_bits' is 1, which needs 'weight_coding: palette'";
+    if (std::ranges::find(conflicts_, conflict) == conflicts_.end())
+      conflicts_.push_back(std::move(conflict));
+  }
+  return layer;
 }
 
 bool Recipe::setsWidthByName(const std::vector<std::string> &layerNames) const {
@@ -238,6 +253,9 @@ std::vector<std::string> Recipe::explain(const std::string &module, const std::s
           reason("weight_granularity", granularityText(layer.oneScale), matches,
                  &RecipeRule::oneScale, origin),
           reason("rounding", sdopt::name(layer.rounding), matches, &RecipeRule::rounding, origin),
+          reason("weight_coding", codingText(layer.palette), matches, &RecipeRule::palette, origin),
+          reason("palette_outputs", std::to_string(layer.paletteOutputs), matches,
+                 &RecipeRule::paletteOutputs, origin),
           reason("activation_bits", std::to_string(layer.activationBits), matches,
                  &RecipeRule::activationBits, origin),
           reason("activation_range", sdopt::name(layer.activationRange), matches,
@@ -249,6 +267,8 @@ std::vector<std::string> Recipe::explain(const std::string &module, const std::s
 
 absl::Status Recipe::checkAllMatched() const {
   std::string text;
+  for (const std::string &conflict : conflicts_)
+    text += (text.empty() ? "" : "\n") + conflict;
   if (!builtIn_) {
     listUnmatched("types", types, typeMatched_, origin, text);
     listUnmatched("modules", modules, moduleMatched_, origin, text);
@@ -263,12 +283,14 @@ std::string Recipe::canonicalText() const {
                       .weightBits = base.weightBits,
                       .activationBits = base.activationBits,
                       .groupSize = base.groupSize,
+                      .paletteOutputs = base.paletteOutputs,
                       .weightRange = base.weightRange,
                       .activationRange = base.activationRange,
                       .biasCorrection = base.biasCorrection,
                       .weightSymmetric = base.weightSymmetric,
                       .sharedTaps = base.sharedTaps,
                       .oneScale = base.oneScale,
+                      .palette = base.palette,
                       .smooth = base.smooth,
                       .rounding = base.rounding};
   std::string text =

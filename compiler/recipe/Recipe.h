@@ -19,14 +19,17 @@
 //     - match: 're:.*resnets\.[01].*'       # regular expression over the whole name
 //       activation_range: mse               # moving_average, entropy, percentile (99.99 %),
 //                                           # or {percentile: 99.9}
-//       weight_bits: 4                      # 2 ... 8
+//       weight_bits: 4                      # 2 ... 8, or 1 in palettes
 //       group_size: 64                      # 0 (one scale per channel) or 16 ... 256
 //       weight_symmetric: false             # true: no zero points
 //       taps: one                           # all: a group's scale holds for the whole kernel
 //       weight_granularity: channel         # tensor: one scale for all channels
 //       rounding: gptq                      # nearest: each weight by itself
+//       weight_coding: palette              # uniform: codes are equally far apart
+//       palette_outputs: 32                 # output channels with one palette; 0: all
 //
-// group_size, weight_symmetric and taps are about weights of fewer than 8 bits.
+// group_size, weight_symmetric and taps are about uniform weights of fewer than 8 bits,
+// palette_outputs is about palettes; weights of 8 bits are int8 and need none.
 //
 // An unknown key or type, a value out of range and a rule that matches no layer are errors with
 // file, line and column.
@@ -94,27 +97,33 @@ std::string name(const Budget &budget);
 
 /// Settings of one layer, all decided.
 struct LayerRecipe {
-  int weightBits = 8;      ///< 2 ... 8
+  int weightBits = 8;      ///< 2 ... 8; of palettes 1 ... 8
   int activationBits = 16; ///< of the values this layer *reads*: 8 or 16
   RangeEstimator weightRange = RangeEstimator::MSE;
   ActivationRange activationRange; ///< of values read at 8 bits
   bool biasCorrection = true;      ///< gives the output the mean that the float weights give it
   Smoothing smooth;                ///< for layers that read 8 bits
-  // Of weights of fewer than 8 bits (compiler/kernels/WeightStream.h).
+  // Of weights of fewer than 8 bits (compiler/kernels/WeightStream.h), the first three without
+  // palettes.
   int groupSize = 64;          ///< input channels with one scale, 16 ... 256; 0: all
   bool weightSymmetric = true; ///< no zero points
   bool sharedTaps = false;     ///< one scale of a group for all taps
   bool oneScale = false;       ///< of all output channels
   Rounding rounding = Rounding::Nearest;
+  bool palette = false;   ///< codes are indices of values that the weights share
+  int paletteOutputs = 0; ///< output channels with one palette; 0: all
+
+  /// Narrower than the int8 weights that layers compute with, in palettes or not.
+  bool hasPalettes() const { return palette && weightBits < 8; }
 };
 
 /// One rule of the file.
 struct RecipeRule {
   std::string match; ///< empty for global, an op type, a module name, or a pattern for names
-  std::optional<int> weightBits, activationBits, groupSize;
+  std::optional<int> weightBits, activationBits, groupSize, paletteOutputs;
   std::optional<RangeEstimator> weightRange;
   std::optional<ActivationRange> activationRange;
-  std::optional<bool> biasCorrection, weightSymmetric, sharedTaps, oneScale;
+  std::optional<bool> biasCorrection, weightSymmetric, sharedTaps, oneScale, palette;
   std::optional<Smoothing> smooth;
   std::optional<Rounding> rounding;
   int line = 0, column = 0; ///< counted from 1; 0 if the rule is not from a file
@@ -147,7 +156,8 @@ public:
   /// matched, and so do all rules of types.
   void passOver(const std::string &module, const std::vector<std::string> &layerNames);
   /// INVALID_ARGUMENT listing every rule of types, modules and names that matched nothing since
-  /// construction. Built-in recipes are exempt: their rules describe many models.
+  /// construction, and rules that gave a layer 1 bit without a palette. Built-in recipes may have
+  /// rules that match nothing: they describe many models.
   absl::Status checkAllMatched() const;
 
   /// The same text for equal recipes; stored in packages, parseable. Defaults are written out;
@@ -156,6 +166,7 @@ public:
 
 private:
   std::vector<bool> typeMatched_, moduleMatched_, nameMatched_;
+  std::vector<std::string> conflicts_; ///< of settings that were resolved
   bool builtIn_ = false;
   friend absl::StatusOr<Recipe> loadRecipe(const std::string &);
 };

@@ -129,6 +129,10 @@ private:
     rule.oneScale = readChoice(settings, "weight_granularity", "tensor", "channel");
     if (auto gptq = readChoice(settings, "rounding", name(Rounding::GPTQ), name(Rounding::Nearest)))
       rule.rounding = *gptq ? Rounding::GPTQ : Rounding::Nearest;
+    rule.palette = readChoice(settings, "weight_coding", "palette", "uniform");
+    rule.paletteOutputs =
+        readNumber(settings, "palette_outputs", "0 to 65535",
+                   [](int64_t outputs) { return outputs >= 0 && outputs <= 65535; });
     rule.activationBits = readBits(settings, "activation_bits", {8, 16});
     rule.activationRange = readActivationRange(settings, "activation_range");
     rule.biasCorrection = readChoice(settings, "bias_correction", "true", "false");
@@ -230,8 +234,8 @@ private:
   }
 
   std::optional<int> readWeightBits(YamlMap &settings) {
-    return readNumber(settings, "weight_bits", "2 to 8",
-                      [](int64_t bits) { return bits >= 2 && bits <= 8; });
+    return readNumber(settings, "weight_bits", "1 to 8",
+                      [](int64_t bits) { return bits >= 1 && bits <= 8; });
   }
 
   std::optional<int> readGroupSize(YamlMap &settings) {

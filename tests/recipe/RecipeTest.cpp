@@ -67,19 +67,20 @@ TEST(RecipePrecedence, GlobalTypesModulesNames) {
 
 TEST(RecipePrecedence, IsExplained) {
   Recipe recipe = recipeOf(kRecipe);
-  EXPECT_THAT(recipe.explain("unet", "conv2d", {"conv1"}),
-              testing::ElementsAre("weight_bits = 8 by default",
-                                   "weight_range = minmax from mixed.yaml:3:9 (global)",
-                                   "group_size = 64 by default",
-                                   "weight_symmetric = true by default", "taps = one by default",
-                                   "weight_granularity = channel by default",
-                                   "rounding = nearest by default",
-                                   "activation_bits = 8 from mixed.yaml:10:5 (names: *conv1*)",
-                                   "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
-                                   "bias_correction = true by default", "smooth = off by default"));
-  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[7],
+  EXPECT_THAT(
+      recipe.explain("unet", "conv2d", {"conv1"}),
+      testing::ElementsAre("weight_bits = 8 by default",
+                           "weight_range = minmax from mixed.yaml:3:9 (global)",
+                           "group_size = 64 by default", "weight_symmetric = true by default",
+                           "taps = one by default", "weight_granularity = channel by default",
+                           "rounding = nearest by default", "weight_coding = uniform by default",
+                           "palette_outputs = 0 by default",
+                           "activation_bits = 8 from mixed.yaml:10:5 (names: *conv1*)",
+                           "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
+                           "bias_correction = true by default", "smooth = off by default"));
+  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[9],
               "activation_bits = 16 from mixed.yaml:8:3 (modules: vae_decoder)");
-  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[7],
+  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[9],
               "activation_bits = 8 from mixed.yaml:5:3 (types: conv2d)");
 }
 
@@ -248,18 +249,51 @@ TEST(RecipeSettings, BiasCorrectionAndSmoothing) {
               HasSubstr("'bias_correction' must be true or false"));
 }
 
+TEST(RecipePalettes, AreReadAndWritten) {
+  std::string text =
+      withHead("global: {weight_bits: 3, weight_coding: palette, palette_outputs: 16}\n"
+               "names:\n  - {match: a, weight_bits: 8}\n"
+               "  - {match: b, weight_coding: uniform, palette_outputs: 0}\n");
+  for (Recipe recipe : {recipeOf(text), recipeOf(recipeOf(text).canonicalText())}) {
+    LayerRecipe other = recipe.resolve("unet", "conv2d", {"c"});
+    EXPECT_TRUE(other.hasPalettes());
+    EXPECT_EQ(other.paletteOutputs, 16);
+    EXPECT_FALSE(recipe.resolve("unet", "conv2d", {"a"}).hasPalettes());
+    LayerRecipe uniform = recipe.resolve("unet", "linear", {"b"});
+    EXPECT_FALSE(uniform.hasPalettes());
+    EXPECT_EQ(uniform.paletteOutputs, 0);
+  }
+  EXPECT_FALSE(recipeOf(withHead("")).resolve("unet", "conv2d", {"a"}).palette);
+}
+
+TEST(RecipePalettes, OneBitNeedsThem) {
+  Recipe recipe = recipeOf(withHead("global: {weight_coding: palette, weight_bits: 1}\n"
+                                    "names:\n  - {match: a, weight_coding: uniform}\n"));
+  recipe.resolve("unet", "conv2d", {"b"});
+  recipe.resolve("unet", "conv2d", {"a"});
+  recipe.resolve("unet", "conv2d", {"a"});
+  EXPECT_EQ(std::string(recipe.checkAllMatched().message()),
+            "mixed.yaml:3:9: 'weight_bits' is 1, which needs 'weight_coding: palette'");
+}
+
 TEST(RecipeErrors, CarryLineAndColumn) {
   EXPECT_THAT(errorOf(withHead("global: {weight_bit: 8}\n")),
               HasSubstr("r.yaml:3:10: unknown key 'weight_bit' in 'global'; known are weight_bits, "
                         "weight_range, group_size, weight_symmetric, taps, weight_granularity, "
-                        "rounding, activation_bits, activation_range, bias_correction, "
+                        "rounding, weight_coding, palette_outputs, activation_bits, "
+                        "activation_range, bias_correction, "
                         "smooth"));
   EXPECT_THAT(errorOf(withHead("globals: {weight_bits: 8}\n")),
               HasSubstr("r.yaml:3:1: unknown key 'globals' in a recipe"));
   EXPECT_THAT(errorOf(withHead("global: {weight_bits: 9}\n")),
-              HasSubstr("r.yaml:3:23: 'weight_bits' is 9, must be 2 to 8"));
-  EXPECT_THAT(errorOf(withHead("global: {weight_bits: 1}\n")),
-              HasSubstr("r.yaml:3:23: 'weight_bits' is 1, must be 2 to 8"));
+              HasSubstr("r.yaml:3:23: 'weight_bits' is 9, must be 1 to 8"));
+  EXPECT_THAT(errorOf(withHead("global: {weight_bits: 0}\n")),
+              HasSubstr("r.yaml:3:23: 'weight_bits' is 0, must be 1 to 8"));
+  EXPECT_THAT(errorOf(withHead("global: {weight_coding: codebook}\n")),
+              HasSubstr("'weight_coding' must be palette or uniform"));
+  for (const char *outputs : {"65536", "100000"})
+    EXPECT_THAT(errorOf(withHead("global: {palette_outputs: " + std::string(outputs) + "}\n")),
+                HasSubstr("'palette_outputs' is " + std::string(outputs) + ", must be 0 to 65535"));
   for (const char *size : {"15", "257", "64000", "1"})
     EXPECT_THAT(errorOf(withHead("global: {group_size: " + std::string(size) + "}\n")),
                 HasSubstr("r.yaml:3:22: 'group_size' is " + std::string(size) +
