@@ -12,6 +12,10 @@
 namespace sdopt {
 namespace {
 
+/// The byte of a form: bits 0 to 3 coding, 4 and 5 layout of zeros, 6 entropy-coded.
+constexpr int kZerosShift = 4;
+constexpr uint8_t kEntropyBit = 1 << 6;
+
 /// Element types a code format may have, stored as their number.
 bool isCodeType(ElementType type) { return type == ElementType::I8 || type == ElementType::I16; }
 
@@ -45,7 +49,13 @@ public:
   }
   void flag(const char *, bool &value) { byte(value ? 1 : 0); }
   void region(const char *, Region &value) { byte(static_cast<uint8_t>(value)); }
-  void coding(const char *, WeightCoding &value) { byte(static_cast<uint8_t>(value)); }
+  void form(const char *, WeightForm &value) {
+    byte(static_cast<uint8_t>(static_cast<uint8_t>(value.coding) |
+                              static_cast<uint8_t>(value.zeros) << kZerosShift |
+                              (value.lanes > 0 ? kEntropyBit : 0)));
+    if (value.lanes > 0)
+      varint(static_cast<uint64_t>(value.lanes));
+  }
 
 private:
   std::string &out_;
@@ -120,11 +130,19 @@ public:
       fail(name, "region is neither 0 (constants) nor 1 (arena)");
     value = static_cast<Region>(raw);
   }
-  void coding(const char *name, WeightCoding &value) {
+  void form(const char *name, WeightForm &value) {
     const uint8_t raw = byte(name);
-    if (raw != static_cast<uint8_t>(WeightCoding::Grouped))
-      fail(name, "coding of weights is not 1 (grouped)");
-    value = static_cast<WeightCoding>(raw);
+    const uint8_t coding = raw & ((1 << kZerosShift) - 1);
+    if (raw == 0 || raw >= 2 * kEntropyBit || coding > static_cast<uint8_t>(WeightCoding::Palette))
+      fail(name, "weights are neither grouped nor of a palette, and nothing else decodes them");
+    value = {};
+    value.coding = static_cast<WeightCoding>(coding);
+    value.zeros = static_cast<ZeroLayout>(raw >> kZerosShift & 3);
+    if ((raw & kEntropyBit) == 0)
+      return;
+    field<uint16_t>("lanes", value.lanes);
+    if (value.lanes == 0)
+      fail("lanes", "entropy-coded without lanes");
   }
   void fail(const char *name, const char *what) {
     if (status_.ok())
@@ -161,7 +179,7 @@ public:
   }
   void flag(const char *, bool &) {}
   void region(const char *, Region &) {}
-  void coding(const char *, WeightCoding &) {}
+  void form(const char *, WeightForm &value) { field<uint16_t>("lanes", value.lanes); }
 };
 
 class Printer {
@@ -187,8 +205,14 @@ public:
   void region(const char *name, Region &value) {
     absl::StrAppend(&out_, " ", name, "=", value == Region::Arena ? "arena" : "constants");
   }
-  void coding(const char *name, WeightCoding &value) {
-    absl::StrAppend(&out_, " ", name, "=", value == WeightCoding::Grouped ? "grouped" : "raw");
+  void form(const char *name, WeightForm &value) {
+    constexpr const char *kCodings[] = {"raw", "grouped", "palette"};
+    constexpr const char *kZeros[] = {"dense", "bitmap", "structured", "runs"};
+    absl::StrAppend(&out_, " ", name, "=", kCodings[static_cast<size_t>(value.coding)]);
+    if (value.zeros != ZeroLayout::Dense)
+      absl::StrAppend(&out_, " zeros=", kZeros[static_cast<size_t>(value.zeros)]);
+    if (value.lanes > 0)
+      absl::StrAppend(&out_, " lanes=", value.lanes);
   }
 
 private:

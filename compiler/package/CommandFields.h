@@ -10,7 +10,8 @@
 //   format(name, CodeFormat)             element type and zero point
 //   flag(name, bool)
 //   region(name, Region)
-//   coding(name, WeightCoding)
+//   form(name, WeightForm)               one byte: coding, layout of zeros, whether it is
+//                                        entropy-coded; then lanes if it is
 //
 //===----------------------------------------------------------------------===//
 
@@ -90,13 +91,28 @@ template <typename Archive> void visitFields(Archive &a, DmaWeights &c) {
   a.template field<uint64_t>("dram", c.dram);
   a.template field<uint32_t>("bytes", c.bytes);
   a.template field<uint32_t>("sram", c.sram);
-  a.coding("coding", c.form.coding);
-  a.template field<uint8_t>("bits", c.form.bits);
-  a.template field<uint16_t>("group", c.form.groupSize);
-  a.flag("symmetric", c.form.symmetric);
-  a.flag("shared_taps", c.form.sharedTaps);
+  a.form("coding", c.form);
+  const bool isGrouped = c.form.coding == WeightCoding::Grouped;
+  const bool isPalette = c.form.coding == WeightCoding::Palette;
+  const bool isStructured = c.form.zeros == ZeroLayout::Structured;
+  if (isStructured)
+    a.template list<uint8_t>("kept", c.form.kept, c.form.run);
+  if (isGrouped || isPalette)
+    a.template field<uint8_t>("bits", c.form.bits);
+  if (isGrouped) {
+    a.template field<uint16_t>("group", c.form.groupSize);
+    a.flag("symmetric", c.form.symmetric);
+    a.flag("shared_taps", c.form.sharedTaps);
+  }
+  if (isPalette)
+    a.template field<uint32_t>("palette_outputs", c.form.paletteOutputs);
   a.template list<uint32_t>("block", c.block.outputs, c.block.taps, c.block.inputs);
-  a.template field<uint16_t>("first", c.block.firstInGroup);
+  if (isGrouped)
+    a.template field<uint16_t>("first", c.block.firstInGroup);
+  if (isStructured)
+    a.template field<uint8_t>("first_in_run", c.block.firstInRun);
+  if (isPalette)
+    a.template field<uint32_t>("first_output", c.block.firstInPalette);
 }
 
 template <typename Archive> void visitFields(Archive &a, ConvTile &t) {

@@ -221,20 +221,30 @@ struct FieldCheck {
   void operator()(const DmaWeights &c) {
     const WeightExtent &b = c.block;
     positive({{"block", b.outputs}, {"block", b.taps}, {"block", b.inputs}});
-    notNegative({{"dram", c.dram}, {"first", b.firstInGroup}});
+    notNegative({{"dram", c.dram},
+                 {"first", b.firstInGroup},
+                 {"first_in_run", b.firstInRun},
+                 {"first_output", b.firstInPalette}});
     if (b.firstInGroup > 0 && b.firstInGroup >= c.form.groupSize)
       refuse("first", b.firstInGroup, "less than the group size");
+    if (b.firstInRun > 0 && b.firstInRun >= c.form.run)
+      refuse("first_in_run", b.firstInRun, "less than the run");
+    if (b.firstInPalette > 0 && b.firstInPalette >= c.form.paletteOutputs)
+      refuse("first_output", b.firstInPalette, "less than the outputs of a palette");
     if (!problem.empty())
       return;
     problem = formProblem(c.form);
-    if (problem.empty() && c.form.coding == WeightCoding::Raw)
-      problem = "field 'coding' is 0 (raw); needs a coding that is decoded";
+    if (problem.empty() && c.form.isPlainInt8())
+      problem = "field 'coding' is 0 (raw); needs a form that is decoded";
     constexpr int64_t kMostWeights = int64_t{1} << 31; // SRAM has no more bytes
     if (problem.empty() && saturatingProduct({b.outputs, b.taps, b.inputs}) > kMostWeights)
       problem = "decodes more weights than SRAM can hold";
-    if (problem.empty() && c.bytes != storedBytes(c.form, b))
+    if (!problem.empty())
+      return;
+    const int64_t most = storedBytes(c.form, b), least = c.form.varies() ? 1 : most;
+    if (c.bytes < least || c.bytes > most)
       problem = absl::StrCat("field 'bytes' is ", c.bytes, "; its block is stored in ",
-                             storedBytes(c.form, b));
+                             least < most ? "at most " : "", most);
   }
   void operator()(const ConvCommand &c) {
     const ConvTile &t = c.tile;
@@ -365,9 +375,10 @@ std::string boundsProblem(const Command &command, const Program &program) {
       return outside("dram", operand.offset, operand.bytes, arena ? "the arena" : "the constants",
                      size);
     // A load fills SRAM, a store fills the arena: moving more than the target holds writes bytes
-    // twice, and bounds the work that a hostile file can ask for.
+    // twice, and bounds the work that a hostile file can ask for. A stream of weights is bound by
+    // what it becomes.
     const int64_t most = operand.written ? program.arenaBytes : program.sramBytes;
-    if (operand.moved > most)
+    if (operand.moved > most && !std::holds_alternative<DmaWeights>(command.args))
       return absl::StrCat("moves ", operand.moved, " bytes into a memory of ", most);
   }
   return "";

@@ -115,13 +115,26 @@ manifest::WeightForm toProto(const WeightForm &form) {
   out.set_group_size(static_cast<uint32_t>(form.groupSize));
   out.set_zero_points(!form.symmetric);
   out.set_shared_taps(form.sharedTaps);
+  out.set_palette_outputs(static_cast<uint32_t>(form.paletteOutputs));
+  out.set_zeros(static_cast<uint32_t>(form.zeros));
+  out.set_kept(static_cast<uint32_t>(form.kept));
+  out.set_run(static_cast<uint32_t>(form.run));
+  out.set_lanes(static_cast<uint32_t>(form.lanes));
   return out;
 }
 
-/// Checked by checkModule(); a coding beyond a byte is one that nobody knows.
+/// Checked by checkModule(); a coding or layout beyond a byte is one that nobody knows.
 WeightForm fromProto(const manifest::WeightForm &in) {
-  return {static_cast<WeightCoding>(std::min<uint32_t>(in.coding(), 255)), in.bits(),
-          in.group_size(), !in.zero_points(), in.shared_taps()};
+  return {.coding = static_cast<WeightCoding>(std::min<uint32_t>(in.coding(), 255)),
+          .bits = in.bits(),
+          .groupSize = in.group_size(),
+          .symmetric = !in.zero_points(),
+          .sharedTaps = in.shared_taps(),
+          .paletteOutputs = in.palette_outputs(),
+          .zeros = static_cast<ZeroLayout>(std::min<uint32_t>(in.zeros(), 255)),
+          .kept = in.kept(),
+          .run = in.run(),
+          .lanes = in.lanes()};
 }
 
 void put(manifest::Tensor &out, const TensorInfo &tensor, int64_t offset) {
@@ -174,8 +187,10 @@ void put(manifest::Module &out, const ModuleInfo &module) {
     entry->set_kind(static_cast<uint32_t>(constant.kind));
     entry->set_bytes(constant.bytes);
     entry->set_offset(module.constantOffsets[i]);
-    if (constant.form.coding != WeightCoding::Raw)
+    if (!constant.form.isPlainInt8())
       *entry->mutable_form() = toProto(constant.form);
+    for (int64_t bytes : constant.blockBytes)
+      entry->add_block_bytes(bytes);
   }
   for (size_t i = 0; i < module.network.layers.size(); ++i)
     put(*out.add_layers(), module.network.layers[i], module.plan.layers[i]);
@@ -355,6 +370,8 @@ absl::Status take(const manifest::Module &in, ModuleInfo &module) {
     network.constants.push_back({entry.name(), static_cast<ConstantKind>(entry.kind()),
                                  entry.bytes(),
                                  entry.has_form() ? fromProto(entry.form()) : WeightForm()});
+    network.constants.back().blockBytes.assign(entry.block_bytes().begin(),
+                                               entry.block_bytes().end());
     module.constantOffsets.push_back(entry.offset());
   }
   for (const auto &entry : in.layers()) {

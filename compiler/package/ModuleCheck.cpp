@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t kMaxDim = int64_t{1} << 31;
 constexpr int64_t kMaxMemory = int64_t{1} << 44; ///< 16 TiB: larger than any target's DRAM
 constexpr int64_t kMaxSram = int64_t{1} << 31;
+constexpr int64_t kMaxStream = kMaxSram; ///< of weights: no more than they are in SRAM
 
 /// Empty, or what is wrong.
 using Problem = std::string;
@@ -158,6 +159,20 @@ Problem layerProblem(const ModuleInfo &module, size_t index) {
   return "";
 }
 
+/// Streams whose bytes depend on the weights are listed, block by block.
+Problem streamsProblem(const ConstantInfo &weights, int64_t blocks) {
+  const auto listed = static_cast<int64_t>(weights.blockBytes.size());
+  const int64_t needed = weights.form.varies() ? blocks : 0;
+  if (listed != needed)
+    return absl::StrCat("takes constant '", weights.name, "' with sizes of ", listed,
+                        " streams; needs ", needed);
+  for (int64_t bytes : weights.blockBytes)
+    if (bytes < 1 || bytes > kMaxStream)
+      return absl::StrCat("takes constant '", weights.name, "' with a stream of ", bytes,
+                          " bytes; needs 1..", kMaxStream);
+  return "";
+}
+
 /// The codes of a Weights constant must be those of its layer, before packedBytes() cuts them into
 /// blocks.
 Problem weightsProblem(const ModuleInfo &module, size_t index) {
@@ -183,7 +198,7 @@ Problem weightsProblem(const ModuleInfo &module, size_t index) {
   if (blocks > module.program.constantsBytes / 16 + 1)
     return absl::StrCat("cuts constant '", weights.name, "' into ", blocks,
                         " blocks, more than the constants can hold");
-  return "";
+  return streamsProblem(weights, blocks);
 }
 
 Problem constantsProblem(const ModuleInfo &module) {
@@ -192,11 +207,14 @@ Problem constantsProblem(const ModuleInfo &module) {
   for (size_t i = 0; i < network.constants.size(); ++i) {
     const ConstantInfo &constant = network.constants[i];
     const std::string place = absl::StrCat("constant '", constant.name, "' ");
-    if (constant.form.coding != WeightCoding::Raw && constant.kind != ConstantKind::Weights)
+    if ((!constant.form.isPlainInt8() || !constant.blockBytes.empty()) &&
+        constant.kind != ConstantKind::Weights)
       return place + "has a form but is no weights";
-    // Codes of 2 bits are stored in a quarter of the bytes.
-    const int64_t most =
-        module.program.constantsBytes * (constant.form.coding == WeightCoding::Raw ? 1 : 4);
+    // Codes of 1 bit are stored in an eighth of the bytes, codes that are all the same in next to
+    // none.
+    const int64_t most = constant.form.varies() ? kMaxMemory
+                                                : module.program.constantsBytes *
+                                                      (constant.form.isPlainInt8() ? 1 : 8);
     if (constant.bytes < 0 || constant.bytes > most)
       return absl::StrCat(place, "is ", constant.bytes, " bytes; the constants are ",
                           module.program.constantsBytes);

@@ -109,7 +109,12 @@ absl::Status ConstantPacker::packWeights(ConstantId id, std::span<std::byte> out
   }
   const Layer &layer = *readers_.lower_bound(id)->second;
   size_t index = &layer - network.layers.data();
-  sdopt::packWeights(network, layer, module_.info.plan.layers[index].tiling, stored, out.data());
+  PackedWeights packed =
+      sdopt::packWeights(network, layer, module_.info.plan.layers[index].tiling, stored);
+  if (packed.bytes.size() != out.size())
+    return absl::InternalError("constant '" + network.constants[id].name +
+                               "' is not of the size that was planned");
+  std::memcpy(out.data(), packed.bytes.data(), out.size());
   sums_[id] = magnitudeSums(weights.values<int8_t>(), weights.dim(0));
   return checkAccumulators(id);
 }

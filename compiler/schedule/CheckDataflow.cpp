@@ -114,10 +114,16 @@ public:
     const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
     if (!matrix || !(network.constants[matrix->weights].form == c.form))
       return "decodes weights in a form that is not its layer's";
-    const int64_t begin = constantOffsets[matrix->weights];
-    if (c.dram < begin || c.dram + c.bytes > begin + packedBytes(network, plan, matrix->weights))
+    auto [blocks, isNew] = streams.try_emplace(&layer);
+    if (isNew)
+      for (const WeightBlock &block :
+           weightBlocks(network, layer, plan.layers[&layer - network.layers.data()].tiling))
+        blocks->second.emplace(constantOffsets[matrix->weights] + block.offset, block);
+    const auto block = blocks->second.find(c.dram);
+    if (block == blocks->second.end() || block->second.bytes != c.bytes ||
+        !(block->second.extent == c.block))
       return absl::StrCat("reads ", c.bytes, " bytes of constants at ", c.dram,
-                          ", which are not of its layer's weights");
+                          ", which are no block of its layer's weights");
     return "";
   }
 
@@ -164,6 +170,7 @@ private:
   const Plan &plan;
   const std::vector<int64_t> &constantOffsets;
   std::map<TensorId, ByteSet> sets;
+  std::map<const Layer *, std::map<int64_t, WeightBlock>> streams; ///< by offset in the constants
 };
 
 } // namespace

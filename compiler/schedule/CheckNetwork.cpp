@@ -132,6 +132,9 @@ struct SpecCheck {
     const ConstantInfo &info = network.constants[s.weights];
     const std::string wrong = formProblem(info.form);
     require(wrong.empty(), absl::StrCat("takes constant '", info.name, "', whose ", wrong));
+    require(info.share >= 1 && info.share <= kShareUnit,
+            absl::StrCat("takes constant '", info.name, "', whose share is ", info.share,
+                         "; needs 1..", kShareUnit));
     constant("params", s.params, ConstantKind::ChannelParams, y[3] * kRecord);
   }
 

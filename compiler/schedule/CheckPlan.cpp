@@ -103,7 +103,7 @@ struct MatrixWalk {
   const MatrixLayer &spec;
   const TensorInfo &x, &y;
   const Tiling &t;
-  const WeightForm &form;
+  const ConstantInfo &weights;
   int64_t read = 0, written = 0;
 
   static int64_t inputs(int64_t first, int64_t count, int64_t stride, int64_t dilation,
@@ -151,7 +151,7 @@ struct MatrixWalk {
       if (weights != lastWeights)
         for (int64_t first = ci; first < (weightsStay ? x.dims[3] : ci + channels);
              first += t.inputChannels)
-          read += streamBytes(outputs, first, std::min(t.inputChannels, x.dims[3] - first));
+          read += streamBytes(co, outputs, first, std::min(t.inputChannels, x.dims[3] - first));
       lastInput = input;
       lastWeights = weights;
     }
@@ -161,11 +161,35 @@ struct MatrixWalk {
     written += tile[1] * outputs * byteWidth(y.type);
   }
 
-  /// Bytes of the weights of input channels [first, first + channels), group by group.
-  int64_t streamBytes(int64_t outputs, int64_t first, int64_t channels) const {
+  /// Bytes of the weights of output channels [co, co + outputs) and input channels [first, first +
+  /// channels): as they were packed, or as expected.
+  int64_t streamBytes(int64_t co, int64_t outputs, int64_t first, int64_t channels) const {
     const int64_t taps = spec.kernelHeight * spec.kernelWidth;
+    const int64_t plain = plainBytes(co, outputs, first, channels, taps);
+    if (!weights.form.varies())
+      return plain;
+    const int64_t columns = (x.dims[3] + t.inputChannels - 1) / t.inputChannels;
+    const int64_t rows = (y.dims[3] + t.outputChannels - 1) / t.outputChannels;
+    if (static_cast<int64_t>(weights.blockBytes.size()) == rows * columns)
+      return weights.blockBytes[co / t.outputChannels * columns + first / t.inputChannels];
+    const int64_t whole = plain / kShareUnit * weights.share,
+                  rest = plain % kShareUnit * weights.share;
+    return whole + rest / kShareUnit + (rest % kShareUnit > 0);
+  }
+
+  /// Codes, and parameters palette by palette or group by group.
+  int64_t plainBytes(int64_t co, int64_t outputs, int64_t first, int64_t channels,
+                     int64_t taps) const {
+    const WeightForm &form = weights.form;
     if (form.coding == WeightCoding::Raw)
       return outputs * taps * channels;
+    if (form.coding == WeightCoding::Palette) {
+      int64_t palettes = 0;
+      for (int64_t o = co; o < co + outputs; ++o)
+        palettes += o == co || (form.paletteOutputs > 0 && o % form.paletteOutputs == 0);
+      const int64_t bits = outputs * taps * channels * form.bits;
+      return palettes * (int64_t{1} << form.bits) + bits / 8 + (bits % 8 > 0);
+    }
     int64_t groups = 0;
     for (int64_t c = first; c < first + channels; ++c)
       groups += c == first || (form.groupSize > 0 && c % form.groupSize == 0);
@@ -188,7 +212,7 @@ Problem matrixProblem(const Network &network, const Layer &layer, const LayerPla
   if (t.height > y.dims[1] || t.width > y.dims[2] || t.outputChannels > y.dims[3] ||
       t.inputChannels > x.dims[3])
     return "has a tile larger than its tensors";
-  MatrixWalk walk{spec, x, y, t, network.constants[spec.weights].form};
+  MatrixWalk walk{spec, x, y, t, network.constants[spec.weights]};
   walk.run();
   if (walk.written != y.bytes())
     return absl::StrCat("covers ", walk.written, " of ", y.bytes(), " output bytes");

@@ -74,7 +74,7 @@ void Emitter::expand(const MatrixShape &s) {
   };
   const auto loadWeights = [&](int64_t co, int64_t ci, int64_t buffer) {
     const WeightBlock &block = blocks[co * inputs.tiles + ci];
-    if (s.weights.coding == WeightCoding::Raw)
+    if (s.weights.isPlainInt8())
       return loadConstant(spec.weights, block.offset, block.bytes, at(layout.weights, buffer));
     add(DmaWeights{.dram = constantOffsets[spec.weights] + block.offset,
                    .bytes = block.bytes,

@@ -35,7 +35,12 @@ struct ShapeOf {
     shape.inputBytes = widthOf(input());
     shape.outputBytes = widthOf(output());
     shape.wideInput = shape.inputBytes > 1;
-    shape.weights = network.constants[s.weights].form;
+    const ConstantInfo &weights = network.constants[s.weights];
+    shape.weights = weights.form;
+    shape.weightShare = weights.share;
+    shape.zeroWeights = weights.zeros;
+    for (int64_t bytes : weights.blockBytes)
+      shape.packedBytes += bytes;
     return shape;
   }
 
@@ -197,7 +202,9 @@ struct SignatureOf {
     out.insert(out.end(),
                {s.batch, s.inputChannels, s.outputChannels, s.inputBytes, s.outputBytes,
                 static_cast<int64_t>(s.weights.coding), s.weights.bits, s.weights.groupSize,
-                s.weights.symmetric ? 1 : 0, s.weights.sharedTaps ? 1 : 0});
+                s.weights.symmetric ? 1 : 0, s.weights.sharedTaps ? 1 : 0, s.weights.paletteOutputs,
+                static_cast<int64_t>(s.weights.zeros), s.weights.kept, s.weights.run,
+                s.weights.lanes, s.weightShare, s.packedBytes});
   }
   void operator()(const RowsShape &s) {
     out.insert(out.end(), {s.pictures, s.rows, s.channels, s.inputBytes[0], s.inputBytes[1],

@@ -51,12 +51,23 @@ struct MatrixShape {
   int64_t inputBytes = 1, outputBytes = 1; ///< of one element
   bool wideInput = false;
   WeightForm weights;
+  int64_t weightShare = kShareUnit; ///< ConstantInfo::share
+  int64_t packedBytes = 0;          ///< of all streams, once they are known; 0: not yet
+  int64_t zeroWeights = 0;          ///< ConstantInfo::zeros
 
   int64_t taps() const { return vertical.kernel * horizontal.kernel; }
   int64_t weightCount() const { return outputChannels * taps() * inputChannels; }
-  /// Stored bytes of all weights in one block: no cut has fewer.
+  /// Bytes that are expected of the stream of a block.
+  int64_t expectedBytes(const WeightExtent &block) const {
+    const int64_t plain = storedBytes(weights, block);
+    return weights.varies()
+               ? static_cast<int64_t>((static_cast<Int128>(plain) * weightShare + kShareUnit - 1) /
+                                      kShareUnit)
+               : plain;
+  }
+  /// Stored bytes of all weights: as they are packed, or in one block, than which no cut has fewer.
   int64_t leastWeightBytes() const {
-    return storedBytes(weights, {outputChannels, taps(), inputChannels, 0});
+    return packedBytes > 0 ? packedBytes : expectedBytes({outputChannels, taps(), inputChannels});
   }
 };
 

@@ -76,8 +76,11 @@ struct BoundOf {
     const int64_t compulsory =
         s.batch * rows.positions * columns.positions * s.inputChannels * s.inputBytes +
         s.leastWeightBytes() + s.outputChannels * 16 + output();
-    const int64_t products =
-        s.batch * rows.pairs * columns.pairs * s.inputChannels * s.outputChannels;
+    const int64_t all = s.batch * rows.pairs * columns.pairs * s.inputChannels * s.outputChannels;
+    // Products with zeros that the array skips are not made: at most one for each output that a
+    // weight has part in.
+    const int64_t skipped = s.zeroWeights * s.batch * s.vertical.output * s.horizontal.output;
+    const int64_t products = std::max<int64_t>(all - skipped, 0);
     return std::max(compulsory, reuseBound(s, products, sram));
   }
   int64_t operator()(const TableLayer &s) const { return tensors() + constant(s.table) + output(); }

@@ -59,11 +59,19 @@ enum class ConstantKind : uint8_t {
   Codes = 6           ///< int8 or int16 codes of an activation that is the same in every run
 };
 
+inline constexpr int64_t kShareUnit = 64;
+
 struct ConstantInfo {
   std::string name; ///< of the ONNX tensor it comes from, with a suffix
   ConstantKind kind = ConstantKind::Weights;
   int64_t bytes = 0;    ///< of Weights: of the int8 array that they mean
   WeightForm form = {}; ///< how Weights are stored; raw for all else
+  /// Of Weights whose form varies: what is expected of a stream, in kShareUnit-ths of the bytes of
+  /// form.plain(), 1 to kShareUnit; and, once they are packed, what the stream of each block takes,
+  /// in the order of weightBlocks().
+  int64_t share = kShareUnit;
+  std::vector<int64_t> blockBytes = {};
+  int64_t zeros = 0; ///< weights of 0 that the form tells
 };
 
 // Parameters of each layer kind. Inputs are TensorIds in Layer::inputs, in the order given here.

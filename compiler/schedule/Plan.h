@@ -102,10 +102,18 @@ std::vector<WeightBlock> weightBlocks(const Network &network, const Layer &layer
                                       const Tiling &tiling);
 /// Bytes of the packed constant (padding counted).
 int64_t packedBytes(const Network &network, const Plan &plan, ConstantId constant);
-/// Writes the blocks of [co][kh][kw][ci] weights in the form of their constant. `out` has
-/// packedBytes.
-void packWeights(const Network &network, const Layer &layer, const Tiling &tiling,
-                 const StoredWeights &weights, std::byte *out);
+/// A packed constant of weights.
+struct PackedWeights {
+  std::vector<std::byte> bytes;    ///< every block padded
+  std::vector<int64_t> blockBytes; ///< of the streams, unpadded
+};
+/// The blocks of [co][kh][kw][ci] weights in the form of their constant.
+PackedWeights packWeights(const Network &network, const Layer &layer, const Tiling &tiling,
+                          const StoredWeights &weights);
+/// Once the weights of a layer are packed, the network and the plan have the true sizes in place of
+/// the expected ones.
+void noteStreams(Network &network, Plan &plan, size_t layer, const PackedWeights &packed,
+                 const Target &target);
 
 /// Makes the commands. `constantOffsets[i]` is where constant i lies in the constants region.
 absl::StatusOr<Program> expand(const Network &network, const Plan &plan, const Target &target,

@@ -58,26 +58,40 @@ int64_t productCycles(const ArrayTarget &array, double rate, int64_t streamed, i
 
 /// Stored bytes of the blocks into which weights are cut.
 int64_t blockBytes(const MatrixShape &s, const AxisCut &outputs, const AxisCut &inputs) {
-  if (s.weights.coding == WeightCoding::Raw)
+  if (s.weights.isPlainInt8())
     return s.weightCount();
-  const auto row = [&](int64_t extent) {
+  if (s.packedBytes > 0)
+    return s.packedBytes;
+  const auto row = [&](int64_t o) {
     int64_t bytes = 0;
     for (int64_t i = 0; i < inputs.tiles; ++i)
-      bytes += storedBytes(s.weights,
-                           {extent, s.taps(), inputs.extent(i),
-                            s.weights.groupSize > 0 ? inputs.first(i) % s.weights.groupSize : 0});
+      bytes += s.expectedBytes(blockAt(s.weights, outputs.first(o), inputs.first(i),
+                                       outputs.extent(o), s.taps(), inputs.extent(i)));
     return bytes;
   };
-  return (outputs.tiles - 1) * row(outputs.tile) + row(outputs.last);
+  const int64_t same = s.weights.paletteOutputs; // rows of blocks differ by where palettes begin
+  if (same == 0 || outputs.tile % same == 0)
+    return (outputs.tiles - 1) * row(0) + row(outputs.tiles - 1);
+  int64_t bytes = 0;
+  for (int64_t o = 0; o < outputs.tiles; ++o)
+    bytes += row(o);
+  return bytes;
+}
+
+/// Weights that the decoder makes in a cycle.
+int64_t decoderRate(const MatrixShape &s, const Target &target) {
+  if (s.weights.lanes == 0)
+    return target.decoder.weights;
+  return std::min({target.decoder.weights, target.decoder.lanes, s.weights.lanes});
 }
 
 /// Cycles that the decoder takes beyond those of the bus.
 int64_t decoderExcess(const MatrixShape &s, int64_t times, int64_t weightBus,
                       const Target &target) {
-  if (s.weights.coding == WeightCoding::Raw)
+  if (s.weights.isPlainInt8())
     return 0;
   return std::max<int64_t>(
-      ceilDiv(s.weightCount() * times, target.decoder.weights) - busCycles(weightBus, target), 0);
+      ceilDiv(s.weightCount() * times, decoderRate(s, target)) - busCycles(weightBus, target), 0);
 }
 
 /// Calls body(extent, times) for the full tiles of an axis and for its last one.
@@ -312,7 +326,7 @@ Estimate estimateMatrix(const MatrixShape &s, const WindowCut &vertical,
   traffic.read(inputOnce * inputTimes, inputRun);
   const int64_t inputBus = traffic.bus;
   traffic.read(blockBytes(s, outputs, inputs) * weightTimes,
-               storedBytes(s.weights, {outputs.tile, s.taps(), inputs.tile, 0}));
+               s.expectedBytes({outputs.tile, s.taps(), inputs.tile}));
   const int64_t weightBus = traffic.bus - inputBus;
   const int64_t excess = decoderExcess(s, weightTimes, weightBus, target);
   traffic.read(s.outputChannels * kRecord * paramTimes, outputs.tile * kRecord);

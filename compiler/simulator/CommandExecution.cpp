@@ -69,8 +69,13 @@ public:
   }
 
   absl::Status operator()(const DmaWeights &c) {
-    decodeWeights(c.form, c.block, memory_.constants.data() + c.dram, at<int8_t>(c.sram));
-    return absl::OkStatus();
+    const auto stream =
+        memory_.constants.subspan(static_cast<size_t>(c.dram), static_cast<size_t>(c.bytes));
+    if (decodeWeights(c.form, c.block, stream, at<int8_t>(c.sram)))
+      return absl::OkStatus();
+    return absl::DataLossError(absl::StrCat("the ", c.bytes, " bytes at ", c.dram,
+                                            " of the constants are no stream of weights as ",
+                                            name(c.form)));
   }
 
   absl::Status operator()(const DmaStore &c) {

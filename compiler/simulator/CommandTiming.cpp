@@ -116,7 +116,12 @@ void CommandTiming::add(CommandCost &cost, const DmaWeights &c) {
   dram_.addRun(base(Region::Constants) + c.dram, c.bytes);
   addTransfer(cost, c.bytes, false);
   const int64_t weights = c.block.weights();
-  cost.decoderCycles = ceilDiv(weights, target_.decoder.weights);
+  // An entropy decoder gives a code a cycle and lane; what is stored plain does not pass it.
+  const bool isCoded = c.form.lanes > 0 && c.bytes < storedBytes(c.form, c.block);
+  const int64_t rate =
+      isCoded ? std::min({target_.decoder.weights, target_.decoder.lanes, c.form.lanes})
+              : target_.decoder.weights;
+  cost.decoderCycles = ceilDiv(weights, rate);
   // What arrives in SRAM are the decoded bytes.
   cost.energy += static_cast<double>(weights - c.bytes) * target_.energy.sramByte;
 }

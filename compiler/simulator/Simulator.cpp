@@ -397,17 +397,19 @@ bool Simulator::State::executeWhole(const WholeLayer &layer, const IntegerKernel
   const ConvTile &tile = layer.tile;
   int64_t coded = 0;
   for (const WholeWeights &part : layer.weights)
-    coded += part.form.coding == WeightCoding::Raw ? 0 : part.block.extent.weights();
+    coded += part.form.isPlainInt8() ? 0 : part.block.extent.weights();
   if (keptBytes(coded) < coded)
     return false; // tile by tile they fit SRAM
   std::vector<int8_t> decoded(static_cast<size_t>(coded));
   std::vector<WeightTile> weights;
   int8_t *next = decoded.data();
   for (const auto &[block, form] : layer.weights) {
-    const std::byte *stream = module.constants.data() + block.offset;
-    const auto *codes = reinterpret_cast<const int8_t *>(stream);
-    if (form.coding != WeightCoding::Raw) {
-      decodeWeights(form, block.extent, stream, next);
+    const auto stream = module.constants.subspan(static_cast<size_t>(block.offset),
+                                                 static_cast<size_t>(block.bytes));
+    const auto *codes = reinterpret_cast<const int8_t *>(stream.data());
+    if (!form.isPlainInt8()) {
+      if (!decodeWeights(form, block.extent, stream, next))
+        return false; // the command that reads it tells
       codes = next;
       next += block.extent.weights();
     }

@@ -346,8 +346,8 @@ private:
 
   static bool sameWeights(const WholeWeights &a, const WholeWeights &b) {
     const WeightExtent &x = a.block.extent, &y = b.block.extent;
-    return x.outputs == y.outputs && x.inputs == y.inputs && x.firstInGroup == y.firstInGroup &&
-           a.block.offset == b.block.offset && a.form == b.form;
+    return x == y && a.block.offset == b.block.offset && a.block.bytes == b.block.bytes &&
+           a.form == b.form;
   }
 
   /// Every output channel once, and every pixel of it.

@@ -29,9 +29,10 @@ struct VectorTarget {
   int64_t lanes = 64; ///< elements per cycle, all units together
 };
 
-/// Decodes narrow weights between DRAM and SRAM.
+/// Decodes stored weights between DRAM and SRAM.
 struct DecoderTarget {
   int64_t weights = 32; ///< per cycle
+  int64_t lanes = 16;   ///< of the entropy decoder: codes per cycle, each from a state of its own
 };
 
 struct SramTarget {

@@ -39,6 +39,7 @@ const TargetConstant kConstants[] = {
     {"array", "a16a16_rate", kRate, SDOPT_REAL(array.a16a16Rate), kLeastRate, 1},
     {"vector", "lanes", kElementsPerCycle, SDOPT_INTEGER(vector.lanes), 1, 65536},
     {"decoder", "weights", kElementsPerCycle, SDOPT_INTEGER(decoder.weights), 1, 65536},
+    {"decoder", "entropy_lanes", kElementsPerCycle, SDOPT_INTEGER(decoder.lanes), 1, 65536},
     {"sram", "capacity", kBytes, SDOPT_INTEGER(sram.bytes), 1, kMostSramBytes},
     {"sram", "banks", kCount, SDOPT_INTEGER(sram.banks), 1, 65536},
     {"sram", "alignment", kBytes, SDOPT_INTEGER(sram.alignment), 16, 65536, true},

@@ -67,12 +67,13 @@ TEST(WeightStream, BlocksMeanTheirWeights) {
                                      form.groupSize ? i % form.groupSize : 0};
             const int64_t bytes = storedBytes(form, block);
             std::vector<std::byte> stream(bytes + 1, std::byte{0x5a});
-            encodeWeights(form, layer.stored(), layer.window, block, stream.data());
+            ASSERT_EQ(encodeWeights(form, layer.stored(), layer.window, block, stream.data()),
+                      bytes);
             EXPECT_EQ(stream.back(), std::byte{0x5a});
             stream.pop_back();
             stream.shrink_to_fit(); // so that a sanitizer sees a read past the end
             std::vector<int8_t> back(block.weights() + 1, 77);
-            decodeWeights(form, block, stream.data(), back.data());
+            ASSERT_TRUE(decodeWeights(form, block, stream, back.data()));
             EXPECT_EQ(back.back(), 77);
             for (int64_t a = 0, at = 0; a < block.outputs; ++a)
               for (int64_t tap = 0; tap < taps; ++tap)
@@ -90,7 +91,7 @@ TEST(WeightStream, AnyBytesAreAStream) {
     for (std::byte &byte : stream)
       byte = static_cast<std::byte>(random() & 255);
     std::vector<int8_t> weights(block.weights());
-    decodeWeights(form, block, stream.data(), weights.data());
+    EXPECT_TRUE(decodeWeights(form, block, stream, weights.data()));
   }
 }
 
@@ -103,7 +104,7 @@ TEST(WeightStream, FourBitsInGroups) {
   stream[0] = std::byte{0xf2};                        // scales 3 and 16
   stream[9] = std::byte{0x8f};                        // codes -1 and -8
   std::vector<int8_t> weights(18);
-  decodeWeights(form, block, stream.data(), weights.data());
+  ASSERT_TRUE(decodeWeights(form, block, stream, weights.data()));
   EXPECT_EQ(weights[0], 3);
   EXPECT_EQ(weights[1], 6);
   EXPECT_EQ(weights[16], -16);
@@ -117,7 +118,8 @@ TEST(WeightStream, WrongFormsAreNamed) {
   EXPECT_EQ(problem({WeightCoding::Grouped, 4, 15}), "group size is 15; needs 0 or 16..256");
   EXPECT_EQ(problem({WeightCoding::Grouped, 4, 257}), "group size is 257; needs 0 or 16..256");
   EXPECT_EQ(problem({WeightCoding::Grouped, 4, -1}), "group size is -1; needs 0 or 16..256");
-  EXPECT_EQ(problem({static_cast<WeightCoding>(7)}), "coding is 7; needs 0 (raw) or 1 (grouped)");
+  EXPECT_EQ(problem({static_cast<WeightCoding>(7)}),
+            "coding is 7; needs 0 (raw), 1 (grouped) or 2 (palette)");
   EXPECT_NE(problem({WeightCoding::Raw, 4}), "");
 }
 

@@ -175,7 +175,7 @@ struct DocumentedFields {
   void format(const char *name, CodeFormat &) { row(name, "format"); }
   void flag(const char *name, bool &) { row(name, "flag"); }
   void region(const char *name, Region &) { row(name, "region"); }
-  void coding(const char *name, WeightCoding &) { row(name, "coding"); }
+  void form(const char *name, WeightForm &) { row(name, "form"); }
 };
 
 TEST(CommandCoding, InstructionSetPageListsEveryOpcodeAndField) {
@@ -228,10 +228,32 @@ TEST(CommandCoding, HostileWeightStreamsAreRefused) {
               }),
               HasSubstr("'coding' is 0"));
   EXPECT_THAT(problem([](DmaWeights &c) {
-                c.block = {4294967295, 4294967295, 4294967295, 0};
+                c.block = {4294967295, 4294967295, 4294967295};
                 c.bytes = 4294967295;
               }),
               HasSubstr("more weights than SRAM"));
+  EXPECT_THAT(problem([](DmaWeights &c) { c.form.zeros = ZeroLayout::Structured; }),
+              HasSubstr("run is 0"));
+  EXPECT_THAT(problem([](DmaWeights &c) { c.form.lanes = 257; }), HasSubstr("lanes is 257"));
+  EXPECT_THAT(problem([](DmaWeights &c) { c.block.firstInRun = 1; }), HasSubstr("'first_in_run'"));
+  EXPECT_THAT(problem([](DmaWeights &c) { c.block.firstInPalette = 1; }),
+              HasSubstr("'first_output'"));
+  // A stream that may be shorter may not be longer.
+  EXPECT_EQ(problem([](DmaWeights &c) {
+              c.form.lanes = 16;
+              c.bytes -= 1;
+            }),
+            "");
+  EXPECT_THAT(problem([](DmaWeights &c) {
+                c.form.lanes = 16;
+                c.bytes += 1;
+              }),
+              HasSubstr("stored in at most"));
+  EXPECT_THAT(problem([](DmaWeights &c) {
+                c.form.lanes = 16;
+                c.bytes = 0;
+              }),
+              HasSubstr("'bytes' is 0"));
 }
 
 TEST(CommandOperands, SizesThatOverflowNeverFit) {

@@ -40,7 +40,7 @@ struct Filler {
   }
   void flag(const char *, bool &value) { value = random() % 2; }
   void region(const char *, Region &value) { value = static_cast<Region>(random() % 2); }
-  void coding(const char *, WeightCoding &value) { value = WeightCoding::Grouped; }
+  void form(const char *, WeightForm &) {}
 };
 
 } // namespace
@@ -200,13 +200,31 @@ CommandArgs randomArgs(size_t index, std::mt19937 &random) {
   if (auto *c = std::get_if<TimeEmbeddingCommand>(&args))
     c->params.fractionBits %= 31;
   if (auto *c = std::get_if<DmaWeights>(&args)) {
-    c->form.coding = WeightCoding::Grouped;
-    c->form.bits = 2 + static_cast<int64_t>(random() % 7);
-    c->form.groupSize = random() % 2 ? 0 : 16 + static_cast<int64_t>(random() % 241);
-    c->block = {1 + static_cast<int64_t>(random() % 300), 1 + static_cast<int64_t>(random() % 9),
-                1 + static_cast<int64_t>(random() % 300),
-                c->form.groupSize ? static_cast<int64_t>(random()) % c->form.groupSize : 0};
+    const auto below = [&](int64_t n) { return static_cast<int64_t>(random()) % n; };
+    c->form = {};
+    do {
+      c->form.coding = static_cast<WeightCoding>(random() % 3);
+      c->form.zeros = static_cast<ZeroLayout>(random() % 4);
+      c->form.lanes = random() % 2 ? 0 : 1 + below(kMostLanes);
+    } while (c->form.isPlainInt8());
+    if (c->form.zeros == ZeroLayout::Structured) {
+      c->form.run = 2 + below(15);
+      c->form.kept = 1 + below(c->form.run - 1);
+    }
+    if (c->form.coding == WeightCoding::Grouped) {
+      c->form.bits = 2 + below(7);
+      c->form.groupSize = random() % 2 ? 0 : 16 + below(241);
+      c->form.symmetric = random() % 2 == 0;
+      c->form.sharedTaps = random() % 2 == 0;
+    } else if (c->form.coding == WeightCoding::Palette) {
+      c->form.bits = 1 + below(8);
+      c->form.paletteOutputs = below(1000);
+    }
+    c->block =
+        blockAt(c->form, below(5000), below(5000), 1 + below(300), 1 + below(9), 1 + below(300));
     c->bytes = storedBytes(c->form, c->block);
+    if (c->form.varies())
+      c->bytes = 1 + below(c->bytes);
   }
   if (auto *c = std::get_if<ModulateCommand>(&args)) {
     c->shift = random() % 2 ? -1 : c->shift;

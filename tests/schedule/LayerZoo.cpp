@@ -172,6 +172,31 @@ TensorId NetworkBuilder::codes(std::array<int64_t, 4> dims, ElementType type) {
   return layer({}, y, ConstantLayer{constant(ConstantKind::Codes, network.tensors[y].bytes())});
 }
 
+WeightForm randomForm(std::mt19937 &random) {
+  WeightForm form;
+  switch (random() % 3) {
+  case 0:
+    break;
+  case 1:
+    form = {WeightCoding::Grouped, pick(random, 2, 8), random() % 3 ? pick(random, 16, 80) : 0,
+            random() % 2 == 0, random() % 2 == 0};
+    break;
+  default:
+    form = {.coding = WeightCoding::Palette,
+            .bits = pick(random, 1, 8),
+            .paletteOutputs = random() % 2 ? 0 : pick(random, 1, 20)};
+  }
+  if (random() % 2)
+    return form;
+  form.zeros = static_cast<ZeroLayout>(random() % 4);
+  form.lanes = random() % 2 ? 0 : pick(random, 1, 40);
+  if (form.zeros == ZeroLayout::Structured) {
+    form.run = pick(random, 2, kLargestRun);
+    form.kept = pick(random, 1, form.run - 1);
+  }
+  return form;
+}
+
 Network randomLayer(int kind, std::mt19937 &random) {
   NetworkBuilder b;
   const int64_t batch = pick(random, 1, 2);
@@ -280,10 +305,8 @@ Network randomLayer(int kind, std::mt19937 &random) {
   b.network.tensors[y].role = TensorRole::Output;
   b.network.name = "zoo";
   for (ConstantInfo &constant : b.network.constants)
-    if (constant.kind == ConstantKind::Weights && random() % 3)
-      constant.form = {WeightCoding::Grouped, pick(random, 2, 8),
-                       random() % 3 ? pick(random, 16, 80) : 0, random() % 2 == 0,
-                       random() % 2 == 0};
+    if (constant.kind == ConstantKind::Weights)
+      constant.form = randomForm(random).plain();
   return b.network;
 }
 

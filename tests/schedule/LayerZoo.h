@@ -45,6 +45,8 @@ public:
 /// A network with one layer of a random kind and odd sizes; `kind` in [0, kZooKinds).
 inline constexpr int kZooKinds = 17;
 Network randomLayer(int kind, std::mt19937 &random);
+/// Any way to store weights.
+WeightForm randomForm(std::mt19937 &random);
 
 /// A small target with `sram` bytes.
 Target smallTarget(int64_t sram);

@@ -219,8 +219,9 @@ TEST(WeightPacking, EveryCodeOnceInTileOrder) {
       plan.layers.resize(1);
       plan.layers[0].tiling = {.outputChannels = outputs, .inputChannels = inputs};
       const Tiling &tiling = plan.layers[0].tiling;
-      std::vector<std::byte> packed(packedBytes(b.network, plan, 0), std::byte{0x55});
-      packWeights(b.network, layer, tiling, {.codes = weights}, packed.data());
+      const std::vector<std::byte> packed =
+          packWeights(b.network, layer, tiling, {weights, {}, {}}).bytes;
+      EXPECT_EQ(static_cast<int64_t>(packed.size()), packedBytes(b.network, plan, 0));
       int64_t codes = 0;
       for (const WeightBlock &block : weightBlocks(b.network, layer, tiling)) {
         EXPECT_EQ(block.offset % 16, 0);
@@ -262,12 +263,14 @@ TEST(WeightPacking, BlocksOfGroupsStandAlone) {
           plan.layers.resize(1);
           plan.layers[0].tiling = {.outputChannels = outputs, .inputChannels = inputs};
           const Tiling &tiling = plan.layers[0].tiling;
-          std::vector<std::byte> packed(packedBytes(b.network, plan, 0), std::byte{0x55});
-          packWeights(b.network, layer, tiling, {codes, scales, zeros}, packed.data());
+          const std::vector<std::byte> packed =
+              packWeights(b.network, layer, tiling, {codes, scales, zeros}).bytes;
+          EXPECT_EQ(static_cast<int64_t>(packed.size()), packedBytes(b.network, plan, 0));
           for (const WeightBlock &block : weightBlocks(b.network, layer, tiling)) {
             const WeightExtent &e = block.extent;
             std::vector<int8_t> weights(e.weights());
-            decodeWeights(form, e, packed.data() + block.offset, weights.data());
+            const auto stream = std::span(packed).subspan(block.offset, block.bytes);
+            ASSERT_TRUE(decodeWeights(form, e, stream, weights.data()));
             size_t at = 0;
             for (int64_t o = block.firstOutput; o < block.firstOutput + e.outputs; ++o)
               for (int64_t tap = 0; tap < 9; ++tap)

@@ -101,7 +101,7 @@ double variety(const Tensor &codes) {
 /// A layer of the zoo with parameters, zero points, inputs and constants.
 struct Problem {
   /// What the weights are stored as, if not as they are.
-  std::vector<int8_t> codes, scales, zeros;
+  std::vector<int8_t> codes, scales, zeros, palettes;
   Network network;
   ConstantBytes constants;
   std::map<std::string, Tensor> inputs;
@@ -136,8 +136,12 @@ struct Problem {
       network.tensors[layer.output].zeroPoint = network.tensors[layer.inputs[0]].zeroPoint;
     for (const ConstantInfo &constant : network.constants)
       constants.push_back(randomConstant(constant, random));
-    if (const auto *matrix = std::get_if<MatrixLayer>(&layer.spec))
+    if (const auto *matrix = std::get_if<MatrixLayer>(&layer.spec)) {
+      ConstantInfo &weights = network.constants[matrix->weights];
+      weights.form = randomForm(random);
+      weights.share = pick(random, 1, kShareUnit);
       makeWeights(*matrix, random);
+    }
   }
 
   /// Random codes and parameters, and the weights that they mean.
@@ -148,8 +152,23 @@ struct Problem {
     const int64_t outputs = network.tensors[network.layers[0].output].dims[3];
     const int64_t taps = matrix.kernelHeight * matrix.kernelWidth;
     codes.assign(weights, weights + outputs * taps * inputs);
+    if (form.zeros != ZeroLayout::Dense)
+      for (int8_t &code : codes)
+        code = random() % 3 ? int8_t{0} : code;
     if (form.coding == WeightCoding::Raw)
+      return static_cast<void>(std::copy(codes.begin(), codes.end(), weights));
+    if (form.coding == WeightCoding::Palette) {
+      for (int64_t i = 0; i < form.palettes(outputs) * form.paletteEntries(); ++i)
+        palettes.push_back(static_cast<int8_t>(i % 2 ? random() : 0));
+      const int64_t row = taps * inputs, entries = form.paletteEntries();
+      for (size_t i = 0; i < codes.size(); ++i) {
+        codes[i] = static_cast<int8_t>(codes[i] & (entries - 1));
+        const int64_t o = static_cast<int64_t>(i) / row;
+        weights[i] = palettes[(form.paletteOutputs ? o / form.paletteOutputs : 0) * entries +
+                              static_cast<uint8_t>(codes[i])];
+      }
       return;
+    }
     const int64_t half = int64_t{1} << (form.bits - 1);
     const int64_t groupTaps = form.groupTaps(taps), groups = form.groups(inputs);
     for (int8_t &code : codes)
@@ -187,15 +206,34 @@ struct Problem {
     return test::evaluateWhole(network, network.layers[0], values, constants);
   }
 
-  absl::Status pack(const Plan &plan, ConstantId id, std::span<std::byte> out) const {
+  void forgetStreams() {
+    for (ConstantInfo &constant : network.constants)
+      constant.blockBytes.clear();
+  }
+
+  /// Packs the weights, so that network and plan have the sizes of their streams.
+  void settle(Plan &plan, const Target &target) {
     const auto *matrix = std::get_if<MatrixLayer>(&network.layers[0].spec);
-    if (matrix && matrix->weights == id)
-      packWeights(network, network.layers[0], plan.layers[0].tiling, {codes, scales, zeros},
-                  out.data());
-    else
-      std::copy(constants[id].begin(), constants[id].end(), out.begin());
+    if (!matrix)
+      return;
+    forgetStreams();
+    PackedWeights packed = packWeights(network, network.layers[0], plan.layers[0].tiling,
+                                       {codes, scales, zeros, palettes});
+    noteStreams(network, plan, 0, packed, target);
+    packedWeights = std::move(packed.bytes);
+    ASSERT_TRUE(checkPlan(network, plan, target).ok()) << checkPlan(network, plan, target);
+  }
+
+  absl::Status pack(ConstantId id, std::span<std::byte> out) const {
+    const auto *matrix = std::get_if<MatrixLayer>(&network.layers[0].spec);
+    const auto &bytes = matrix && matrix->weights == id ? packedWeights : constants[id];
+    if (bytes.size() != out.size())
+      return absl::InternalError("constant is not of the size that the plan gives it");
+    std::copy(bytes.begin(), bytes.end(), out.begin());
     return absl::OkStatus();
   }
+
+  std::vector<std::byte> packedWeights = {};
 };
 
 class EveryLayer : public testing::TestWithParam<int> {
@@ -220,9 +258,8 @@ protected:
       const auto id = static_cast<ConstantId>(i);
       const auto size = static_cast<size_t>(packedBytes(problem.network, plan, id));
       ASSERT_TRUE(problem
-                      .pack(plan, id,
-                            std::span(constants).subspan(
-                                static_cast<size_t>(info.constantOffsets[i]), size))
+                      .pack(id, std::span(constants).subspan(
+                                    static_cast<size_t>(info.constantOffsets[i]), size))
                       .ok());
     }
     PackageModule module;
@@ -270,7 +307,7 @@ protected:
     auto writer = PackageWriter::create(path_);
     ASSERT_TRUE(writer.ok()) << writer.status();
     const auto source = [&](ConstantId id, std::span<std::byte> out) {
-      return problem.pack(plan, id, out);
+      return problem.pack(id, out);
     };
     const absl::Status added = (*writer)->addModule(info, source);
     ASSERT_TRUE(added.ok()) << added;
@@ -288,11 +325,12 @@ TEST_P(EveryLayer, TiledEqualsWhole) {
   int planned = 0;
   double varied = 0;
   for (int round = 0; round < 30; ++round) {
-    const Problem problem(GetParam(), random);
+    Problem problem(GetParam(), random);
     const Target target = smallTarget(int64_t{2048} << (round % 5));
-    const auto plan = planNetwork(problem.network, target);
+    auto plan = planNetwork(problem.network, target);
     if (!plan.ok())
       continue;
+    ASSERT_NO_FATAL_FAILURE(problem.settle(*plan, target));
     ++planned;
     varied += variety(problem.expected());
     SCOPED_TRACE(round);
@@ -302,12 +340,14 @@ TEST_P(EveryLayer, TiledEqualsWhole) {
     }
     for (LoopOrder order :
          {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary}) {
+      problem.forgetStreams();
       const TileChoice choice =
           searchTiles(shapeOf(problem.network, problem.network.layers[0]), target, order);
       if (!choice.plan)
         continue;
       Plan other = *plan;
       other.layers[0] = *choice.plan;
+      ASSERT_NO_FATAL_FAILURE(problem.settle(other, target));
       ASSERT_NO_FATAL_FAILURE(expectEqual(problem, other, target));
     }
     if (HasFailure())

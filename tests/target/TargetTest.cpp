@@ -206,8 +206,8 @@ TEST(TargetErrors, Ranges) {
               "'sram.capacity' is out of range");
   expectError(edited("burst: {bytes: 32,", "burst: {bytes: 48,"), "48",
               "'dram.burst' in bytes must be a power of two, found 48");
-  expectError(edited("alignment: {bytes: 64,", "alignment: {bytes: 8,"), "8, source",
-              "'sram.alignment' is out of range: found 8, needs at least 16");
+  expectError(edited("alignment: {bytes: 64,", "alignment: {bytes: 9,"), "9, source",
+              "'sram.alignment' is out of range: found 9, needs at least 16");
   auto free = parseTarget(edited("{milliwatts: 120,", "{milliwatts: 0,"), "file.yaml");
   EXPECT_TRUE(free.ok()) << free.status();
 }

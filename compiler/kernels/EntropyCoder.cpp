@@ -1,0 +1,415 @@
+//===- EntropyCoder.cpp - codes in as many bits as they carry ----------------===//
+
+#include "compiler/kernels/EntropyCoder.h"
+
+#include "compiler/kernels/BitStream.h"
+#include "compiler/kernels/FixedPoint.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace sdopt {
+
+namespace {
+
+using UInt128 = unsigned __int128;
+
+constexpr uint32_t kLeastState = uint32_t{1} << 16;
+constexpr int64_t kStateBytes = 4;
+constexpr int64_t kLongestUnary = 12;
+
+using Frequencies = std::array<uint16_t, 256>;
+using States = std::array<uint32_t, 256>;
+
+/// Codes at the end of the sequence that lie in the states before the first code is added: 16 bits
+/// of a state mean nothing otherwise.
+int64_t tailCodes(int64_t codes, CodeAlphabet alphabet, int64_t lanes) {
+  return std::min(codes, 16 / alphabet.bits * lanes);
+}
+
+/// Parameter of the next Rice code, by the running mean of what came before.
+class RiceParameter {
+public:
+  int64_t bits() const {
+    int64_t k = 0;
+    while ((mean_ >> (k + 3)) > 0)
+      ++k;
+    return k;
+  }
+  void note(uint32_t value) { mean_ = (3 * mean_ + 4 * static_cast<int64_t>(value) + 2) / 4; }
+
+private:
+  int64_t mean_ = 64; ///< in quarters
+};
+
+uint32_t zigzag(int32_t value) {
+  return (static_cast<uint32_t>(value) << 1) ^ static_cast<uint32_t>(value >> 31);
+}
+
+int32_t unzigzag(uint32_t value) {
+  return static_cast<int32_t>(value >> 1) ^ -static_cast<int32_t>(value & 1);
+}
+
+/// Rice codes of the steps from one frequency to the next, until the sum is reached.
+void writeFrequencies(const Frequencies &frequencies, CodeAlphabet alphabet, BitAppender &out) {
+  const int64_t precision = alphabet.precision();
+  int64_t left = int64_t{1} << precision;
+  int32_t before = 0;
+  RiceParameter parameter;
+  for (int64_t s = 0; left > 0; ++s) {
+    const int32_t frequency = frequencies[s];
+    const uint32_t step = zigzag(frequency - before);
+    const int64_t k = parameter.bits(), unary = step >> k;
+    if (unary < kLongestUnary) {
+      out.add((uint32_t{1} << unary) - 1, unary + 1);
+      out.add(step, k);
+    } else {
+      out.add((uint32_t{1} << kLongestUnary) - 1, kLongestUnary);
+      out.add(static_cast<uint32_t>(frequency), precision + 1);
+    }
+    parameter.note(step);
+    before = frequency;
+    left -= frequency;
+  }
+}
+
+/// False if they do not add up.
+bool readFrequencies(BitReader &in, CodeAlphabet alphabet, Frequencies &frequencies) {
+  const int64_t precision = alphabet.precision();
+  int64_t left = int64_t{1} << precision;
+  int32_t before = 0;
+  RiceParameter parameter;
+  frequencies.fill(0);
+  for (int64_t s = 0; left > 0; ++s) {
+    if (s == alphabet.symbols() || in.overrun())
+      return false;
+    const int64_t k = parameter.bits();
+    int64_t unary = 0;
+    while (unary < kLongestUnary && in.take(1) == 1)
+      ++unary;
+    int64_t frequency = 0;
+    uint32_t step = 0;
+    if (unary < kLongestUnary) {
+      step = static_cast<uint32_t>(unary) << k | in.take(k);
+      frequency = int64_t{before} + unzigzag(step);
+    } else {
+      frequency = in.take(precision + 1);
+      step = zigzag(static_cast<int32_t>(frequency) - before);
+    }
+    if (frequency < 0 || frequency > left)
+      return false;
+    frequencies[s] = static_cast<uint16_t>(frequency);
+    parameter.note(step);
+    before = static_cast<int32_t>(frequency);
+    left -= frequency;
+  }
+  return !in.overrun();
+}
+
+std::array<uint32_t, 256> startsOf(const Frequencies &frequencies) {
+  std::array<uint32_t, 256> starts = {};
+  uint32_t sum = 0;
+  for (size_t s = 0; s < starts.size(); ++s) {
+    starts[s] = sum;
+    sum += frequencies[s];
+  }
+  return starts;
+}
+
+/// state -> (state / frequency) * 2^precision + state % frequency + start, without a division:
+/// state / frequency is the high half of state * reciprocal (exact for 32-bit states, since
+/// reciprocal * frequency exceeds 2^64 by less than frequency).
+struct SymbolEncoder {
+  uint64_t reciprocal = 0;
+  uint32_t limit = 0; ///< states of at least this times 2^(16 - precision) give a word first
+  uint32_t bias = 0, rest = 0;
+
+  SymbolEncoder() = default;
+  SymbolEncoder(uint32_t frequency, uint32_t start, int64_t precision)
+      : limit(frequency), bias(start), rest((uint32_t{1} << precision) - frequency) {
+    if (frequency == 1) { // the quotient comes out one too small
+      reciprocal = ~uint64_t{0};
+      bias += rest;
+    } else if (frequency > 0) {
+      reciprocal = ~uint64_t{0} / frequency + 1;
+    }
+  }
+
+  uint32_t next(uint32_t state) const {
+    const auto quotient = static_cast<uint32_t>(static_cast<UInt128>(state) * reciprocal >>
+                                                64); // NOLINT(bugprone-*): fits 32 bits
+    return state + bias + quotient * rest;
+  }
+};
+
+void append(std::vector<std::byte> &stream, const void *data, size_t bytes) {
+  const size_t at = stream.size();
+  stream.resize(at + bytes);
+  if (bytes > 0)
+    std::memcpy(stream.data() + at, data, bytes);
+}
+
+uint32_t codeMask(CodeAlphabet alphabet) { return static_cast<uint32_t>(alphabet.symbols() - 1); }
+
+/// States that hold the last codes.
+States firstStates(std::span<const int8_t> tail, CodeAlphabet alphabet, int64_t lanes) {
+  States states;
+  states.fill(kLeastState);
+  for (size_t i = 0; i < tail.size(); ++i) {
+    const size_t lane = i % static_cast<size_t>(lanes), place = i / static_cast<size_t>(lanes);
+    const uint32_t code = static_cast<uint8_t>(tail[i]) & codeMask(alphabet);
+    states[lane] |= code << (place * static_cast<size_t>(alphabet.bits));
+  }
+  return states;
+}
+
+/// The codes that states hold; false if they hold something else.
+bool takeTail(const States &states, CodeAlphabet alphabet, int64_t lanes, std::span<int8_t> tail) {
+  const auto unused = static_cast<int>(32 - alphabet.bits);
+  for (size_t i = 0; i < tail.size(); ++i) {
+    const size_t lane = i % static_cast<size_t>(lanes), place = i / static_cast<size_t>(lanes);
+    const uint32_t code = states[lane] >> (place * static_cast<size_t>(alphabet.bits));
+    const uint32_t top = code << unused;
+    tail[i] = static_cast<int8_t>(alphabet.isSigned
+                                      ? static_cast<uint32_t>(static_cast<int32_t>(top) >> unused)
+                                      : top >> unused);
+  }
+  const States expected = firstStates(tail, alphabet, lanes);
+  return std::equal(states.begin(), states.begin() + lanes, expected.begin());
+}
+
+/// Reads codes[0] to the end, code i with state i % lanes.
+class Decoding {
+public:
+  Decoding(const Frequencies &frequencies, CodeAlphabet alphabet)
+      : alphabet_(alphabet), starts_(startsOf(frequencies)),
+        table_(static_cast<size_t>(1) << alphabet.precision()) {
+    for (size_t s = 0; s < frequencies.size(); ++s) {
+      frequencies_[s] = frequencies[s];
+      if (frequencies[s] > 0)
+        std::memset(table_.data() + starts_[s], static_cast<int>(s), frequencies[s]);
+      codes_[s] = alphabet.code(static_cast<uint8_t>(s));
+    }
+  }
+
+  /// `words`: little-endian, all of them are used; false if they end too early or too late.
+  bool run(std::span<const std::byte> words, int64_t lanes, States &states,
+           std::span<int8_t> codes) const {
+    const std::byte *next = words.data(), *end = next + words.size();
+    const auto count = static_cast<int64_t>(codes.size());
+    int64_t i = 0;
+    // While there are enough words for all lanes nothing need be checked.
+    for (; i + lanes <= count && end - next >= 2 * lanes; i += lanes)
+      for (int64_t lane = 0; lane < lanes; ++lane)
+        next = step(states[lane], codes[i + lane], next);
+    for (int64_t lane = 0; i < count; ++i, lane = lane + 1 == lanes ? 0 : lane + 1) {
+      std::array<std::byte, 2> none = {};
+      const std::byte *from = end - next >= 2 ? next : none.data();
+      const std::byte *after = step(states[lane], codes[i], from);
+      if (after != from && from == none.data())
+        return false;
+      next += after - from;
+    }
+    return next == end;
+  }
+
+private:
+  const std::byte *step(uint32_t &state, int8_t &code, const std::byte *next) const {
+    const uint32_t mask = static_cast<uint32_t>(table_.size()) - 1;
+    const uint32_t slot = state & mask;
+    const uint8_t symbol = table_[slot];
+    code = codes_[symbol];
+    uint32_t after =
+        frequencies_[symbol] * (state >> alphabet_.precision()) + slot - starts_[symbol];
+    uint16_t word = 0;
+    std::memcpy(&word, next, sizeof(word));
+    const bool renews = after < kLeastState;
+    after = renews ? after << 16 | word : after;
+    state = after;
+    return next + (renews ? 2 : 0);
+  }
+
+  CodeAlphabet alphabet_;
+  std::array<uint32_t, 256> starts_, frequencies_ = {};
+  std::array<int8_t, 256> codes_ = {};
+  std::vector<uint8_t> table_; ///< symbol of each slot
+};
+
+/// log2(n) in units of 2^-16, n > 0; digit by digit, the same on every machine.
+int64_t binaryLogarithm(uint64_t n) {
+  const int whole = 63 - __builtin_clzll(n);
+  uint64_t mantissa = whole <= 31 ? n << (31 - whole) : n >> (whole - 31); // 1 <= m < 2, 31 bits
+  int64_t result = static_cast<int64_t>(whole) << 16;
+  for (int bit = 15; bit >= 0; --bit) {
+    mantissa = mantissa * mantissa >> 31;
+    if (mantissa >> 32 == 0)
+      continue;
+    mantissa >>= 1;
+    result |= int64_t{1} << bit;
+  }
+  return result;
+}
+
+} // namespace
+
+void countSymbols(std::span<const int8_t> codes, CodeAlphabet alphabet, SymbolCounts &counts) {
+  // Four tables, so that equal neighbours do not wait for each other.
+  std::array<std::array<uint32_t, 256>, 4> parts;
+  constexpr size_t kMost = size_t{1} << 31;
+  for (size_t first = 0; first < codes.size(); first += kMost) {
+    const std::span<const int8_t> some =
+        codes.subspan(first, std::min(kMost, codes.size() - first));
+    for (auto &part : parts)
+      part.fill(0);
+    size_t i = 0;
+    for (; i + 4 <= some.size(); i += 4)
+      for (size_t part = 0; part < 4; ++part)
+        ++parts[part][static_cast<uint8_t>(some[i + part])];
+    for (; i < some.size(); ++i)
+      ++parts[0][static_cast<uint8_t>(some[i])];
+    for (size_t byte = 0; byte < 256; ++byte)
+      counts[alphabet.symbol(static_cast<int8_t>(static_cast<uint8_t>(byte)))] +=
+          int64_t{parts[0][byte]} + parts[1][byte] + parts[2][byte] + parts[3][byte];
+  }
+}
+
+std::array<uint16_t, 256> normalizedFrequencies(const SymbolCounts &counts, CodeAlphabet alphabet) {
+  Frequencies frequencies = {};
+  int64_t total = 0;
+  for (int64_t count : counts)
+    total += count;
+  if (total == 0)
+    return frequencies;
+  const int64_t scale = int64_t{1} << alphabet.precision();
+  int64_t left = scale;
+  for (size_t s = 0; s < counts.size(); ++s)
+    if (counts[s] > 0) {
+      frequencies[s] = static_cast<uint16_t>(
+          std::max<int64_t>(1, static_cast<int64_t>(Int128{counts[s]} * scale / total)));
+      left -= frequencies[s];
+    }
+  // One more is worth count * log2((f + 1) / f) bits, about count / (f + 1/2).
+  while (left != 0) {
+    size_t best = counts.size();
+    for (size_t s = 0; s < counts.size(); ++s) {
+      if (counts[s] == 0 || (left < 0 && frequencies[s] == 1))
+        continue;
+      if (best == counts.size()) {
+        best = s;
+        continue;
+      }
+      const int64_t side = left > 0 ? 1 : -1;
+      const Int128 own = Int128{counts[s]} * (2 * frequencies[best] + side),
+                   other = Int128{counts[best]} * (2 * frequencies[s] + side);
+      if (left > 0 ? own > other : own < other)
+        best = s;
+    }
+    frequencies[best] = static_cast<uint16_t>(frequencies[best] + (left > 0 ? 1 : -1));
+    left -= left > 0 ? 1 : -1;
+  }
+  return frequencies;
+}
+
+void entropyEncode(std::span<const int8_t> codes, CodeAlphabet alphabet, int64_t lanes,
+                   std::vector<std::byte> &stream) {
+  const int64_t precision = alphabet.precision();
+  const auto tail =
+      static_cast<size_t>(tailCodes(static_cast<int64_t>(codes.size()), alphabet, lanes));
+  const std::span<const int8_t> coded = codes.first(codes.size() - tail);
+  States states = firstStates(codes.last(tail), alphabet, lanes);
+  std::vector<uint16_t> words(coded.size());
+  size_t next = words.size(); // they are made in reverse
+  if (!coded.empty()) {
+    SymbolCounts counts = {};
+    countSymbols(coded, alphabet, counts);
+    const Frequencies frequencies = normalizedFrequencies(counts, alphabet);
+    BitAppender bits(stream);
+    writeFrequencies(frequencies, alphabet, bits);
+    bits.finish();
+    const std::array<uint32_t, 256> starts = startsOf(frequencies);
+    std::array<SymbolEncoder, 256> encoders; // by byte
+    for (size_t byte = 0; byte < encoders.size(); ++byte) {
+      const uint8_t s = alphabet.symbol(static_cast<int8_t>(static_cast<uint8_t>(byte)));
+      encoders[byte] = SymbolEncoder(frequencies[s], starts[s], precision);
+    }
+    const auto step = static_cast<size_t>(lanes);
+    const auto shift = static_cast<int>(32 - precision);
+    for (size_t i = coded.size(), lane = i % step; i-- > 0;) {
+      lane = lane == 0 ? step - 1 : lane - 1;
+      const SymbolEncoder &encoder = encoders[static_cast<uint8_t>(coded[i])];
+      uint32_t state = states[lane];
+      const bool gives = (state >> shift) >= encoder.limit;
+      words[next - 1] = static_cast<uint16_t>(state & 0xffff);
+      next -= gives ? 1 : 0;
+      state = gives ? state >> 16 : state;
+      states[lane] = encoder.next(state);
+    }
+  }
+  append(stream, states.data(), static_cast<size_t>(lanes * kStateBytes));
+  append(stream, words.data() + next, (words.size() - next) * sizeof(uint16_t));
+}
+
+bool entropyDecode(std::span<const std::byte> stream, CodeAlphabet alphabet, int64_t lanes,
+                   std::span<int8_t> codes) {
+  const auto tail =
+      static_cast<size_t>(tailCodes(static_cast<int64_t>(codes.size()), alphabet, lanes));
+  const std::span<int8_t> coded = codes.first(codes.size() - tail);
+  Frequencies frequencies = {};
+  size_t at = 0;
+  if (!coded.empty()) {
+    BitReader bits(stream);
+    if (!readFrequencies(bits, alphabet, frequencies) || !bits.restIsZero())
+      return false;
+    at = bits.position();
+  }
+  const auto stateBytes = static_cast<size_t>(lanes * kStateBytes);
+  if (stream.size() - at < stateBytes)
+    return false;
+  States states = {};
+  std::memcpy(states.data(), stream.data() + at, stateBytes);
+  for (int64_t lane = 0; lane < lanes; ++lane)
+    if (states[lane] < kLeastState)
+      return false;
+  const std::span<const std::byte> words = stream.subspan(at + stateBytes);
+  if (coded.empty() ? !words.empty()
+                    : !Decoding(frequencies, alphabet).run(words, lanes, states, coded))
+    return false;
+  return takeTail(states, alphabet, lanes, codes.last(tail));
+}
+
+int64_t estimatedEntropyBytes(const SymbolCounts &counts, CodeAlphabet alphabet, int64_t lanes) {
+  const Frequencies frequencies = normalizedFrequencies(counts, alphabet);
+  std::vector<std::byte> table;
+  BitAppender bits(table);
+  int64_t total = 0;
+  Int128 sum = 0; // of bits, in units of 2^-16
+  for (size_t s = 0; s < counts.size(); ++s)
+    if (counts[s] > 0) {
+      total += counts[s];
+      sum += Int128{counts[s]} * ((alphabet.precision() << 16) - binaryLogarithm(frequencies[s]));
+    }
+  if (total == 0)
+    return lanes * kStateBytes;
+  writeFrequencies(frequencies, alphabet, bits);
+  bits.finish();
+  // Codes in the tail cost their bits, and a state half a bit on average.
+  const int64_t tail = tailCodes(total, alphabet, lanes);
+  const auto coded = static_cast<int64_t>(sum * (total - tail) / total >> 16);
+  const int64_t states = lanes * 16 + std::max(lanes * 16, tail * alphabet.bits);
+  return static_cast<int64_t>(table.size()) + (coded + states + 7) / 8;
+}
+
+double zeroOrderEntropy(const SymbolCounts &counts) {
+  int64_t total = 0;
+  for (int64_t count : counts)
+    total += count;
+  double bits = 0;
+  for (int64_t count : counts)
+    if (count > 0)
+      bits += static_cast<double>(count) *
+              std::log2(static_cast<double>(total) / static_cast<double>(count));
+  return bits;
+}
+
+} // namespace sdopt
