@@ -8,7 +8,10 @@
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/FloatMatmul.h"
 #include "compiler/kernels/FloatPanels.h"
+#include "compiler/kernels/FloatWinograd.h"
 #include "compiler/kernels/RecycledTensor.h"
+
+#include <optional>
 
 namespace sdopt {
 
@@ -74,6 +77,25 @@ private:
   ConvShape shape;
 };
 
+/// What of a group of channels Winograd's form needs, or none if it has to be computed directly.
+std::optional<WinogradShape> winogradShape(const Geometry &g, const ConvShape &shape) {
+  if (g.kernelHeight != 3 || g.kernelWidth != 3 || shape.strideH != 1 || shape.strideW != 1 ||
+      shape.dilationH != 1 || shape.dilationW != 1)
+    return std::nullopt;
+  WinogradShape out{.batch = g.batch,
+                    .inputHeight = g.inputHeight,
+                    .inputWidth = g.inputWidth,
+                    .outputHeight = g.outputHeight,
+                    .outputWidth = g.outputWidth,
+                    .padTop = shape.padTop,
+                    .padLeft = shape.padLeft,
+                    .inputs = g.inputChannels / shape.groups,
+                    .outputs = g.outputChannels / shape.groups,
+                    .inputStride = g.inputChannels,
+                    .outputStride = g.outputChannels};
+  return winogradPays(out) ? std::optional(out) : std::nullopt;
+}
+
 Tensor convolveChannelsLast(const Tensor &x, const Tensor &w, const Tensor &bias,
                             const ConvShape &shape) {
   Geometry g = geometryOf(x, w, shape);
@@ -83,22 +105,30 @@ Tensor convolveChannelsLast(const Tensor &x, const Tensor &w, const Tensor &bias
     return y;
   int64_t inputs = w.dim(1), outputs = g.outputChannels / shape.groups;
   int64_t taps = g.kernelHeight * g.kernelWidth;
-  bool hasBias = bias.bytes() && bias.size() > 0;
+  const float *input = x.values<float>().data(), *weights = w.values<float>().data();
+  const float *biases = bias.bytes() && bias.size() > 0 ? bias.values<float>().data() : nullptr;
+  float *output = y.mutableValues<float>().data();
+  auto biasOf = [&](int64_t group) { return biases ? biases + group * outputs : nullptr; };
+  if (std::optional<WinogradShape> winograd = winogradShape(g, shape)) {
+    for (int64_t group = 0; group < shape.groups; ++group)
+      convolveWinograd(*winograd, input + group * inputs, weights + group * outputs * inputs * taps,
+                       biasOf(group), output + group * outputs);
+    return y;
+  }
   std::vector<float> zeros(inputs, 0.0f);
   std::vector<FloatProduct> products;
   for (int64_t group = 0; group < shape.groups; ++group)
-    products.push_back(
-        {.m = g.batch * g.outputHeight * g.outputWidth,
-         .n = outputs,
-         .depth = inputs,
-         .taps = taps,
-         .rows = PixelRows(x.values<float>().data() + group * inputs, zeros.data(), g, shape),
-         .columns = w.values<float>().data() + group * outputs * inputs * taps,
-         .columnsStride = inputs * taps,
-         .columnsAreRows = true,
-         .bias = hasBias ? bias.values<float>().data() + group * outputs : nullptr,
-         .out = y.mutableValues<float>().data() + group * outputs,
-         .outStride = g.outputChannels});
+    products.push_back({.m = g.batch * g.outputHeight * g.outputWidth,
+                        .n = outputs,
+                        .depth = inputs,
+                        .taps = taps,
+                        .rows = PixelRows(input + group * inputs, zeros.data(), g, shape),
+                        .columns = weights + group * outputs * inputs * taps,
+                        .columnsStride = inputs * taps,
+                        .columnsAreRows = true,
+                        .bias = biasOf(group),
+                        .out = output + group * outputs,
+                        .outStride = g.outputChannels});
   multiply(products);
   return y;
 }
