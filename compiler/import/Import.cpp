@@ -44,6 +44,7 @@ private:
   absl::Status defineInputs();
   absl::StatusOr<Value> find(const std::string &tensor);
   absl::Status importNode(const GraphNode &node);
+  bool followCodes(const GraphNode &node);
   void defineOutputs(const GraphNode &node, const OperatorRule &rule, NodeImporter &importer);
   absl::Status importOutputs();
   absl::Status checkOutput(const onnx::ValueInfoProto &output, Value value) const;
@@ -61,12 +62,21 @@ private:
   OwningOpRef<ModuleOp> module_;
   func::FuncOp function_;
   std::optional<ExpressionBuilder> builder_;
+  QuantizedTensors quantized_;
   std::map<std::string, const Initializer *> initializers_;
   /// By tensor name; null for what an unsupported node would have defined.
   std::map<std::string, Value> values_;
 };
 
 bool isOnnxDomain(const std::string &domain) { return domain.empty() || domain == "ai.onnx"; }
+
+/// ONNX Runtime has QuantizeLinear and DequantizeLinear of its own, with 16-bit codes before ONNX
+/// had them.
+bool isKnownDomain(const onnx::NodeProto &node) {
+  return isOnnxDomain(node.domain()) ||
+         (node.domain() == "com.microsoft" &&
+          (node.op_type() == "QuantizeLinear" || node.op_type() == "DequantizeLinear"));
+}
 
 /// Opset and parts of the model beside its nodes.
 void GraphImporter::checkModel() {
@@ -85,7 +95,7 @@ void GraphImporter::checkModel() {
 /// Everything about a node that can be told without its inputs.
 void GraphImporter::checkNode(const GraphNode &node) {
   const onnx::NodeProto &proto = *node.proto;
-  if (!isOnnxDomain(proto.domain())) {
+  if (!isKnownDomain(proto)) {
     unsupported_.add(proto.op_type(), absl::StrCat("operator of domain '", proto.domain(), "'"),
                      node.name, "operators of ONNX itself");
     return;
@@ -185,11 +195,30 @@ absl::StatusOr<Value> GraphImporter::find(const std::string &tensor) {
   return value;
 }
 
+/// Keeps track of codes: what moves them gives the same codes, DequantizeLinear ends them. False if
+/// the node computes with them, which is then unsupported.
+bool GraphImporter::followCodes(const GraphNode &node) {
+  constexpr std::string_view kMoves[] = {"Flatten", "Identity", "Reshape",   "Slice",
+                                         "Split",   "Squeeze",  "Transpose", "Unsqueeze"};
+  const onnx::NodeProto &proto = *node.proto;
+  auto isCodes = [&](const std::string &tensor) { return quantized_.codes.count(tensor) > 0; };
+  if (std::none_of(proto.input().begin(), proto.input().end(), isCodes) ||
+      proto.op_type() == "DequantizeLinear")
+    return true;
+  if (llvm::is_contained(kMoves, std::string_view(proto.op_type())) && isCodes(proto.input(0))) {
+    for (const std::string &output : proto.output())
+      quantized_.codes[output] = quantized_.codes.at(proto.input(0));
+    return true;
+  }
+  unsupported_.add(proto.op_type(), "codes of QuantizeLinear", node.name,
+                   "DequantizeLinear before it");
+  return false;
+}
+
 absl::Status GraphImporter::importNode(const GraphNode &node) {
   const onnx::NodeProto &proto = *node.proto;
-  const OperatorRule *rule =
-      isOnnxDomain(proto.domain()) ? findOperatorRule(proto.op_type()) : nullptr;
-  bool skipped = !rule;
+  const OperatorRule *rule = isKnownDomain(proto) ? findOperatorRule(proto.op_type()) : nullptr;
+  bool skipped = !followCodes(node) || !rule;
   if (rule)
     if (absl::Status status = checkInputCount(node, *rule); !status.ok())
       return status;
@@ -212,7 +241,8 @@ absl::Status GraphImporter::importNode(const GraphNode &node) {
   }
   std::string first = proto.output_size() > 0 ? proto.output(0) : node.name;
   builder_->startNode(first.empty() ? node.name : first, {node.name});
-  NodeImporter importer(node, opset_, std::move(inputs), *builder_, constants_, structure_.used);
+  NodeImporter importer(node, opset_, std::move(inputs), *builder_, constants_, structure_.used,
+                        quantized_);
   rule->convert(importer);
   for (int i = 0; i < importer.outputCount(); ++i)
     if (importer.ok() && importer.isUsed(i) && !importer.outputs()[i])
@@ -264,6 +294,8 @@ absl::Status GraphImporter::importOutputs() {
     absl::StatusOr<Value> value = find(output.name());
     if (!value.ok())
       return value.status();
+    if (quantized_.codes.count(output.name()) > 0)
+      unsupported_.add("output", "codes of QuantizeLinear", output.name(), "real numbers");
     if (!*value)
       continue; // an unsupported node defines it
     if (absl::Status status = checkOutput(output, *value); !status.ok())
@@ -320,6 +352,7 @@ absl::StatusOr<ImportedModel> GraphImporter::run() {
       return unsupported_.empty() ? status : unsupported_.status(file_.path);
   if (absl::Status status = importOutputs(); !status.ok())
     return status;
+  quantized_.imposed.origin = file_.path;
   // Digests of files are taken while those of their tensors are.
   auto files = std::async(kernelThreads() > 1 ? std::launch::async : std::launch::deferred,
                           [this] { return digests(); });
@@ -333,6 +366,7 @@ absl::StatusOr<ImportedModel> GraphImporter::run() {
                        .parameters = totals->parameters,
                        .fp32Bytes = 4 * totals->parameters,
                        .digests = files.get(),
+                       .imposed = std::move(quantized_.imposed),
                        .dimensionNames = dimensionNames(file_)};
 }
 

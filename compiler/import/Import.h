@@ -4,6 +4,7 @@
 #define SDOPT_COMPILER_IMPORT_IMPORT_H
 
 #include "absl/status/statusor.h"
+#include "compiler/encodings/ImposedFormats.h"
 #include "compiler/weights/WeightStore.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -41,6 +42,8 @@ struct ImportedModel {
   /// Files read (model and external data) by their path relative to the model's folder -> BLAKE3
   /// hex.
   std::map<std::string, std::string> digests;
+  /// Codes that QuantizeLinear and DequantizeLinear give to values and weights.
+  ImposedFormats imposed;
   /// Names of the symbolic dimensions of its inputs.
   std::set<std::string> dimensionNames;
 };

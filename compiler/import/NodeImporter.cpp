@@ -13,9 +13,9 @@ namespace sdopt {
 
 NodeImporter::NodeImporter(const GraphNode &node, int opset, std::vector<Value> inputs,
                            ExpressionBuilder &builder, const ConstantReader &constants,
-                           const std::set<std::string> &used)
+                           const std::set<std::string> &used, QuantizedTensors &quantized)
     : node_(node), opset_(opset), inputs_(std::move(inputs)), outputs_(node.proto->output_size()),
-      builder_(builder), constants_(constants), used_(used) {}
+      builder_(builder), constants_(constants), used_(used), quantized_(quantized) {}
 
 void NodeImporter::unsupported(const std::string &reason) {
   builder_.fail(absl::UnimplementedError(reason));
@@ -183,6 +183,29 @@ void NodeImporter::define(int i, Value value) {
   outputs_[i] = value;
   if (value)
     builder_.rename(value, node_.proto->output(i));
+}
+
+void NodeImporter::impose(Value value, const ImposedFormat &format) {
+  if (!ok())
+    return;
+  auto [entry, added] = quantized_.imposed.tensors.try_emplace(sd::valueName(value), format);
+  if (!added && entry->second != format)
+    quantized_.imposed.codedTwice.insert(entry->first);
+}
+
+void NodeImporter::leaveCodes(Value value) {
+  if (ok())
+    quantized_.imposed.notKept.insert(sd::valueName(value));
+}
+
+void NodeImporter::defineCodes(const ImposedFormat &format) {
+  if (ok())
+    quantized_.codes[node_.proto->output(0)] = format;
+}
+
+const ImposedFormat *NodeImporter::codes() const {
+  auto found = quantized_.codes.find(node_.proto->input(0));
+  return found == quantized_.codes.end() ? nullptr : &found->second;
 }
 
 std::string elementText(Type element) {

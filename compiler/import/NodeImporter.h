@@ -9,6 +9,7 @@
 #ifndef SDOPT_COMPILER_IMPORT_NODEIMPORTER_H
 #define SDOPT_COMPILER_IMPORT_NODEIMPORTER_H
 
+#include "compiler/encodings/ImposedFormats.h"
 #include "compiler/import/ExpressionBuilder.h"
 #include "compiler/import/GraphStructure.h"
 
@@ -16,12 +17,19 @@
 
 namespace sdopt {
 
+/// What QuantizeLinear and DequantizeLinear say.
+struct QuantizedTensors {
+  ImposedFormats imposed;
+  /// Tensors that are codes in the model. Their values here are the real numbers.
+  std::map<std::string, ImposedFormat> codes;
+};
+
 class NodeImporter {
 public:
   /// `inputs`: null where an optional one is absent. `used`: tensors somebody reads.
   NodeImporter(const GraphNode &node, int opset, std::vector<mlir::Value> inputs,
                ExpressionBuilder &builder, const ConstantReader &constants,
-               const std::set<std::string> &used);
+               const std::set<std::string> &used, QuantizedTensors &quantized);
 
   const std::string &type() const { return node_.proto->op_type(); }
   int opset() const { return opset_; }
@@ -67,6 +75,15 @@ public:
   /// `axis` in [-rank, rank) (rank itself too if `atEnd`) as one in [0, rank]; else invalid and 0.
   int64_t normalizedAxis(int64_t axis, int64_t rank, bool atEnd = false);
 
+  /// Keeps the codes that a value has; of codes that contradict each other the first ones.
+  void impose(mlir::Value value, const ImposedFormat &format);
+  /// A constant whose codes this compiler does not have: its real numbers are all that is kept.
+  void leaveCodes(mlir::Value value);
+  /// Says what codes output 0 is.
+  void defineCodes(const ImposedFormat &format);
+  /// What codes input 0 is; null if it is none that QuantizeLinear gave.
+  const ImposedFormat *codes() const;
+
   int outputCount() const { return node_.proto->output_size(); }
   /// True if output i is listed and somebody reads it.
   bool isUsed(int i) const;
@@ -86,6 +103,7 @@ private:
   ExpressionBuilder &builder_;
   const ConstantReader &constants_;
   const std::set<std::string> &used_;
+  QuantizedTensors &quantized_;
 };
 
 /// "float", "int64", "bool" for people.

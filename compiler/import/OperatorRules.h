@@ -78,6 +78,10 @@ void convertSqueeze(NodeImporter &node);
 void convertTranspose(NodeImporter &node);
 void convertUnsqueeze(NodeImporter &node);
 
+// ConvertQuantization.cpp
+void convertDequantizeLinear(NodeImporter &node);
+void convertQuantizeLinear(NodeImporter &node);
+
 // ConvertResize.cpp
 void convertResize(NodeImporter &node);
 

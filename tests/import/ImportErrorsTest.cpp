@@ -386,6 +386,30 @@ TEST(ImportErrors, UnsupportedFormsOfKnownOperators) {
   EXPECT_INVALID(import(none.write()), HasSubstr("names no opset"));
 }
 
+TEST(ImportErrors, CodesMustBecomeNumbersAgain) {
+  ModelBuilder model(21);
+  model.input("x", {1, 4});
+  onnx::TensorProto &scale = model.weights("scale", {1});
+  const float half = 0.5f;
+  scale.set_raw_data(&half, sizeof(half));
+  onnx::TensorProto &other = model.weights("other", {1});
+  const float quarter = 0.25f;
+  other.set_raw_data(&quarter, sizeof(quarter));
+  model.node("QuantizeLinear", {"x", "scale"}, {"q"}, "quantize");
+  ModelBuilder::setInteger(model.node("Cast", {"q"}, {"y"}, "cast"), "to",
+                           onnx::TensorProto::FLOAT);
+  model.node("DequantizeLinear", {"q", "other"}, {"z"}, "dequantize");
+  model.output("y");
+  model.output("z");
+  model.output("q");
+  Result result = import(model.write());
+  EXPECT_EQ(result.status.code(), absl::StatusCode::kUnimplemented) << result.status;
+  EXPECT_THAT(std::string(result.status.message()),
+              AllOf(HasSubstr("Cast: codes of QuantizeLinear; 1 place ('cast')"),
+                    HasSubstr("codes that are read with another scale"),
+                    HasSubstr("output: codes of QuantizeLinear; 1 place ('q')")));
+}
+
 TEST(ImportErrors, DeadNodesDoNotMatter) {
   ConvModel model;
   model.node("Celu", {"x"}, {"dead"}, "/dead");
