@@ -2,6 +2,7 @@
 
 #include "compiler/export/QdqBuilder.h"
 #include "compiler/kernels/FloatKernels.h"
+#include "compiler/reference/FormatNames.h"
 #include "compiler/reference/QuantizedParameters.h"
 
 #include "absl/strings/str_cat.h"
@@ -13,12 +14,19 @@ using namespace mlir;
 
 namespace sdopt {
 
-std::string QdqBuilder::sourceName(Value constant) const {
+std::string initializerName(Value constant) {
   Value value = constant;
-  for (Operation *op = value.getDefiningOp(); op && op->getNumOperands() > 0;
-       op = value.getDefiningOp())
+  // Codes and corrected biases are called like what they are made of.
+  while (Operation *op = value.getDefiningOp()) {
+    bool corrected = isa<sd::BinaryOp>(op) && sd::valueName(value).ends_with(".corrected");
+    if (!corrected && !isa<sd::QuantizeWeightOp, sd::DecodeWeightOp>(op))
+      break;
     value = op->getOperand(0);
-  return sd::valueName(value.getDefiningOp<sd::WeightOp>() ? value : constant);
+  }
+  if (auto codes = value.getDefiningOp<sd::WeightOp>())
+    if (auto name = codes->getAttrOfType<StringAttr>(kCodesOfAttribute))
+      return name.str();
+  return weightName(value);
 }
 
 OnnxGraph::Source QdqBuilder::evaluated(Value constant) {
@@ -33,8 +41,8 @@ OnnxGraph::Source QdqBuilder::evaluated(Value constant) {
 std::string QdqBuilder::constant(Value value) {
   std::string &name = constants_[value];
   if (name.empty())
-    name = graph_.addInitializer(sourceName(value), evaluatedType(value.getType()), shapeOf(value),
-                                 evaluated(value));
+    name = graph_.addInitializer(initializerName(value), evaluatedType(value.getType()),
+                                 shapeOf(value), evaluated(value));
   return name;
 }
 
@@ -42,7 +50,7 @@ std::string QdqBuilder::weights(Value codes, Value scales, bool transposed) {
   std::string &real = weights_[{codes.getAsOpaquePointer(), transposed}];
   if (!real.empty())
     return real;
-  std::string name = sourceName(codes);
+  std::string name = initializerName(codes);
   Shape shape = shapeOf(codes);
   OnnxGraph::Source source = evaluated(codes);
   if (transposed) {
@@ -103,7 +111,7 @@ std::string QdqBuilder::bias(Value bias, Value input, Value scales) {
     return biasCodes(*value, *scale, inputScale);
   };
   std::string stored =
-      graph_.addInitializer(sourceName(bias), ElementType::I32, shapeOf(bias), codes);
+      graph_.addInitializer(initializerName(bias), ElementType::I32, shapeOf(bias), codes);
   std::string scale =
       graph_.addInitializer(stored + ".scale", ElementType::F32, shapeOf(bias), units);
   std::string real = graph_.add("DequantizeLinear", {stored, scale}, stored + ".real");

@@ -1,6 +1,7 @@
 //===- ExportLayers.cpp - layers, norms, attention, embeddings ----------------===//
 
 #include "compiler/export/ExportOps.h"
+#include "compiler/reference/FormatNames.h"
 
 #include <cmath>
 #include <limits>
@@ -26,22 +27,11 @@ void exportOp(sd::Conv2dOp op, QdqBuilder &build) {
   build.define(op.getResult(), name, form);
 }
 
-/// Weights as the source model has them: [n, k] as Gemm does, [k, n] as MatMul does.
-static bool areTransposedInSource(Value codes) {
-  while (Operation *op = codes.getDefiningOp()) {
-    if (isa<sd::TransposeOp>(op))
-      return true;
-    if (op->getNumOperands() == 0)
-      break;
-    codes = op->getOperand(0);
-  }
-  return false;
-}
-
 void exportOp(sd::LinearOp op, QdqBuilder &build) {
   Value result = op.getResult();
   std::string x = build.tensor(op.getInput());
-  bool gemm = shapeOf(op.getInput()).size() == 2 && !areTransposedInSource(op.getWeights());
+  // [n, k] as Gemm takes them, or [k, n] as MatMul does.
+  bool gemm = shapeOf(op.getInput()).size() == 2 && !areTransposed(op.getWeights());
   std::string weights = build.weights(op.getWeights(), op.getWeightScales(), /*transposed=*/!gemm);
   std::string bias =
       op.getBias() ? build.bias(op.getBias(), op.getInput(), op.getWeightScales()) : std::string();

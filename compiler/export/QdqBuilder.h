@@ -77,9 +77,6 @@ private:
   std::string dequantize(const Entry &entry, const std::string &wanted);
   void addFormat(mlir::Value value, const std::string &name, Entry &entry);
   OnnxGraph::Source evaluated(mlir::Value constant);
-  /// Name of the initializer that an expression is made of.
-  std::string sourceName(mlir::Value constant) const;
-
   mlir::func::FuncOp function_;
   EvaluationContext context_;
   std::shared_ptr<ConstantCache> cache_ = std::make_shared<ConstantCache>();
@@ -92,6 +89,10 @@ private:
 
 /// Adds the nodes of one operation; an error is emitted on what ONNX cannot express.
 mlir::LogicalResult exportOperation(mlir::Operation *op, QdqBuilder &builder);
+
+/// Name of the initializer that a constant expression is made of: of codes and corrected biases,
+/// that of the weights themselves.
+std::string initializerName(mlir::Value constant);
 
 inline Shape shapeOf(mlir::Value value) {
   return mlir::cast<mlir::RankedTensorType>(value.getType()).getShape().vec();

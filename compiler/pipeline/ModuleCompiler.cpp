@@ -4,7 +4,6 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Quality.h"
-#include "compiler/export/ExportOnnx.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/Diagnostics.h"
@@ -102,6 +101,7 @@ ModuleCompiler::ModuleCompiler(const ModelModule &model, const CompileOptions &o
   resources.overlay = &weights_;
   resources.recipe = &recipe_;
   resources.target = &target_;
+  resources.imposed = &imposed_;
 }
 
 ModuleCompiler::~ModuleCompiler() = default;
@@ -302,6 +302,7 @@ absl::Status ModuleCompiler::importModel(bool keepModule) {
     return imported.status();
   state_.digests = imported->digests;
   dimensionNames_ = imported->dimensionNames;
+  imposed_ = std::move(imported->imposed);
   if (!keepModule)
     return absl::OkStatus();
   module_ = std::move(imported->module);
@@ -631,30 +632,6 @@ absl::Status ModuleCompiler::verifyLowered() {
       return status;
   }
   return verifyOpsInIsolation(*trusted_, lowered, counts_, counter("verify lower"));
-}
-
-absl::Status ModuleCompiler::exportTo(std::vector<std::unique_ptr<AtomicFile>> &files) {
-  if (options_.exportFolder.empty())
-    return absl::OkStatus();
-  progress("export");
-  ErrorCollector errors(context_.get());
-  std::filesystem::path folder = std::filesystem::path(options_.exportFolder) / model_.name;
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error)
-    return absl::InvalidArgumentError("can't make folder '" + folder.string() +
-                                      "': " + error.message());
-  const std::string dataName = "model.onnx_data";
-  absl::StatusOr<std::unique_ptr<AtomicFile>> data = AtomicFile::create(folder / dataName);
-  if (!data.ok())
-    return data.status();
-  absl::StatusOr<std::unique_ptr<AtomicFile>> model = AtomicFile::create(folder / "model.onnx");
-  if (!model.ok())
-    return model.status();
-  absl::Status status = exportOnnx(function(*quantized_), evaluation_, **model, **data, dataName);
-  files.push_back(*std::move(data));
-  files.push_back(*std::move(model));
-  return status.ok() ? status : errors.explain(status, "export failed");
 }
 
 absl::Status ModuleCompiler::emit(PackageWriter &writer) {

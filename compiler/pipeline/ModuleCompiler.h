@@ -41,8 +41,10 @@ public:
   absl::Status runStages(Stage last);
   /// The float module's layers, if it is one now, are looked up in the recipe.
   void matchRecipe();
-  /// Writes the quantized module to --export-onnx, if that is given; the files appear when they are
-  /// committed, in order.
+  /// Reads the module's --encodings and looks up all names; the module must be normalized.
+  absl::Status imposeFormats();
+  /// Writes the quantized module and its formats to --export-onnx and --export-encodings, if they
+  /// are given; the files appear when they are committed, in order.
   absl::Status exportTo(std::vector<std::unique_ptr<AtomicFile>> &files);
   /// Adds what the recipe says of the layers whose names fit `pattern`; gives how many layers the
   /// normalized module has.
@@ -64,6 +66,9 @@ public:
   const std::set<std::string> &dimensionNames() const { return dimensionNames_; }
 
 private:
+  void tellWhatIsNotKept();
+  absl::Status exportModel(std::vector<std::unique_ptr<AtomicFile>> &files);
+  absl::Status exportFormats(std::vector<std::unique_ptr<AtomicFile>> &files);
   absl::Status start(const StageFolder &folder);
   absl::Status runStage(Stage stage);
   /// Before the first evaluation: can it be done within the memory limit at all?
@@ -126,6 +131,7 @@ private:
       quantized_; ///< the integer model that later stages are compared with
   EvaluationContext evaluation_;
   EvaluationContext reference_; ///< of the side that verification trusts
+  ImposedFormats imposed_;
   Statistics statistics_;
   RecordedInputs recordedInputs_;
   std::map<std::string, OutputPower> rounded_; ///< by the name of the layer's value

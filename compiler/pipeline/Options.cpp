@@ -54,9 +54,14 @@ absl::Status validate(const CompileOptions &options) {
       (!options.gates.empty() || !options.baseline.empty() || !options.reportFolder.empty()))
     return error(
         "--gate, --baseline and --report need a whole compilation, but --stop-after is given");
-  if (!options.exportFolder.empty() && options.stopAfter && *options.stopAfter < Stage::Quantize)
-    return error(std::string("--export-onnx needs a quantized model, but --stop-after ") +
-                 name(*options.stopAfter) + " is given");
+  if ((!options.exportFolder.empty() || !options.encodingsFolder.empty()) && options.stopAfter &&
+      *options.stopAfter < Stage::Quantize)
+    return error(
+        std::string(options.exportFolder.empty() ? "--export-encodings" : "--export-onnx") +
+        " needs a quantized model, but --stop-after " + name(*options.stopAfter) + " is given");
+  if (!options.encodings.empty() && options.startFrom && *options.startFrom >= Stage::Quantize)
+    return error(std::string("--encodings is about how to quantize, but --start-from ") +
+                 name(*options.startFrom) + " takes a quantized model");
   if (!options.statistics.empty() && !options.statisticsOut.empty())
     return error("--statistics reads what --statistics-out would write; give one of them");
   if (options.samples.empty() && options.statistics.empty() && !options.printInputs &&

@@ -4,6 +4,7 @@
 #define SDOPT_COMPILER_PIPELINE_OPTIONS_H
 
 #include "absl/status/status.h"
+#include "compiler/encodings/Encodings.h"
 #include "compiler/kernels/Tensor.h"
 
 #include <functional>
@@ -53,6 +54,9 @@ struct CompileOptions {
   std::string gates;
   std::string baseline; ///< report.json to compare with
   std::string depfile;
+  std::vector<std::string> encodings; ///< MODULE.encodings files whose formats are imposed
+  std::string encodingsFolder;        ///< gets MODULE.encodings
+  EncodingsVersion encodingsVersion = EncodingsVersion::V2;
   std::string exportFolder; ///< gets MODULE/model.onnx with QuantizeLinear, DequantizeLinear
   bool printInputs = false;
   std::string budget;             ///< "4.5bit", "40dB": instead of the recipe's

@@ -83,8 +83,8 @@ private:
       return model.status();
     model_ = *std::move(model);
     listInputs();
-    for (const absl::Status &status :
-         {checkStatisticsNames(), checkGateNames(), checkPlaces(), checkOverwriting()})
+    for (const absl::Status &status : {checkStatisticsNames(), checkEncodingsNames(),
+                                       checkGateNames(), checkPlaces(), checkOverwriting()})
       if (!status.ok())
         return status;
     return absl::OkStatus();
@@ -111,10 +111,9 @@ private:
         !fs::is_directory(options_.reportFolder, error))
       return absl::InvalidArgumentError("cannot write the report into '" + options_.reportFolder +
                                         "': it is no folder");
-    if (!options_.exportFolder.empty() && fs::exists(options_.exportFolder, error) &&
-        !fs::is_directory(options_.exportFolder, error))
-      return absl::InvalidArgumentError("cannot export into '" + options_.exportFolder +
-                                        "': it is no folder");
+    for (const std::string &folder : {options_.exportFolder, options_.encodingsFolder})
+      if (!folder.empty() && fs::exists(folder, error) && !fs::is_directory(folder, error))
+        return absl::InvalidArgumentError("cannot export into '" + folder + "': it is no folder");
     if (options_.depfile.empty())
       return absl::OkStatus();
     if (fs::is_directory(options_.depfile, error))
@@ -136,6 +135,9 @@ private:
       for (const ModelModule &module : model_.modules)
         for (const char *file : {"model.onnx", "model.onnx_data"})
           outputs.push_back(fs::path(options_.exportFolder) / module.name / file);
+    if (!options_.encodingsFolder.empty())
+      for (const ModelModule &module : model_.modules)
+        outputs.push_back(fs::path(options_.encodingsFolder) / (module.name + ".encodings"));
     for (const fs::path &output : outputs)
       for (const std::string &input : result_.inputs)
         if (!output.empty() && fs::equivalent(output, input, error))
@@ -153,6 +155,19 @@ private:
         return absl::InvalidArgumentError("--statistics " + file +
                                           " is of no module that is compiled; it must be named " +
                                           model_.modules.front().name + ".pb or as another module");
+    return absl::OkStatus();
+  }
+
+  /// The same for encodings, unless there is one module.
+  absl::Status checkEncodingsNames() const {
+    for (const std::string &file : options_.encodings)
+      if (model_.modules.size() > 1 && std::none_of(model_.modules.begin(), model_.modules.end(),
+                                                    [&](const ModelModule &module) {
+                                                      return fs::path(file).stem() == module.name;
+                                                    }))
+        return absl::InvalidArgumentError(
+            "--encodings " + file + " is of no module that is compiled; it must be named " +
+            model_.modules.front().name + ".encodings or as another module");
     return absl::OkStatus();
   }
 
@@ -200,6 +215,8 @@ private:
           addIfFile((fs::path(options_.samples) / (module.name + set)).string());
     for (const std::string &file : options_.statistics)
       addIfFile(file);
+    for (const std::string &file : options_.encodings)
+      addIfFile(file);
     for (const std::string &file : {options_.recipe, options_.target, options_.baseline})
       addIfFile(file);
   }
@@ -214,6 +231,8 @@ private:
         return status;
       dimensionNames_.insert(compiler.dimensionNames().begin(), compiler.dimensionNames().end());
       compiler.matchRecipe();
+      if (absl::Status status = compiler.imposeFormats(); !status.ok())
+        return status;
     }
     absl::Status status = checkDimensionNames();
     return status.ok() ? checkRecipeRules() : status;

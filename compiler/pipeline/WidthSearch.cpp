@@ -5,6 +5,7 @@
 #include "compiler/calibration/Statistics.h"
 #include "compiler/recipe/Allocation.h"
 #include "compiler/report/Numbers.h"
+#include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 #include "passes/quantize/WeightVariants.h"
@@ -33,7 +34,10 @@ public:
         continue;
       LayerRecipe base = layerSettings(recipe, function, &op);
       std::vector<LayerRecipe> settings;
-      if (recipe.setsWidthByName(layerNames(&op)))
+      const bool imposed = hasImposedScales(op.getOperand(1));
+      if (imposed)
+        base.weightBits = 8;
+      if (imposed || recipe.setsWidthByName(layerNames(&op)))
         settings.push_back(base);
       else
         for (int bits : kWidths) {

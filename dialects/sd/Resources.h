@@ -17,6 +17,7 @@ class MLIRContext;
 
 namespace sdopt {
 
+struct ImposedFormats;
 struct RecordedInputs;
 class Recipe;
 class Statistics;
@@ -29,6 +30,7 @@ struct Resources {
   Recipe *recipe = nullptr;
   const RecordedInputs *samples = nullptr; ///< that the statistics are of
   const Target *target = nullptr;
+  const ImposedFormats *imposed = nullptr; ///< codes of the module that were decided elsewhere
 };
 
 namespace sd {

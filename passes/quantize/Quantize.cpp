@@ -2,7 +2,9 @@
 
 #include "compiler/calibration/Activations.h"
 #include "compiler/calibration/Ranges.h"
+#include "compiler/reference/FormatNames.h"
 #include "compiler/reference/QuantizedParameters.h"
+#include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 #include "passes/quantize/WeightVariants.h"
@@ -50,9 +52,12 @@ public:
         return failure();
     dequantizeResults();
     function_->removeAttr(kCalibratedAttribute);
-    for (Operation &op : function_.getBody().front())
+    for (Operation &op : function_.getBody().front()) {
+      if (op.hasAttr(kDividedAttribute))
+        op.setAttr(kSmoothedAttribute, UnitAttr::get(op.getContext()));
       for (StringRef attribute : {kDividedAttribute, kRoundedAttribute, kWeightBitsAttribute})
         op.removeAttr(attribute);
+    }
     return success();
   }
 
@@ -180,6 +185,31 @@ private:
     return op.getResult();
   }
 
+  Type elementType(ActivationCode code, float leastScale) {
+    return elementType({std::max<double>(code.scale, leastScale), code.zeroPoint}, code.bits);
+  }
+
+  /// True if the value's code is decided already. With 16 bits it may have another one for the
+  /// layers that ask for 8.
+  FailureOr<bool> imposeCodes(Value value, const Request &request, Codes &codes) {
+    FailureOr<std::optional<ActivationCode>> primary = imposedCode(value);
+    if (failed(primary))
+      return failure();
+    if (!*primary)
+      return false;
+    codes.primary = elementType(**primary, request.leastScale);
+    if ((*primary)->bits == 8) {
+      codes.narrow = codes.primary;
+      return true;
+    }
+    FailureOr<std::optional<ActivationCode>> narrow = imposedCode(value, kNarrowSuffix);
+    if (failed(narrow))
+      return failure();
+    if (*narrow && (*narrow)->bits == 8)
+      codes.narrow = elementType(**narrow, request.leastScale);
+    return true;
+  }
+
   LogicalResult chooseCodes() {
     for (auto &[value, request] : requests_) {
       Codes &codes = codes_[value];
@@ -190,6 +220,11 @@ private:
         codes.primary = timestepType();
         continue;
       }
+      FailureOr<bool> imposed = imposeCodes(value, request, codes);
+      if (failed(imposed))
+        return failure();
+      if (*imposed)
+        continue;
       if (request.eight) {
         FailureOr<Type> narrow = elementType(value, 8, request.range, request.leastScale);
         if (failed(narrow))
@@ -235,7 +270,7 @@ private:
     Value &narrow = narrowed_[operand];
     if (!narrow) {
       OpBuilder builder(user);
-      auto op = sd::RequantizeOp::create(builder, sd::renamedLoc(nameLoc(operand), ".a8"),
+      auto op = sd::RequantizeOp::create(builder, sd::renamedLoc(nameLoc(operand), kNarrowSuffix),
                                          withElement(operand.getType(), codes.narrow), operand);
       created_.insert(op);
       codes_[op.getResult()] = {codes.narrow, codes.narrow};
@@ -357,11 +392,34 @@ private:
     Value codes, scales, groupScales, zeroPoints, correction;
   };
 
-  /// Those that sdopt-round chose, or those of sd.quantize_weight.
-  FailureOr<LayerCodes> layerCodes(Operation *op, Value weights, const LayerRecipe &layer,
-                                   Value means) {
+  /// Imposed codes, or none.
+  FailureOr<std::optional<WeightCodes>> imposedCodes(Value weights, Value means = {}) {
+    auto [entry, added] = imposedWeights_.try_emplace({weights, means});
+    if (added) {
+      FailureOr<std::optional<WeightCodes>> imposed = imposedWeights(weights, means);
+      if (failed(imposed))
+        return failure();
+      if (*imposed)
+        for (Value value : {(*imposed)->codes, (*imposed)->scales, (*imposed)->correction})
+          if (value)
+            created_.insert(value.getDefiningOp());
+      entry->second = *imposed;
+    }
+    return entry->second;
+  }
+
+  /// Those that sdopt-round chose, those of imposed scales, or those of sd.quantize_weight. Imposed
+  /// ones have 8 bits, whatever the layer's settings say.
+  FailureOr<LayerCodes> layerCodes(Operation *op, Value weights, LayerRecipe &layer, Value means) {
+    if (hasImposedScales(weights))
+      layer.weightBits = 8;
     auto rounded = op->getAttrOfType<DictionaryAttr>(kRoundedAttribute);
     if (!rounded) {
+      FailureOr<std::optional<WeightCodes>> imposed = imposedCodes(weights, means);
+      if (failed(imposed))
+        return failure();
+      if (*imposed)
+        return LayerCodes{(*imposed)->codes, (*imposed)->scales, {}, {}, (*imposed)->correction};
       sd::QuantizeWeightOp codes = codesOf(weights, layer, means);
       return LayerCodes{codes.getCodes(), codes.getScales(), codes.getGroupScales(),
                         codes.getZeroPoints(), codes.getCorrection()};
@@ -383,6 +441,8 @@ private:
       created_.insert(stored->getDefiningOp());
       *value = *stored;
     }
+    if (codes.codes)
+      markCodes(codes.codes, weights);
     if (!codes.codes || !codes.scales ||
         codes.codes.getType() != withElement(weights.getType(), builder.getI8Type()))
       return op->emitOpError() << "has codes in '" << kRoundedAttribute
@@ -411,10 +471,11 @@ private:
 
   LogicalResult quantizeWeights(Operation *op, const LayerRecipe &layer, Value means) {
     auto matrix = [&](auto layerOp) -> LogicalResult {
-      FailureOr<LayerCodes> codes = layerCodes(op, layerOp.getWeights(), layer, means);
+      LayerRecipe form = layer;
+      FailureOr<LayerCodes> codes = layerCodes(op, layerOp.getWeights(), form, means);
       if (failed(codes))
         return failure();
-      layerOp.getWeightsMutable().assign(decoded(op, *codes, layer));
+      layerOp.getWeightsMutable().assign(decoded(op, *codes, form));
       layerOp.getWeightScalesMutable().assign(codes->scales);
       if (codes->correction)
         layerOp.getBiasMutable().assign(correctedBias(op, layerOp.getBias(), codes->correction));
@@ -428,12 +489,21 @@ private:
       LayerRecipe rows = layer; // gathered as they are, a row at a time
       rows.weightBits = 8;
       rows.oneScale = false;
-      sd::QuantizeWeightOp tokens = codesOf(embedding.getTokens(), rows);
-      sd::QuantizeWeightOp positions = codesOf(embedding.getPositions(), rows);
-      embedding.getTokensMutable().assign(tokens.getCodes());
-      embedding.getPositionsMutable().assign(positions.getCodes());
-      embedding.getTokenScalesMutable().assign(tokens.getScales());
-      embedding.getPositionScalesMutable().assign(positions.getScales());
+      auto table = [&](Value weights) -> FailureOr<WeightCodes> {
+        FailureOr<std::optional<WeightCodes>> imposed = imposedCodes(weights);
+        if (failed(imposed) || *imposed)
+          return failed(imposed) ? FailureOr<WeightCodes>() : **imposed;
+        sd::QuantizeWeightOp codes = codesOf(weights, rows);
+        return WeightCodes{codes.getCodes(), codes.getScales(), Value()};
+      };
+      FailureOr<WeightCodes> tokens = table(embedding.getTokens());
+      FailureOr<WeightCodes> positions = table(embedding.getPositions());
+      if (failed(tokens) || failed(positions))
+        return failure();
+      embedding.getTokensMutable().assign(tokens->codes);
+      embedding.getPositionsMutable().assign(positions->codes);
+      embedding.getTokenScalesMutable().assign(tokens->scales);
+      embedding.getPositionScalesMutable().assign(positions->scales);
     }
     return success();
   }
@@ -481,6 +551,7 @@ private:
   llvm::DenseMap<std::pair<std::pair<Value, Value>, int64_t>, sd::QuantizeWeightOp> weights_;
   llvm::DenseMap<Value, Value> decoded_;
   llvm::DenseMap<Value, Value> means_;
+  llvm::DenseMap<std::pair<Value, Value>, std::optional<WeightCodes>> imposedWeights_;
   llvm::DenseSet<Operation *> created_;
 };
 

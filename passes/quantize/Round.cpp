@@ -3,6 +3,7 @@
 #include "compiler/calibration/Moments.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/NarrowWeights.h"
+#include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 
@@ -59,7 +60,8 @@ public:
       : function_(function), resources_(resources) {}
 
   LogicalResult run() {
-    collectLayers();
+    if (failed(collectLayers()))
+      return failure();
     if (layers_.empty())
       return success();
     if (!resources_.samples)
@@ -81,14 +83,19 @@ public:
 private:
   static Value weightsOf(Operation *op) { return op->getOperand(1); }
 
-  void collectLayers() {
+  LogicalResult collectLayers() {
     std::map<MomentsKey, size_t> known;
     for (Operation &op : function_.getBody().front()) {
       if (!isa<sd::Conv2dOp, sd::LinearOp>(op) || isConstantExpression(&op))
         continue;
       LayerRecipe recipe = layerSettings(*resources_.recipe, function_, &op);
-      if (recipe.rounding != Rounding::GPTQ)
+      FailureOr<std::optional<ImposedScales>> imposed = imposedScales(weightsOf(&op));
+      if (failed(imposed))
+        return failure();
+      if (recipe.rounding != Rounding::GPTQ || (*imposed && (*imposed)->exact))
         continue;
+      if (*imposed)
+        recipe.weightBits = 8;
       if (!weightsOf(&op).hasOneUse()) {
         remark::missed(op.getLoc(), remark::RemarkOpts::name("round").category("round"))
             << "weights keep their nearest codes: other layers read them too";
@@ -96,6 +103,7 @@ private:
       }
       addRequests(&op, recipe, known);
     }
+    return success();
   }
 
   /// Splits the layer's input channels into blocks at the ends of groups.
@@ -181,10 +189,15 @@ private:
       nearest = quantizeNarrowWeights(*weights, form, recipe.oneScale, recipe.weightRange, nullptr,
                                       nullptr);
     } else {
-      std::optional<Tensor> common;
-      if (recipe.oneScale)
-        common = commonWeightScale(*weights, 0, recipe.weightRange);
-      nearest = quantizeWeights(*weights, 0, recipe.weightRange, common ? &*common : nullptr);
+      FailureOr<std::optional<ImposedScales>> imposed = imposedScales(weightsOf(layer.op));
+      if (failed(imposed))
+        return failure();
+      std::optional<Tensor> known;
+      if (*imposed)
+        known = Tensor::of<float>({weights->dim(0)}, (*imposed)->scales);
+      else if (recipe.oneScale)
+        known = commonWeightScale(*weights, 0, recipe.weightRange);
+      nearest = quantizeWeights(*weights, 0, recipe.weightRange, known ? &*known : nullptr);
     }
     layer.rounding = std::make_unique<LayerRounding>(*weights, form, recipe.weightRange,
                                                      recipe.biasCorrection, std::move(nearest));

@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/calibration/Activations.h"
+#include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 
@@ -127,6 +128,9 @@ private:
     if (!collectReaders(candidate.value, candidate.readers))
       return std::nullopt;
     for (Reader &reader : candidate.readers) {
+      // Codes from elsewhere are of the numbers as they are.
+      if (hasImposedScales(reader.op.getWeights()) || hasImposedCode(candidate.value))
+        return std::nullopt;
       LayerRecipe layer = layerSettings(*resources_.recipe, function_, reader.op);
       reader.narrow = layer.activationBits == 8;
       if (reader.narrow && layer.smooth.on)

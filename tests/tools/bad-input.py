@@ -4,6 +4,7 @@
 bad-input.py BUILD_FOLDER TESTDATA
 """
 
+import json
 import os
 import random
 import shutil
@@ -446,6 +447,29 @@ class BadInput(Cases):
         self.fails("statistics: missing", "--statistics", mine, needles=[f"{MODULE}.pb"])
         self.fails("statistics: of no module", "--statistics", self.statistics / "unet.pb", samples="", needles=["unet.pb"])
 
+    # Encodings.
+
+    def encodings(self):
+        def entry(name, **fields):
+            return {"name": name, "output_dtype": "int8", "y_scale": 1.0, **fields}
+
+        def file(name, *entries, version="2.0.0"):
+            return self.file(name, json.dumps({"version": version, "encodings": list(entries)}))
+
+        unknown = file("unknown.encodings", entry("no/such/tensor"), entry("neither"))
+        self.fails("encodings: unknown names", "--encodings", unknown, needles=[unknown, "2 names", "'no/such/tensor'", "'neither'"])
+        self.fails("encodings: two for one module", "--encodings", f"{unknown},{unknown}", needles=["unknown.encodings", MODULE, "one of them"])
+        for name, path, needles in (
+            ("no JSON", self.file("text.encodings", "{"), ["not JSON"]),
+            ("another version", file("new.encodings", version="9.0.0"), ["9.0.0"]),
+            ("scales of blocks", file("blocks.encodings", entry("w", block_size=64)), ["'w'", "blocks"]),
+            ("a scale of zero", file("zero.encodings", entry("w", y_scale=0)), ["'w'", "positive"]),
+            ("missing", self.work / "missing.encodings", ["missing.encodings"]),
+            ("4-bit activations", file("four.encodings", entry("last_hidden_state", output_dtype="int4")), ["last_hidden_state", "4-bit"]),
+        ):
+            self.fails(f"encodings: {name}", "--encodings", path, needles=needles)
+        self.fails("encodings: of a quantized module", "--encodings", unknown, "--stages", self.work, "--start-from", "quantize", needles=["--encodings", "--start-from"])
+
     # Outputs.
 
     def outputs(self):
@@ -554,6 +578,7 @@ def main():
     cases.flags()
     cases.bad_samples()
     cases.bad_statistics()
+    cases.encodings()
     cases.outputs()
     return cases.finish()
 

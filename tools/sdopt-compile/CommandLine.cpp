@@ -83,10 +83,10 @@ struct RawFlags {
   std::vector<std::string> inputShapes, dimensions;
   std::string stopAfter, startFrom;
   std::string budget, floor;
-  std::string verify, memoryLimit;
+  std::string verify, memoryLimit, encodingsVersion;
 };
 
-void addFiles(CLI::App &app, CompileOptions &options) {
+void addFiles(CLI::App &app, CompileOptions &options, RawFlags &raw) {
   app.add_option("MODEL", options.model, "Folder in diffusers/optimum layout, or one .onnx file");
   app.add_option("-o", options.output, "Package to write")->type_name("OUT.sdnpu");
   app.add_option("--samples", options.samples,
@@ -102,6 +102,21 @@ void addFiles(CLI::App &app, CompileOptions &options) {
       ->type_name("DIR");
   app.add_option("--report", options.reportFolder, "Folder that gets report.html and report.json")
       ->type_name("DIR");
+  app.add_option(
+         "--encodings", options.encodings,
+         "AIMET encodings (0.4.0 to 0.6.1, 1.0.0, 2.0.0): their activations and weights get "
+         "these scales instead of searched ones; repeat or separate by commas")
+      ->type_name("MODULE.encodings,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app.add_option("--export-encodings", options.encodingsFolder,
+                 "Folder that gets the scales of activations and weights as AIMET encodings, "
+                 "MODULE.encodings")
+      ->type_name("DIR");
+  app.add_option("--encodings-version", raw.encodingsVersion, "Of --export-encodings")
+      ->type_name("VERSION")
+      ->default_str("2.0.0")
+      ->check(CLI::IsMember({"1.0.0", "2.0.0"}));
   app.add_option("--export-onnx", options.exportFolder,
                  "Folder that gets the quantized modules as ONNX with QuantizeLinear and "
                  "DequantizeLinear (opset 21), MODULE/model.onnx")
@@ -220,7 +235,7 @@ absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv) {
   app.footer(kExitCodes);
   CommandLine line;
   RawFlags raw;
-  addFiles(app, line.options);
+  addFiles(app, line.options, raw);
   addChoices(app, line.options, raw);
   addStagesAndChecks(app, line.options, raw);
   try {
@@ -234,6 +249,8 @@ absl::StatusOr<CommandLine> parseCommandLine(int argc, char **argv) {
   }
   if (app.get_option("--verify")->count() > 0)
     line.options.verify = raw.verify == "spec" ? VerifyMode::Spec : VerifyMode::Fast;
+  if (raw.encodingsVersion == "1.0.0")
+    line.options.encodingsVersion = EncodingsVersion::V1;
   if (app.get_option("--memory-limit")->count() > 0) {
     absl::StatusOr<int64_t> limit = parseBytes(raw.memoryLimit);
     if (!limit.ok())

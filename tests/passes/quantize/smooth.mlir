@@ -4,8 +4,11 @@
 
 // Nothing moves where 16-bit codes are read.
 // WIDE-NOT: sd.binary
-// After quantization nothing is left that tells of it.
-// CODES-NOT: sdopt.
+// After quantization all that is left tells which values are no longer those of the source model.
+// CODES-NOT: sdopt.calibrated
+// CODES-NOT: sdopt.divided_by
+// CODES: sd.layer_norm {{.*}}sdopt.smoothed
+// CODES: sd.geglu {{.*}}sdopt.smoothed
 
 // A norm's gamma and beta are divided, the weights of all that read it multiplied.
 // CHECK-LABEL: func.func @norm
