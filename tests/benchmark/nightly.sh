@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Slow checks, run by hand before a release: the package is the same bytes from a Debug build and on other CPU levels.
+# Slow checks, run by hand before a release: the package is the same bytes from a Debug build and with other threads, and the program is bit-exact
+# whatever technique is switched off, alone or all together.
 #   tests/benchmark/nightly.sh        (needs a Release build in build/; makes a Debug build in build-debug/)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -21,3 +22,5 @@ same release threads2
 statistics=(--statistics "$work/statistics/text_encoder.pb,$work/statistics/vae_encoder.pb,$work/statistics/unet.pb,$work/statistics/vae_decoder.pb")
 compile build-debug debug "${statistics[@]}"
 same release debug
+
+tests/benchmark/techniques.sh --verify
