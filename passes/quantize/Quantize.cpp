@@ -99,6 +99,10 @@ private:
       LayerRecipe layer;
       if (!boundary)
         layer = settings_[&op] = layerSettings(recipe_, function_, &op);
+      if (layer.hasPalettes() && isa<sd::Conv2dOp, sd::LinearOp>(op))
+        return op.emitOpError(
+            "is to have weights in palettes ('weight_coding: palette'), which are not "
+            "supported; use 'weight_coding: uniform'");
       for (Value operand : op.getOperands()) {
         if (!isFloatTensor(operand) || isConstant(operand))
           continue;
