@@ -124,7 +124,7 @@ public:
 
 private:
   static std::string describe(const LayerRecipe &settings) {
-    return name(weightForm(settings)) + (settings.weightSymmetric ? "" : ", zero points") +
+    return name(formOf(settings)) + (settings.weightSymmetric ? "" : ", zero points") +
            (settings.sharedTaps ? ", all taps" : "") + (settings.oneScale ? ", one scale" : "") +
            ", " + name(settings.weightRange);
   }

@@ -377,11 +377,8 @@ private:
     Type perChannel = RankedTensorType::get({type.getDimSize(0)}, builder.getF32Type());
     bool narrow = layer.weightBits < 8, zeros = narrow && !layer.weightSymmetric;
     int64_t size = narrow ? layer.groupSize : 0;
-    bool shared = narrow && layer.sharedTaps, each = size > 0 && !shared && type.getRank() == 4;
-    Type groups = RankedTensorType::get({type.getDimSize(0), each ? type.getDimSize(2) : 1,
-                                         each ? type.getDimSize(3) : 1,
-                                         size > 0 ? (type.getDimSize(1) + size - 1) / size : 1},
-                                        i8);
+    bool shared = narrow && layer.sharedTaps;
+    Type groups = RankedTensorType::get(groupShape(type.getShape(), layer), i8);
     op = sd::QuantizeWeightOp::create(
         builder, sd::renamedLoc(weight.getLoc(), ".codes"), type.clone(i8), perChannel,
         size > 0 || zeros ? groups : Type(), zeros ? groups : Type(), means ? perChannel : Type(),

@@ -2,7 +2,7 @@
 
 #include "passes/quantize/WeightVariants.h"
 
-#include "dialects/sd/Sd.h"
+#include "passes/quantize/LayerInputs.h"
 
 using namespace mlir;
 
@@ -28,38 +28,25 @@ bool hasWeights(Operation *layer) {
   return isa<sd::Conv2dOp, sd::LinearOp>(layer) && weightType(layer).getElementType().isF32();
 }
 
-WeightForm weightForm(const LayerRecipe &settings) {
-  if (settings.weightBits == 8)
-    return {};
-  return {.coding = WeightCoding::Grouped,
-          .bits = settings.weightBits,
-          .groupSize = settings.groupSize,
-          .symmetric = settings.weightSymmetric,
-          .sharedTaps = settings.sharedTaps};
-}
-
 int64_t weightCount(Operation *layer) { return weightType(layer).getNumElements(); }
 
 int64_t weightCost(Operation *layer, const LayerRecipe &settings) {
   llvm::ArrayRef<int64_t> shape = weightType(layer).getShape();
   WeightExtent all{
       .outputs = shape[0], .taps = shape.size() == 4 ? shape[2] * shape[3] : 1, .inputs = shape[1]};
-  return 8 * storedBytes(weightForm(settings), all) + kScaleBits * all.outputs;
+  return 8 * storedBytes(formOf(settings), all) + kScaleBits * all.outputs;
 }
 
 LogicalResult narrowWeights(Operation *layer, const LayerRecipe &settings) {
   OpOperand &weights = weightsOf(layer);
   RankedTensorType type = weightType(layer);
   llvm::ArrayRef<int64_t> shape = type.getShape();
-  WeightForm form = weightForm(settings);
+  WeightForm form = formOf(settings);
   OpBuilder builder(layer);
   Location loc = weights.get().getLoc();
   Type i8 = builder.getI8Type();
   auto perChannel = RankedTensorType::get({shape[0]}, builder.getF32Type());
-  int64_t taps = shape.size() == 4 ? shape[2] * shape[3] : 1;
-  bool each = form.groupTaps(taps) > 1;
-  Type groups = RankedTensorType::get(
-      {shape[0], each ? shape[2] : 1, each ? shape[3] : 1, form.groups(shape[1])}, i8);
+  Type groups = RankedTensorType::get(groupShape(shape, settings), i8);
   bool narrow = form.coding == WeightCoding::Grouped;
   auto codes = sd::QuantizeWeightOp::create(
       builder, loc, type.clone(i8), perChannel, narrow && form.hasScales() ? groups : Type(),

@@ -3,7 +3,6 @@
 #ifndef SDOPT_PASSES_QUANTIZE_WEIGHTVARIANTS_H
 #define SDOPT_PASSES_QUANTIZE_WEIGHTVARIANTS_H
 
-#include "compiler/kernels/WeightStream.h"
 #include "compiler/recipe/Recipe.h"
 
 #include "mlir/IR/Operation.h"
@@ -16,9 +15,8 @@ constexpr llvm::StringLiteral kWeightBitsAttribute = "sdopt.weight_bits";
 /// True for conv2d and linear with float weights.
 bool hasWeights(mlir::Operation *layer);
 
-/// How a matrix layer's weights are stored with these settings, and how many bits they take: codes,
-/// scales and zero points of groups, 32 bits for each output channel's scale.
-WeightForm weightForm(const LayerRecipe &settings);
+/// How many bits a matrix layer's weights take with these settings: codes, scales and zero points
+/// of groups, 32 bits for each output channel's scale.
 int64_t weightCost(mlir::Operation *layer, const LayerRecipe &settings);
 int64_t weightCount(mlir::Operation *layer);
 
