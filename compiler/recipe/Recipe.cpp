@@ -63,7 +63,11 @@ LayerRecipe decide(const std::vector<Match> &matches) {
       .oneScale = decided(matches, &RecipeRule::oneScale, fallback.oneScale),
       .rounding = decided(matches, &RecipeRule::rounding, fallback.rounding),
       .palette = decided(matches, &RecipeRule::palette, fallback.palette),
-      .paletteOutputs = decided(matches, &RecipeRule::paletteOutputs, fallback.paletteOutputs)};
+      .paletteOutputs = decided(matches, &RecipeRule::paletteOutputs, fallback.paletteOutputs),
+      .pruning = decided(matches, &RecipeRule::pruning, fallback.pruning),
+      .sparsity = decided(matches, &RecipeRule::sparsity, fallback.sparsity),
+      .pruneScope = decided(matches, &RecipeRule::pruneScope, fallback.pruneScope),
+      .pruneUpdate = decided(matches, &RecipeRule::pruneUpdate, fallback.pruneUpdate)};
 }
 
 std::string placeOf(const std::string &origin, const RecipeRule &rule) {
@@ -137,6 +141,14 @@ std::string settingsText(const RecipeRule &rule) {
     add("bias_correction", flagText(*rule.biasCorrection));
   if (rule.smooth)
     add("smooth", name(*rule.smooth));
+  if (rule.pruning)
+    add("prune", name(*rule.pruning));
+  if (rule.sparsity)
+    add("sparsity", name(*rule.sparsity));
+  if (rule.pruneScope)
+    add("prune_scope", name(*rule.pruneScope));
+  if (rule.pruneUpdate)
+    add("prune_update", name(*rule.pruneUpdate));
   return text;
 }
 
@@ -182,6 +194,50 @@ std::string name(const ActivationRange &range) {
 }
 
 const char *name(Rounding rounding) { return rounding == Rounding::GPTQ ? "gptq" : "nearest"; }
+
+const char *name(Pruning pruning) {
+  constexpr const char *kNames[] = {"none", "magnitude", "wanda", "sparsegpt"};
+  return kNames[static_cast<size_t>(pruning)];
+}
+
+const char *name(PruneScope scope) {
+  constexpr const char *kNames[] = {"usual", "row", "layer", "global"};
+  return kNames[static_cast<size_t>(scope)];
+}
+
+const char *name(PruneUpdate update) {
+  constexpr const char *kNames[] = {"usual", "none", "sweep", "least_squares"};
+  return kNames[static_cast<size_t>(update)];
+}
+
+const char *name(TimestepWeights weights) {
+  return weights == TimestepWeights::Early ? "early" : "uniform";
+}
+
+std::optional<Sparsity> parseSparsity(const std::string &text) {
+  const char *begin = text.data(), *end = begin + text.size();
+  Sparsity sparsity;
+  if (const size_t colon = text.find(':'); colon != std::string::npos) {
+    const char *middle = begin + colon;
+    auto kept = std::from_chars(begin, middle, sparsity.kept);
+    auto group = std::from_chars(middle + 1, end, sparsity.group);
+    const bool numbers =
+        kept.ec == std::errc() && kept.ptr == middle && group.ec == std::errc() && group.ptr == end;
+    return numbers && sparsity.kept >= 1 && sparsity.kept < sparsity.group &&
+                   sparsity.group <= kLargestPattern
+               ? std::optional(sparsity)
+               : std::nullopt;
+  }
+  auto [stop, error] = std::from_chars(begin, end, sparsity.fraction);
+  const bool fits = sparsity.fraction > 0 && sparsity.fraction < 1;
+  return error == std::errc() && stop == end && fits ? std::optional(sparsity) : std::nullopt;
+}
+
+std::string name(const Sparsity &sparsity) {
+  if (sparsity.hasPattern())
+    return std::to_string(sparsity.kept) + ":" + std::to_string(sparsity.group);
+  return numberText(sparsity.fraction);
+}
 
 std::string name(const Smoothing &smoothing) {
   if (!smoothing.on)
@@ -231,6 +287,12 @@ bool Recipe::setsWidthByName(const std::vector<std::string> &layerNames) const {
   });
 }
 
+bool Recipe::setsPruningByName(const std::vector<std::string> &layerNames) const {
+  return std::ranges::any_of(names, [&](const RecipeRule &rule) {
+    return rule.pruning && fitsAny(rule.match, layerNames);
+  });
+}
+
 void Recipe::passOver(const std::string &module, const std::vector<std::string> &layerNames) {
   resolve(module, "", layerNames);
   typeMatched_.assign(types.size(), true);
@@ -262,7 +324,13 @@ std::vector<std::string> Recipe::explain(const std::string &module, const std::s
                  &RecipeRule::activationRange, origin),
           reason("bias_correction", flagText(layer.biasCorrection), matches,
                  &RecipeRule::biasCorrection, origin),
-          reason("smooth", sdopt::name(layer.smooth), matches, &RecipeRule::smooth, origin)};
+          reason("smooth", sdopt::name(layer.smooth), matches, &RecipeRule::smooth, origin),
+          reason("prune", sdopt::name(layer.pruning), matches, &RecipeRule::pruning, origin),
+          reason("sparsity", sdopt::name(layer.sparsity), matches, &RecipeRule::sparsity, origin),
+          reason("prune_scope", sdopt::name(layer.pruneScope), matches, &RecipeRule::pruneScope,
+                 origin),
+          reason("prune_update", sdopt::name(layer.pruneUpdate), matches, &RecipeRule::pruneUpdate,
+                 origin)};
 }
 
 absl::Status Recipe::checkAllMatched() const {
@@ -292,11 +360,16 @@ std::string Recipe::canonicalText() const {
                       .oneScale = base.oneScale,
                       .palette = base.palette,
                       .smooth = base.smooth,
-                      .rounding = base.rounding};
+                      .rounding = base.rounding,
+                      .pruning = base.pruning,
+                      .sparsity = base.sparsity,
+                      .pruneScope = base.pruneScope,
+                      .pruneUpdate = base.pruneUpdate};
   std::string text =
       "version: 1\nname: " + quoteYaml(name) + (budget ? "\nbudget: " + sdopt::name(*budget) : "") +
-      "\nhoist: " + (hoist ? "true" : "false") + "\nglobal: {" + settingsText(complete) + "}\n" +
-      keyedText("types", types) + keyedText("modules", modules);
+      "\nhoist: " + (hoist ? "true" : "false") +
+      "\nprune_timesteps: " + sdopt::name(pruneTimesteps) + "\nglobal: {" + settingsText(complete) +
+      "}\n" + keyedText("types", types) + keyedText("modules", modules);
   if (!names.empty())
     text += "names:\n";
   for (const RecipeRule &rule : names)

@@ -7,6 +7,7 @@
 //   name: w8a8
 //   budget: 4.5bit                          # or a floor, 40dB: widths are searched layer by layer
 //   hoist: true                             # what depends on prompt or timestep alone runs once
+//   prune_timesteps: uniform                # early: calls of noisy steps count more
 //   global: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax,
 //            bias_correction: true, smooth: search}   # smooth: off, search, or 0 ... 1
 //   types:                                  # sd operations
@@ -27,9 +28,14 @@
 //       rounding: gptq                      # nearest: each weight by itself
 //       weight_coding: palette              # uniform: codes are equally far apart
 //       palette_outputs: 32                 # output channels with one palette; 0: all
+//       prune: wanda                        # none, magnitude, sparsegpt
+//       sparsity: 2:4                       # at most 2 of 4 are kept; or the share of zeros, 0.5
+//       prune_scope: usual                  # row, layer, global: what is compared
+//       prune_update: least_squares         # usual, none, sweep: of the weights that stay
 //
 // group_size, weight_symmetric and taps are about uniform weights of fewer than 8 bits,
-// palette_outputs is about palettes; weights of 8 bits are int8 and need none.
+// palette_outputs is about palettes; weights of 8 bits are int8 and need none. What the
+// usual scope and update of pruning are: docs/tutorial.md.
 //
 // An unknown key or type, a value out of range and a rule that matches no layer are errors with
 // file, line and column.
@@ -73,6 +79,44 @@ enum class Rounding : uint8_t { Nearest, GPTQ };
 /// "nearest", "gptq".
 const char *name(Rounding rounding);
 
+/// Which weights become 0: none, the smallest, those that matter least to the output by the power
+/// of what they read, or by the second moments of all that the layer reads.
+enum class Pruning : uint8_t { None, Magnitude, Wanda, SparseGPT };
+/// "none", "magnitude", "wanda", "sparsegpt".
+const char *name(Pruning pruning);
+
+/// How many weights become 0.
+struct Sparsity {
+  double fraction = 0.5;   ///< of the weights, 0 < f < 1; if there is no pattern
+  int kept = 0, group = 0; ///< of each `group` weights in a row at most `kept` stay; 0: no pattern
+
+  bool hasPattern() const { return group > 0; }
+  friend bool operator==(const Sparsity &, const Sparsity &) = default;
+};
+/// The longest group of a pattern.
+constexpr int kLargestPattern = 16;
+/// "0.5" or "2:4"; nothing else is a sparsity.
+std::optional<Sparsity> parseSparsity(const std::string &text);
+std::string name(const Sparsity &sparsity);
+
+/// Weights that are compared with each other: those of one output channel, of one layer, of all
+/// layers of a module with this scope; or those that the method usually compares.
+enum class PruneScope : uint8_t { Usual, Row, Layer, Global };
+/// "usual", "row", "layer", "global".
+const char *name(PruneScope scope);
+
+/// What happens to the weights that stay: what the method usually does, nothing, each makes up for
+/// those before it, or all together.
+enum class PruneUpdate : uint8_t { Usual, None, Sweep, LeastSquares };
+/// "usual", "none", "sweep", "least_squares".
+const char *name(PruneUpdate update);
+
+/// How much the recorded calls of each timestep count when weights are pruned: the same, or more
+/// the noisier they are.
+enum class TimestepWeights : uint8_t { Uniform, Early };
+/// "uniform", "early".
+const char *name(TimestepWeights weights);
+
 /// Moves scales from a layer's input channels into its weights: not at all, with a given exponent
 /// (SmoothQuant's alpha), or with the exponent of least estimated error.
 struct Smoothing {
@@ -112,6 +156,10 @@ struct LayerRecipe {
   Rounding rounding = Rounding::Nearest;
   bool palette = false;   ///< codes are indices of values that the weights share
   int paletteOutputs = 0; ///< output channels with one palette; 0: all
+  Pruning pruning = Pruning::None;
+  Sparsity sparsity;
+  PruneScope pruneScope = PruneScope::Usual;
+  PruneUpdate pruneUpdate = PruneUpdate::Usual;
 
   /// Narrower than the int8 weights that layers compute with, in palettes or not.
   bool hasPalettes() const { return palette && weightBits < 8; }
@@ -126,6 +174,10 @@ struct RecipeRule {
   std::optional<bool> biasCorrection, weightSymmetric, sharedTaps, oneScale, palette;
   std::optional<Smoothing> smooth;
   std::optional<Rounding> rounding;
+  std::optional<Pruning> pruning;
+  std::optional<Sparsity> sparsity;
+  std::optional<PruneScope> pruneScope;
+  std::optional<PruneUpdate> pruneUpdate;
   int line = 0, column = 0; ///< counted from 1; 0 if the rule is not from a file
 };
 
@@ -136,6 +188,7 @@ public:
   /// Of each module; widths that rules of `names` set are not searched.
   std::optional<Budget> budget;
   bool hoist = true; ///< run what depends on the prompt or on the timestep alone only once for each
+  TimestepWeights pruneTimesteps = TimestepWeights::Uniform;
   RecipeRule global;
   std::vector<RecipeRule> types;
   std::vector<RecipeRule> modules;
@@ -152,6 +205,8 @@ public:
                                    const std::vector<std::string> &layerNames) const;
   /// Does a rule of `names` set the width of this layer's weights?
   bool setsWidthByName(const std::vector<std::string> &layerNames) const;
+  /// Does a rule of `names` say whether this layer is pruned?
+  bool setsPruningByName(const std::vector<std::string> &layerNames) const;
   /// A module that is not compiled now, whose layers have these names: rules that fit it count as
   /// matched, and so do all rules of types.
   void passOver(const std::string &module, const std::vector<std::string> &layerNames);

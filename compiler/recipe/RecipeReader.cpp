@@ -49,6 +49,9 @@ private:
         errors_.add(node->Mark(), "'budget' must be bits or bytes per weight, or dB: 4.5bit, 40dB");
     }
     recipe_.hoist = readChoice(map, "hoist", "true", "false").value_or(recipe_.hoist);
+    if (auto weights =
+            readName(map, "prune_timesteps", {TimestepWeights::Uniform, TimestepWeights::Early}))
+      recipe_.pruneTimesteps = *weights;
     if (auto node = map.takeOptional("global")) {
       YamlMap settings(*node, "'global'", errors_);
       recipe_.global = readRule("", "'global'", settings);
@@ -117,6 +120,7 @@ private:
 
   RecipeRule readRule(const std::string &match, const std::string &what, YamlMap &settings) {
     RecipeRule rule;
+    given_ = 0;
     rule.match = match;
     place(rule, settings.mark());
     if (!settings.valid())
@@ -137,10 +141,18 @@ private:
     rule.activationRange = readActivationRange(settings, "activation_range");
     rule.biasCorrection = readChoice(settings, "bias_correction", "true", "false");
     rule.smooth = readSmoothing(settings, "smooth");
+    rule.pruning = readName(
+        settings, "prune", {Pruning::None, Pruning::Magnitude, Pruning::Wanda, Pruning::SparseGPT});
+    rule.sparsity = readSparsity(settings);
+    rule.pruneScope =
+        readName(settings, "prune_scope",
+                 {PruneScope::Usual, PruneScope::Row, PruneScope::Layer, PruneScope::Global});
+    rule.pruneUpdate = readName(
+        settings, "prune_update",
+        {PruneUpdate::Usual, PruneUpdate::None, PruneUpdate::Sweep, PruneUpdate::LeastSquares});
     settings.finish();
     if (given_ == 0)
       errors_.add(settings.mark(), what + " sets nothing");
-    given_ = 0;
     return rule;
   }
 
@@ -254,6 +266,38 @@ private:
         return flag;
     errors_.add(node->Mark(), "'" + std::string(key) + "' must be " + yes + " or " + no);
     return std::nullopt;
+  }
+
+  /// One of `values` by its name.
+  template <typename T>
+  std::optional<T> readName(YamlMap &settings, const char *key, std::initializer_list<T> values) {
+    auto node = takeSetting(settings, key);
+    if (!node)
+      return std::nullopt;
+    std::string names;
+    for (T value : values) {
+      if (node->IsScalar() && node->Scalar() == name(value))
+        return value;
+      names += (names.empty() ? "" : ", ") + std::string(name(value));
+    }
+    names.replace(names.rfind(", "), 2, " or ");
+    errors_.add(node->Mark(), "'" + std::string(key) + "' must be " + names +
+                                  (node->IsScalar() ? ", found '" + node->Scalar() + "'" : ""));
+    return std::nullopt;
+  }
+
+  std::optional<Sparsity> readSparsity(YamlMap &settings) {
+    auto node = takeSetting(settings, "sparsity");
+    if (!node)
+      return std::nullopt;
+    std::string text = node->IsScalar() ? node->Scalar() : "";
+    std::optional<Sparsity> sparsity = parseSparsity(text);
+    if (!sparsity)
+      errors_.add(node->Mark(), "'sparsity' must be the share of zeros, above 0 and below 1, or "
+                                "N:M, N of M weights that stay, 1 <= N < M <= " +
+                                    std::to_string(kLargestPattern) +
+                                    (text.empty() ? "" : "; found '" + text + "'"));
+    return sparsity;
   }
 
   std::optional<Smoothing> readSmoothing(YamlMap &settings, const char *key) {

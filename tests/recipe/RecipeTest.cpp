@@ -77,7 +77,9 @@ TEST(RecipePrecedence, IsExplained) {
                            "palette_outputs = 0 by default",
                            "activation_bits = 8 from mixed.yaml:10:5 (names: *conv1*)",
                            "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
-                           "bias_correction = true by default", "smooth = off by default"));
+                           "bias_correction = true by default", "smooth = off by default",
+                           "prune = none by default", "sparsity = 0.5 by default",
+                           "prune_scope = usual by default", "prune_update = usual by default"));
   EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[9],
               "activation_bits = 16 from mixed.yaml:8:3 (modules: vae_decoder)");
   EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[9],
@@ -126,6 +128,57 @@ TEST(Recipe, EstimatorsOfActivations) {
   EXPECT_EQ(rangeOf("{percentile: 99.9}"),
             (ActivationRange{ActivationEstimator::Percentile, 99.9}));
   EXPECT_EQ(rangeOf("{percentile: 100}").percentile, 100);
+}
+
+TEST(Recipe, PruningIsReadAndWritten) {
+  const char *text = "prune_timesteps: early\n"
+                     "global: {prune: wanda, sparsity: 0.6}\n"
+                     "types: {linear: {prune: sparsegpt, sparsity: 2:4, prune_scope: row}}\n"
+                     "names:\n  - {match: a, prune: none}\n"
+                     "  - {match: b, prune: magnitude, sparsity: '4:8', prune_scope: global,"
+                     " prune_update: least_squares}\n";
+  for (Recipe recipe :
+       {recipeOf(withHead(text)), recipeOf(recipeOf(withHead(text)).canonicalText())}) {
+    EXPECT_EQ(recipe.pruneTimesteps, TimestepWeights::Early);
+    LayerRecipe conv = recipe.resolve("unet", "conv2d", {"c"});
+    EXPECT_EQ(conv.pruning, Pruning::Wanda);
+    EXPECT_EQ(conv.sparsity, Sparsity{.fraction = 0.6});
+    EXPECT_EQ(conv.pruneScope, PruneScope::Usual);
+    EXPECT_EQ(conv.pruneUpdate, PruneUpdate::Usual);
+    LayerRecipe linear = recipe.resolve("unet", "linear", {"c"});
+    EXPECT_EQ(linear.pruning, Pruning::SparseGPT);
+    EXPECT_TRUE(linear.sparsity.hasPattern());
+    EXPECT_EQ(linear.sparsity.kept, 2);
+    EXPECT_EQ(linear.sparsity.group, 4);
+    EXPECT_EQ(linear.pruneScope, PruneScope::Row);
+    EXPECT_EQ(recipe.resolve("unet", "linear", {"a"}).pruning, Pruning::None);
+    LayerRecipe named = recipe.resolve("unet", "linear", {"b"});
+    EXPECT_EQ(named.pruning, Pruning::Magnitude);
+    EXPECT_EQ(name(named.sparsity), "4:8");
+    EXPECT_EQ(named.pruneScope, PruneScope::Global);
+    EXPECT_EQ(named.pruneUpdate, PruneUpdate::LeastSquares);
+    EXPECT_TRUE(recipe.setsPruningByName({"b"}));
+    EXPECT_FALSE(recipe.setsPruningByName({"c"}));
+  }
+}
+
+TEST(Recipe, MistakesOfPruning) {
+  EXPECT_THAT(errorOf(withHead("hoist: true\nprune_timesteps: early\nglobal: {}\n")),
+              HasSubstr("'global' sets nothing"));
+  for (const char *bad : {"0", "1", "1.5", "-0.5", "0:4", "4:4", "5:4", "2:17", "'2:'", ":4",
+                          "2:4:8", "half", "nan", "''", "[2, 4]"})
+    EXPECT_THAT(errorOf(withHead("global: {sparsity: " + std::string(bad) + "}\n")),
+                HasSubstr("'sparsity' must be the share of zeros, above 0 and below 1, or N:M"))
+        << bad;
+  EXPECT_THAT(errorOf(withHead("global: {prune: sometimes}\n")),
+              HasSubstr("r.yaml:3:17: 'prune' must be none, magnitude, wanda or sparsegpt, found "
+                        "'sometimes'"));
+  EXPECT_THAT(errorOf(withHead("global: {prune_scope: column}\n")),
+              HasSubstr("'prune_scope' must be usual, row, layer or global"));
+  EXPECT_THAT(errorOf(withHead("global: {prune_update: [none]}\n")),
+              HasSubstr("'prune_update' must be usual, none, sweep or least_squares"));
+  EXPECT_THAT(errorOf(withHead("prune_timesteps: late\n")),
+              HasSubstr("'prune_timesteps' must be uniform or early, found 'late'"));
 }
 
 TEST(RecipeCanonical, RoundTripsAndIgnoresTheWayItIsWritten) {
