@@ -1,5 +1,6 @@
 //===- EvaluateWeights.cpp - weights, constants and expressions on them ------===//
 
+#include "compiler/prune/Masks.h"
 #include "compiler/reference/EvaluationModels.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/NarrowWeights.h"
@@ -89,6 +90,14 @@ void writeExpression(Operation *op, llvm::raw_ostream &stream) {
   stream << ')';
 }
 
+struct PruneWeightModel : Model<PruneWeightModel, sd::PruneWeightOp> {
+  static LogicalResult compute(sd::PruneWeightOp op, Operands operands, Results &results,
+                               const EvaluationContext &) {
+    const Tensor &kept = op.getValues() ? operands[2] : operands[0];
+    return give(results, prunedWeights(kept, operands[1]));
+  }
+};
+
 struct QuantizeWeightModel : Model<QuantizeWeightModel, sd::QuantizeWeightOp> {
   static LogicalResult compute(sd::QuantizeWeightOp op, Operands operands, Results &results,
                                const EvaluationContext &context) {
@@ -151,7 +160,8 @@ WeightForm weightForm(sd::DecodeWeightOp op) {
 }
 
 void attachWeightModels(MLIRContext &context) {
-  attach<WeightModel, ConstantModel, QuantizeWeightModel, DecodeWeightModel>(context);
+  attach<WeightModel, ConstantModel, PruneWeightModel, QuantizeWeightModel, DecodeWeightModel>(
+      context);
 }
 
 } // namespace sdopt

@@ -53,6 +53,27 @@ def Sd_ConstantOp : Op<Sd_Dialect, "constant", [Pure, AllTypesMatch<["value", "r
   let hasVerifier = 1;
 }
 
+def Sd_PruneWeightOp : Op<Sd_Dialect, "prune_weight", [Pure]> {
+  let summary = "weights of which some are exactly 0";
+  let description = [{
+    Keeps the weights whose bit of the mask is 1; the others are +0. Bit i of the mask, in the order of the weights' elements, is bit
+    i % 8 of byte i / 8. `values` are what the kept ones become; the weights themselves stay in sight of what compares with them. 0
+    is a code of every quantization (`sd.quantize_weight`): where a weight is 0, code and zero point are equal. C1: weights are floats
+    [o, i] or [o, i, kh, kw]. C2: the mask has one byte for 8 weights or a part of them. C3: values and result have the type
+    of the weights.
+
+    ```mlir
+    %p = sd.prune_weight %w mask %bits : (tensor<4x4x3x3xf32>, tensor<18xi8>) -> tensor<4x4x3x3xf32>
+    ```
+  }];
+  let arguments = (ins Sd_Tensor:$weight, Sd_Tensor:$mask, Optional<Sd_Tensor>:$values);
+  let results = (outs Sd_Tensor:$result);
+  let assemblyFormat = [{
+    $weight `mask` $mask (`values` $values^)? attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
 def Sd_QuantizeWeightOp : Op<Sd_Dialect, "quantize_weight", [Pure, AttrSizedResultSegments]> {
   let summary = "integer codes and one scale per output channel";
   let description = [{

@@ -70,6 +70,20 @@ LogicalResult ConstantOp::verify() {
   return success();
 }
 
+LogicalResult PruneWeightOp::verify() {
+  auto weight = cast<RankedTensorType>(getWeight().getType());
+  auto mask = cast<RankedTensorType>(getMask().getType());
+  if (!isa<FloatType>(weight.getElementType()) || (weight.getRank() != 2 && weight.getRank() != 4))
+    return emitOpError("needs float weights of 2 or 4 dimensions, not ") << weight;
+  if (getResult().getType() != weight || (getValues() && getValues().getType() != weight))
+    return emitOpError("needs values and a result of the weights' type ") << weight;
+  const int64_t bytes = (weight.getNumElements() + 7) / 8;
+  if (mask.getElementType().isSignlessInteger(8) && mask.getShape() == ArrayRef<int64_t>{bytes})
+    return success();
+  return emitOpError("mask is ") << mask << " but must be "
+                                 << mask.clone({bytes}, IntegerType::get(getContext(), 8));
+}
+
 LogicalResult QuantizeWeightOp::verify() {
   auto weight = cast<RankedTensorType>(getWeight().getType());
   auto codes = cast<RankedTensorType>(getCodes().getType());
