@@ -54,11 +54,11 @@ Window windowOf(Operation *layer) {
   return window;
 }
 
-/// The moments of one request while they are added up.
-class Accumulation {
+} // namespace
+
+class MomentsSum::Accumulation {
 public:
-  explicit Accumulation(const MomentsRequest &request)
-      : window_(windowOf(request.layer)), value_(request.layer->getOperand(0)) {
+  explicit Accumulation(const MomentsRequest &request) : window_(windowOf(request.layer)) {
     moments_.firstChannel = request.firstChannel;
     moments_.channels = request.channels;
     moments_.taps = window_.taps();
@@ -67,10 +67,7 @@ public:
     moments_.covariance.resize(static_cast<size_t>(n * n));
   }
 
-  Value value() const { return value_; }
-
-  /// Of dimension 0 only the first `count` of `batch` are new, if it is the batch.
-  bool add(const Tensor &input, int64_t count, int64_t batch) {
+  bool add(const Tensor &input, int64_t count, int64_t batch, double weight) {
     const int64_t places = window_.outHeight * window_.outWidth;
     int64_t rows = input.size() / (window_.height * window_.width * window_.allChannels) * places;
     if (input.rank() > 1 && input.dim(0) == batch)
@@ -78,15 +75,15 @@ public:
     const int64_t step = std::max<int64_t>(1, (rows + kRowsOfEvaluation - 1) / kRowsOfEvaluation);
     const int64_t used = (rows + step - 1) / step;
     for (int64_t first = 0; first < used; first += kRowsAtOnce)
-      addRows(input.values<float>().data(), first * step, step,
-              std::min(kRowsAtOnce, used - first));
+      addRows(input.values<float>().data(), first * step, step, std::min(kRowsAtOnce, used - first),
+              weight);
     return std::isfinite(checksum_);
   }
 
   InputMoments take() {
     const int64_t n = moments_.columns();
     std::vector<float> &covariance = moments_.covariance;
-    const double rows = std::max<double>(1, static_cast<double>(rows_));
+    const double rows = rows_ > 0 ? rows_ : 1.0;
     for (double &mean : moments_.mean)
       mean /= rows;
     for (int64_t i = 0; i < n; ++i)
@@ -119,9 +116,9 @@ private:
     }
   }
 
-  void addRows(const float *input, int64_t first, int64_t step, int64_t count) {
+  void addRows(const float *input, int64_t first, int64_t step, int64_t count, double weight) {
     const int64_t n = moments_.columns();
-    rows_ += count;
+    rows_ += weight * static_cast<double>(count);
     std::vector<float> rows(static_cast<size_t>(count * n)), columns(rows.size());
     parallelFor(count,
                 [&](int64_t r, int) { gather(input, first + r * step, rows.data() + r * n); });
@@ -139,12 +136,15 @@ private:
       for (int64_t i = 0; i < n; ++i) {
         float &x = rows[r * n + i];
         x -= shift_[i];
-        moments_.mean[i] += x;
+        moments_.mean[i] += weight * x;
       }
     for (double sum : moments_.mean)
       checksum_ += sum;
     transposeMatrix(reinterpret_cast<const uint32_t *>(rows.data()), n, count, n,
                     reinterpret_cast<uint32_t *>(columns.data()), count);
+    if (weight != 1)
+      for (float &x : columns)
+        x = static_cast<float>(weight * x);
     multiplyUpper(rows.data(), columns.data(), count);
   }
 
@@ -170,14 +170,30 @@ private:
   }
 
   Window window_;
-  Value value_;
   InputMoments moments_;
   std::vector<float> shift_;
-  int64_t rows_ = 0;
+  double rows_ = 0;
   double checksum_ = 0;
 };
 
-} // namespace
+MomentsSum::MomentsSum(const MomentsRequest &request)
+    : sum_(std::make_unique<Accumulation>(request)) {}
+MomentsSum::~MomentsSum() = default;
+MomentsSum::MomentsSum(MomentsSum &&) noexcept = default;
+
+bool MomentsSum::add(const Tensor &input, int64_t rows, int64_t batch, double weight) {
+  return sum_->add(input, rows, batch, weight);
+}
+
+InputMoments MomentsSum::take() { return sum_->take(); }
+
+int64_t batchOf(const Sample &sample) {
+  int64_t batch = 1;
+  for (const Tensor &input : sample.inputs)
+    if (input.rank() > 1)
+      batch = std::max(batch, input.dim(0));
+  return batch;
+}
 
 int64_t momentBytes(const MomentsRequest &request) {
   const int64_t columns = request.channels * windowOf(request.layer).taps();
@@ -191,26 +207,25 @@ collectMoments(func::FuncOp function, const EvaluationContext &context,
   absl::StatusOr<SampleReader> reader = SampleReader::open(function, samples);
   if (!reader.ok())
     return reader.status();
-  std::vector<Accumulation> accumulations(requests.begin(), requests.end());
+  std::vector<MomentsSum> sums;
   llvm::DenseMap<Value, std::vector<size_t>> readers;
-  for (size_t i = 0; i < accumulations.size(); ++i)
-    readers[accumulations[i].value()].push_back(i);
+  for (const MomentsRequest &request : requests) {
+    readers[request.layer->getOperand(0)].push_back(sums.size());
+    sums.emplace_back(request);
+  }
   Evaluator evaluator(function, context);
   for (int64_t i = 0; i < reader->size(); ++i) {
     absl::StatusOr<Sample> sample = reader->read(i);
     if (!sample.ok())
       return sample.status();
-    int64_t batch = 1;
-    for (const Tensor &input : sample->inputs)
-      if (input.rank() > 1)
-        batch = std::max(batch, input.dim(0));
+    const int64_t batch = batchOf(*sample);
     std::string bad;
     auto observe = [&](Value value, const Tensor &tensor) {
       auto found = readers.find(value);
       if (found == readers.end())
         return;
       for (size_t reading : found->second)
-        if (!accumulations[reading].add(tensor, sample->rows, batch) && bad.empty())
+        if (!sums[reading].add(tensor, sample->rows, batch) && bad.empty())
           bad = sd::valueName(value);
     };
     if (failed(evaluator.run(sample->inputs, observe)))
@@ -223,8 +238,8 @@ collectMoments(func::FuncOp function, const EvaluationContext &context,
       progress(static_cast<double>(i + 1), reader->size());
   }
   std::vector<InputMoments> result;
-  for (Accumulation &accumulation : accumulations)
-    result.push_back(accumulation.take());
+  for (MomentsSum &sum : sums)
+    result.push_back(sum.take());
   return result;
 }
 

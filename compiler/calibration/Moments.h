@@ -15,6 +15,7 @@
 #include "dialects/sd/EvaluationContext.h"
 
 #include <functional>
+#include <memory>
 
 namespace sdopt {
 
@@ -33,15 +34,38 @@ struct RecordedInputs {
   std::function<void(double done, int64_t total)> progress = {};
   /// Told of each layer that was rounded with what they say, by the name of its value.
   std::function<void(const std::string &layer, const OutputPower &power)> rounded = {};
+  /// Bytes of activations between two blocks of layers that pruning may keep: as many evaluations
+  /// as fit, evenly spread.
+  int64_t stateBytes = int64_t(3) << 30;
 };
 
 /// Bytes of the moments of a request.
 int64_t momentBytes(const MomentsRequest &request);
 
-/// The moments for each request, with the kernels' threads. Of what a layer reads in one evaluation
-/// at most 1,024 rows count, evenly spread. `progress` is told of each evaluation. Errors: a sample
-/// that does not fit, an evaluation that failed (its diagnostic has been emitted), an input that is
-/// not finite.
+/// The moments of one request while they are added up. Of what a layer reads in one evaluation at
+/// most 1,024 rows count, evenly spread.
+class MomentsSum {
+public:
+  explicit MomentsSum(const MomentsRequest &request);
+  ~MomentsSum();
+  MomentsSum(MomentsSum &&) noexcept;
+
+  /// What the layer reads in one evaluation, which counts `weight` times. Of dimension 0 only the
+  /// first `rows` of `batch` are new, if it is the batch. False if the sums are not finite.
+  bool add(const Tensor &input, int64_t rows, int64_t batch, double weight = 1);
+  InputMoments take();
+
+private:
+  class Accumulation;
+  std::unique_ptr<Accumulation> sum_;
+};
+
+/// Rows of dimension 0 of a sample, valid or not.
+int64_t batchOf(const Sample &sample);
+
+/// The moments for each request, with the kernels' threads. `progress` is told of each evaluation.
+/// Errors: a sample that does not fit, an evaluation that failed (its diagnostic has been emitted),
+/// an input that is not finite.
 absl::StatusOr<std::vector<InputMoments>>
 collectMoments(mlir::func::FuncOp function, const EvaluationContext &context,
                const std::vector<SampleFile> &samples, const std::vector<MomentsRequest> &requests,

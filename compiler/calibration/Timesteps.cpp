@@ -2,9 +2,11 @@
 
 #include "compiler/calibration/Timesteps.h"
 
+#include "compiler/kernels/IntegerKernels.h"
 #include "dialects/sd/Sd.h"
 
 #include <algorithm>
+#include <functional>
 
 using namespace mlir;
 
@@ -42,6 +44,21 @@ absl::StatusOr<std::vector<double>> timestepsOf(func::FuncOp function, const Sam
       timesteps[i] = tensor->converted(ElementType::F32).values<float>()[0];
   }
   return timesteps;
+}
+
+std::vector<double> evaluationWeights(const std::vector<double> &timesteps,
+                                      TimestepWeights weights) {
+  std::vector<double> result(timesteps.size(), 1.0), steps = timesteps;
+  std::sort(steps.begin(), steps.end(), std::greater());
+  steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
+  if (weights == TimestepWeights::Uniform || steps.size() < 2)
+    return result;
+  const double last = deterministicLog2(static_cast<double>(steps.size()));
+  for (size_t i = 0; i < timesteps.size(); ++i) {
+    const auto step = std::lower_bound(steps.begin(), steps.end(), timesteps[i], std::greater());
+    result[i] = 1.2 - 0.4 * deterministicLog2(static_cast<double>(step - steps.begin() + 1)) / last;
+  }
+  return result;
 }
 
 TimestepBuckets::TimestepBuckets(std::vector<double> timesteps, size_t count) {

@@ -12,6 +12,7 @@
 #define SDOPT_COMPILER_CALIBRATION_TIMESTEPS_H
 
 #include "compiler/calibration/Samples.h"
+#include "compiler/recipe/Recipe.h"
 
 namespace sdopt {
 
@@ -22,6 +23,12 @@ int64_t timestepInput(mlir::func::FuncOp function);
 /// The timestep of each evaluation of `reader` (of its first row); all 0 if `function` has none.
 absl::StatusOr<std::vector<double>> timestepsOf(mlir::func::FuncOp function,
                                                 const SampleReader &reader);
+
+/// How much each evaluation counts. Early: of n different timesteps the i-th from the noisiest
+/// counts 1.2 - 0.4 log(1 + i) / log(n), as in OBS-Diff (ICLR 2026), whose weights fall with the
+/// logarithm of the step from 1.2 to 0.8; 1 if there is only one.
+std::vector<double> evaluationWeights(const std::vector<double> &timesteps,
+                                      TimestepWeights weights);
 
 /// Intervals of timesteps with about as many calls each. Calls of one timestep are in one bucket,
 /// so that there may be fewer than asked for; none is empty.

@@ -71,6 +71,8 @@ public:
     /// The operation that step() evaluates, or null at the end.
     mlir::Operation *next() const { return next_; }
     mlir::LogicalResult step();
+    /// An activation that an operation still reads; nothing for others.
+    Tensor value(mlir::Value value) const { return live_.lookup(value); }
     /// At the end.
     llvm::SmallVector<Tensor> takeResults() { return std::move(results_); }
 

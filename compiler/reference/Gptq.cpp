@@ -173,8 +173,8 @@ struct LayerRounding::Block {
 };
 
 LayerRounding::LayerRounding(const Tensor &weights, const WeightForm &form, RangeEstimator range,
-                             bool corrected, QuantizedWeights nearest)
-    : weights_(weights), form_(form), range_(range), corrected_(corrected),
+                             bool corrected, QuantizedWeights nearest, const Tensor &pruned)
+    : weights_(weights), pruned_(pruned), form_(form), range_(range), corrected_(corrected),
       outputs_(weights.dim(0)), inputs_(weights.dim(1)),
       taps_(weights.rank() == 4 ? weights.dim(2) * weights.dim(3) : 1), result_(std::move(nearest)),
       outputMeans_(outputs_), corrections_(outputs_) {}
@@ -223,13 +223,22 @@ void LayerRounding::roundGroup(const Block &block, const Group &group, int64_t o
   const auto n = static_cast<int64_t>(block.order.size());
   const double least = form_.coding == WeightCoding::Raw ? -127 : -(1 << (form_.bits - 1));
   const double most = (1 << (form_.bits - 1)) - 1;
-  const GroupCode code =
-      codeOf(group, {row + group.first, static_cast<size_t>(group.count)}, output, rounded);
+  std::vector<float> chosen;
+  std::span<const float> weights(row + group.first, static_cast<size_t>(group.count));
+  if (pruned_.bytes()) {
+    chosen.assign(weights.begin(), weights.end());
+    for (int64_t k = 0; k < group.count; ++k)
+      if (isZero(output, block.source[group.first + k]))
+        chosen[k] = 0;
+    weights = chosen;
+  }
+  const GroupCode code = codeOf(group, weights, output, rounded);
   const double step = static_cast<double>(result_.scales.values<float>()[output]) * code.scale;
   int8_t *codes = rounded.codes.mutableValues<int8_t>().data() + output * inputs_ * taps_;
   for (int64_t k = group.first; k < group.first + group.count; ++k) {
     const double value = std::floor(static_cast<double>(row[k]) / step + code.zero + 0.5);
-    const double coded = std::clamp(value, least, most);
+    const double coded =
+        isZero(output, block.source[k]) ? code.zero : std::clamp(value, least, most);
     codes[block.source[k]] = static_cast<int8_t>(coded);
     const float *factor = block.factor.data() + k * n;
     const float error = static_cast<float>(row[k] - (coded - code.zero) * step) / factor[k];
@@ -298,6 +307,23 @@ Tensor LayerRounding::errorsOf(const QuantizedWeights *codes, const InputMoments
   return errors;
 }
 
+bool LayerRounding::isZero(int64_t output, int64_t source) const {
+  return pruned_.bytes() && pruned_.values<float>()[output * inputs_ * taps_ + source] == 0;
+}
+
+Tensor LayerRounding::pruningErrors(const InputMoments &moments) const {
+  const int64_t columns = moments.columns();
+  Tensor errors(ElementType::F32, {outputs_, columns});
+  for (int64_t o = 0; o < outputs_; ++o)
+    for (int64_t k = 0; k < columns; ++k) {
+      const int64_t channel = moments.firstChannel + k % moments.channels;
+      const int64_t at = (o * inputs_ + channel) * taps_ + k / moments.channels;
+      errors.mutableValues<float>()[o * columns + k] =
+          weights_.values<float>()[at] - pruned_.values<float>()[at];
+    }
+  return errors;
+}
+
 std::vector<LayerRounding::RowPower> LayerRounding::powerOf(const Tensor &rows,
                                                             const InputMoments &moments) const {
   const int64_t columns = moments.columns();
@@ -319,6 +345,9 @@ void LayerRounding::keepBetter(const InputMoments &moments, const Block &block,
   const std::vector<RowPower> signal = powerOf(errorsOf(nullptr, moments), moments);
   const std::vector<RowPower> before = powerOf(errorsOf(&result_, moments), moments);
   const std::vector<RowPower> after = powerOf(errorsOf(&rounded, moments), moments);
+  std::vector<RowPower> inBias(static_cast<size_t>(outputs_));
+  if (pruned_.bytes() && corrected_)
+    inBias = powerOf(pruningErrors(moments), moments);
   const int64_t row = inputs_ * taps_;
   const int64_t groupsOfRow = form_.groups(inputs_) * form_.groupTaps(taps_);
   const auto counted = [&](const RowPower &power) {
@@ -330,7 +359,7 @@ void LayerRounding::keepBetter(const InputMoments &moments, const Block &block,
     power_.nearest += counted(before[o]);
     power_.rounded += counted((better ? after : before)[o]);
     outputMeans_[o] += signal[o].mean;
-    corrections_[o] += (better ? after : before)[o].mean;
+    corrections_[o] += (better ? after : before)[o].mean - inBias[o].mean;
     if (!better)
       continue;
     const auto copy = [&](const Tensor &from, Tensor &to, int64_t at) {

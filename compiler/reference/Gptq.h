@@ -49,8 +49,11 @@ public:
   /// F32 weights [outputs][inputs][taps...] and their codes as quantizeWeights() (form Raw, axis 0)
   /// or quantizeNarrowWeights() gave them, whose channel scales stay. `corrected`: what codes take
   /// from the mean of an output will be added to it, so that only the rest counts as an error.
+  /// `pruned`: the weights of which those that are 0 stay so, if there are any; what pruning took
+  /// from the rest of the row is then made up for in the same sweep as what rounding takes
+  /// (SparseGPT, section 3.5). The bias makes up for the mean that they lack already.
   LayerRounding(const Tensor &weights, const WeightForm &form, RangeEstimator range, bool corrected,
-                QuantizedWeights nearest);
+                QuantizedWeights nearest, const Tensor &pruned = {});
 
   /// Rounds the block's weights, each channel's only if that promises less error than its nearest
   /// codes. Blocks are disjoint; each begins at a group of input channels, and ends at the end of
@@ -80,10 +83,13 @@ private:
                  QuantizedWeights &rounded) const;
   /// Weights without what their codes mean; `codes` null: the weights. [outputs][columns].
   Tensor errorsOf(const QuantizedWeights *codes, const InputMoments &moments) const;
+  /// Weights without the pruned ones, [outputs][columns].
+  Tensor pruningErrors(const InputMoments &moments) const;
+  bool isZero(int64_t output, int64_t source) const;
   std::vector<RowPower> powerOf(const Tensor &rows, const InputMoments &moments) const;
   void keepBetter(const InputMoments &moments, const Block &block, const QuantizedWeights &rounded);
 
-  Tensor weights_;
+  Tensor weights_, pruned_;
   WeightForm form_;
   RangeEstimator range_;
   bool corrected_;

@@ -22,6 +22,7 @@ struct RecordedInputs;
 class Recipe;
 class Statistics;
 struct Target;
+class TensorFile;
 
 struct Resources {
   EvaluationContext evaluation;
@@ -31,6 +32,7 @@ struct Resources {
   const RecordedInputs *samples = nullptr; ///< that the statistics are of
   const Target *target = nullptr;
   const ImposedFormats *imposed = nullptr; ///< codes of the module that were decided elsewhere
+  const TensorFile *masks = nullptr; ///< of weights, that pruning takes instead of choosing its own
 };
 
 namespace sd {

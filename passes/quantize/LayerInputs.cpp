@@ -135,6 +135,17 @@ FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistic
   return now;
 }
 
+Attribute windowAttribute(Operation *layer) {
+  auto conv = dyn_cast<sd::Conv2dOp>(layer);
+  if (!conv)
+    return {};
+  ArrayRef<int64_t> kernel =
+      cast<RankedTensorType>(conv.getWeights().getType()).getShape().drop_front(2);
+  return ArrayAttr::get(layer->getContext(),
+                        {conv.getStridesAttr(), conv.getDilationsAttr(), conv.getPaddingAttr(),
+                         DenseI64ArrayAttr::get(layer->getContext(), kernel)});
+}
+
 WeightForm formOf(const LayerRecipe &layer) {
   if (layer.weightBits == 8)
     return {};

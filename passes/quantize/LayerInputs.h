@@ -54,6 +54,10 @@ constexpr llvm::StringLiteral kRoundedAttribute = "sdopt.rounded";
 constexpr const char *kCodes = "codes", *kScales = "scales", *kGroupScales = "groups",
                      *kZeroPoints = "zeros", *kCorrection = "correction";
 
+/// All that tells apart what the kernels of two convolutions see of one value; null for linear
+/// layers.
+mlir::Attribute windowAttribute(mlir::Operation *layer);
+
 /// How the weights of a matrix layer are stored.
 WeightForm formOf(const LayerRecipe &layer);
 /// Of the scales and zero points of all groups: [o, kh, kw, groups], or [o, 1, 1, groups].

@@ -8,6 +8,7 @@
 #include "passes/quantize/Passes.h"
 
 #include "dialects/sd/Resources.h"
+#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Remarks.h"
 #include "llvm/ADT/MapVector.h"
 
@@ -116,11 +117,7 @@ private:
     RoundedLayer &layer = layers_.emplace_back();
     layer.op = op;
     layer.recipe = recipe;
-    Attribute window;
-    if (auto conv = dyn_cast<sd::Conv2dOp>(op))
-      window = ArrayAttr::get(
-          op->getContext(), {conv.getStridesAttr(), conv.getDilationsAttr(), conv.getPaddingAttr(),
-                             DenseI64ArrayAttr::get(op->getContext(), shape.drop_front(2))});
+    const Attribute window = windowAttribute(op);
     for (int64_t first = 0; first < inputs; first += channels, ++layer.blocks) {
       const int64_t count = std::min(channels, inputs - first);
       auto [place, isNew] = known.try_emplace(
@@ -199,9 +196,48 @@ private:
         known = commonWeightScale(*weights, 0, recipe.weightRange);
       nearest = quantizeWeights(*weights, 0, recipe.weightRange, known ? &*known : nullptr);
     }
-    layer.rounding = std::make_unique<LayerRounding>(*weights, form, recipe.weightRange,
-                                                     recipe.biasCorrection, std::move(nearest));
+    FailureOr<Tensor> dense = denseWeights(layer.op);
+    if (failed(dense))
+      return failure();
+    layer.rounding = std::make_unique<LayerRounding>(
+        dense->bytes() ? *dense : *weights, form, recipe.weightRange, recipe.biasCorrection,
+        std::move(nearest), isPruned(weightsOf(layer.op)) ? *weights : Tensor());
     return success();
+  }
+
+  static bool isPruned(Value weights) {
+    Operation *op = weights.getDefiningOp();
+    return op && (isa<sd::PruneWeightOp>(op) || llvm::any_of(op->getOperands(), isPruned));
+  }
+
+  /// The weights before those that stay made up for those that went, or nothing: then the pruned
+  /// weights are what codes should give.
+  FailureOr<Tensor> denseWeights(Operation *layer) {
+    IRMapping values;
+    SmallVector<Operation *> copies;
+    OpBuilder builder(layer);
+    bool updated = false;
+    std::function<Value(Value)> copy = [&](Value value) -> Value {
+      Operation *op = value.getDefiningOp();
+      if (auto pruned = dyn_cast<sd::PruneWeightOp>(op)) {
+        updated |= static_cast<bool>(pruned.getValues());
+        return pruned.getWeight();
+      }
+      if (!isPruned(value))
+        return value;
+      for (Value operand : op->getOperands())
+        values.map(operand, copy(operand));
+      copies.push_back(builder.clone(*op, values));
+      return copies.back()->getResult(cast<OpResult>(value).getResultNumber());
+    };
+    if (!isPruned(weightsOf(layer)))
+      return Tensor();
+    Value dense = copy(weightsOf(layer));
+    FailureOr<Tensor> weights =
+        updated ? evaluateConstant(dense, resources_.evaluation) : FailureOr<Tensor>(Tensor());
+    for (Operation *op : llvm::reverse(copies))
+      op->erase();
+    return weights;
   }
 
   LogicalResult finish(RoundedLayer &layer) {
