@@ -16,6 +16,9 @@
 #include "compiler/report/Numbers.h"
 #include "passes/lower/Passes.h"
 #include "passes/normalize/Passes.h"
+#include "passes/prune/Passes.h"
+#include "passes/prune/PrunedLayers.h"
+#include "passes/prune/PrunedWeights.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 #include "passes/schedule/Passes.h"
@@ -48,12 +51,16 @@ absl::StatusOr<SampleFile> openSamples(const CompileOptions &options, const std:
                              ".safetensors' (or .npz) is missing");
 }
 
-/// The statistics file for a module among those given, or empty.
-std::string statisticsFor(const CompileOptions &options, const std::string &module) {
-  for (const std::string &file : options.statistics)
+/// The file for a module among those given, or empty.
+std::string fileFor(const std::vector<std::string> &files, const std::string &module) {
+  for (const std::string &file : files)
     if (std::filesystem::path(file).stem() == module)
       return file;
   return {};
+}
+
+std::string statisticsFor(const CompileOptions &options, const std::string &module) {
+  return fileFor(options.statistics, module);
 }
 
 std::string digestOf(const Statistics &statistics) {
@@ -256,8 +263,12 @@ absl::Status ModuleCompiler::restore(const StageFolder &folder) {
     statisticsDigest_ = digestOf(statistics_);
     sd::resources(context_.get()).statistics = &statistics_;
   }
+  if (start == Stage::Calibrate)
+    if (absl::Status status = checkPruning(); !status.ok())
+      return status;
   if (start == Stage::Normalize || start == Stage::Calibrate) {
     normalized_ = module_->clone();
+    undoPruning(function(*normalized_));
   } else if (start > Stage::Calibrate) {
     absl::StatusOr<OwningOpRef<ModuleOp>> quantized =
         folder.load(Stage::Quantize, *context_, weights_, ignored);
@@ -266,6 +277,23 @@ absl::Status ModuleCompiler::restore(const StageFolder &folder) {
     quantized_ = *std::move(quantized);
   }
   return absl::OkStatus();
+}
+
+/// A snapshot has the zeros of the recipe and masks that it was made with.
+absl::Status ModuleCompiler::checkPruning() {
+  if (absl::Status status = openMasks(); !status.ok())
+    return status;
+  auto pruned = function(*module_)->getAttrOfType<StringAttr>(kPrunedAttribute);
+  OwningOpRef<ModuleOp> now = std::exchange(module_, module_->clone());
+  undoPruning(function(*module_));
+  const absl::StatusOr<std::string> asked = askedPruning();
+  module_ = std::move(now);
+  if (!asked.ok())
+    return asked.status();
+  const std::string before = pruned ? pruned.str() : "none";
+  return before == *asked ? absl::OkStatus()
+                          : otherSettings(options_.stageFolder, "pruning", before, *asked,
+                                          Stage::Normalize);
 }
 
 absl::Status ModuleCompiler::runStage(Stage stage) {
@@ -339,7 +367,93 @@ absl::Status ModuleCompiler::normalize() {
   return status;
 }
 
+void ModuleCompiler::openRecordedInputs(const char *task) {
+  recordedInputs_.open = [this]() -> absl::StatusOr<std::vector<SampleFile>> {
+    absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "calibration");
+    if (!file.ok())
+      return file.status();
+    return std::vector<SampleFile>{*std::move(file)};
+  };
+  recordedInputs_.progress = counter(task);
+  sd::resources(context_.get()).samples = options_.samples.empty() ? nullptr : &recordedInputs_;
+  setKernelThreads(threadsOf(options_));
+}
+
+absl::Status ModuleCompiler::openMasks() {
+  const std::string path = fileFor(options_.masks, model_.name);
+  if (path.empty())
+    return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<TensorFile>> file = TensorFile::open(path);
+  if (!file.ok())
+    return file.status();
+  masks_ = *std::move(file);
+  sd::resources(context_.get()).masks = masks_.get();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ModuleCompiler::askedPruning() const {
+  Recipe recipe = recipe_;
+  FailureOr<PruningPlan> plan = planPruning(function(*module_), recipe, masks_.get());
+  if (failed(plan))
+    return absl::InvalidArgumentError("");
+  if (plan->layers.empty())
+    return "none";
+  Blake3 hash;
+  auto add = [&](const std::string &text) {
+    hash.update(std::as_bytes(std::span(text)));
+    hash.update(std::as_bytes(std::span("\n", 1)));
+  };
+  add(name(recipe.pruneTimesteps));
+  for (const PrunedLayer &layer : plan->layers) {
+    add(sd::valueName(layer.op->getResult(0)) + " " + name(layer.recipe.pruning) + " " +
+        name(layer.recipe.sparsity) + " " + name(layer.recipe.pruneScope) + " " +
+        name(layer.update()) + (layer.recipe.biasCorrection ? " corrected" : ""));
+    if (layer.mask.empty())
+      continue;
+    if (absl::StatusOr<Tensor> mask = masks_->get(layer.mask); mask.ok())
+      hash.update({mask->bytes(), static_cast<size_t>(mask->byteSize())});
+  }
+  return hash.hex().substr(0, 16);
+}
+
+absl::Status ModuleCompiler::prune() {
+  if (absl::Status status = openMasks(); !status.ok())
+    return status;
+  absl::StatusOr<std::string> asked = askedPruning();
+  if (!asked.ok())
+    return asked.status();
+  if (*asked == "none")
+    return exportMasks();
+  openRecordedInputs("prune");
+  absl::Status status = runPasses(
+      "prune", [](OpPassManager &manager) { manager.addNestedPass<func::FuncOp>(createPrune()); });
+  if (!status.ok())
+    return status;
+  func::FuncOp func = function(*module_);
+  func->setAttr(kPrunedAttribute, StringAttr::get(context_.get(), *asked));
+  if (messages_.line)
+    for (const std::string &line : pruningSummary(func, recipe_, masks_.get()))
+      messages_.line(model_.name + ": " + line);
+  return exportMasks();
+}
+
+absl::Status ModuleCompiler::exportMasks() {
+  if (options_.masksOut.empty())
+    return absl::OkStatus();
+  auto masks = masksOf(function(*module_));
+  if (failed(masks))
+    return absl::InternalError("");
+  std::error_code error;
+  std::filesystem::create_directories(options_.masksOut, error);
+  if (error)
+    return absl::InvalidArgumentError("can't make folder '" + options_.masksOut +
+                                      "': " + error.message());
+  return writeSafetensors(options_.masksOut + "/" + model_.name + ".safetensors", *masks);
+}
+
 absl::Status ModuleCompiler::calibrateModel() {
+  if (absl::Status status = prune(); !status.ok())
+    return status;
   func::FuncOp func = function(*module_);
   std::string given = statisticsFor(options_, model_.name);
   if (!given.empty()) {
@@ -396,31 +510,26 @@ void ModuleCompiler::warnOfOneTimestep(const std::string &path) {
 }
 
 absl::Status ModuleCompiler::smooth() {
+  OwningOpRef<ModuleOp> before;
+  if (options_.verify != VerifyMode::Off)
+    before = module_->clone();
   absl::Status status = runPasses("smooth", [](OpPassManager &manager) {
     manager.addNestedPass<func::FuncOp>(createSmooth());
   });
   if (!status.ok() || !function(*module_)->hasAttr(kCalibratedAttribute))
     return status; // nothing moved
-  OwningOpRef<ModuleOp> smoothed = module_->clone();
-  if (options_.verify != VerifyMode::Off)
-    status = verifySmoothed(function(*normalized_), function(*smoothed));
-  normalized_ = std::move(smoothed);
+  if (before)
+    status = verifySmoothed(function(*before), function(*module_));
+  normalized_ = module_->clone();
+  undoPruning(function(*normalized_));
   return status;
 }
 
 absl::Status ModuleCompiler::round() {
-  recordedInputs_.open = [this]() -> absl::StatusOr<std::vector<SampleFile>> {
-    absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "calibration");
-    if (!file.ok())
-      return file.status();
-    return std::vector<SampleFile>{*std::move(file)};
-  };
-  recordedInputs_.progress = counter("round");
+  openRecordedInputs("round");
   recordedInputs_.rounded = [this](const std::string &layer, const OutputPower &power) {
     rounded_[layer] = power;
   };
-  sd::resources(context_.get()).samples = options_.samples.empty() ? nullptr : &recordedInputs_;
-  setKernelThreads(threadsOf(options_));
   return runPasses(
       "round", [](OpPassManager &manager) { manager.addNestedPass<func::FuncOp>(createRound()); });
 }

@@ -79,6 +79,15 @@ private:
   absl::Status importModel(bool keepModule);
   absl::Status checkBatch() const;
   absl::Status normalize();
+  /// Zeros among weights, for the layers whose recipe asks for them or that masks are given of.
+  absl::Status prune();
+  absl::Status openMasks();
+  absl::Status exportMasks();
+  /// What --samples records for calibration, for passes that look at what layers read.
+  void openRecordedInputs(const char *task);
+  /// "none", or a digest of what the recipe and the masks given ask for.
+  absl::StatusOr<std::string> askedPruning() const;
+  absl::Status checkPruning();
   absl::Status calibrateModel();
   void warnOfOneTimestep(const std::string &path);
   absl::Status smooth();
@@ -134,6 +143,7 @@ private:
   ImposedFormats imposed_;
   Statistics statistics_;
   RecordedInputs recordedInputs_;
+  std::unique_ptr<TensorFile> masks_;          ///< given
   std::map<std::string, OutputPower> rounded_; ///< by the name of the layer's value
   std::string statisticsDigest_;
   std::vector<Remark> remarks_;

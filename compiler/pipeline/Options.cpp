@@ -64,6 +64,10 @@ absl::Status validate(const CompileOptions &options) {
                  name(*options.startFrom) + " takes a quantized model");
   if (!options.statistics.empty() && !options.statisticsOut.empty())
     return error("--statistics reads what --statistics-out would write; give one of them");
+  if (!options.masksOut.empty() && ((options.startFrom && *options.startFrom >= Stage::Calibrate) ||
+                                    (options.stopAfter && *options.stopAfter < Stage::Calibrate)))
+    return error("--export-masks writes what pruning chooses in stage calibrate, which does not "
+                 "run");
   if (options.samples.empty() && options.statistics.empty() && !options.printInputs &&
       !(options.startFrom && *options.startFrom >= Stage::Calibrate) &&
       !(options.stopAfter && *options.stopAfter < Stage::Calibrate))

@@ -38,6 +38,8 @@ struct CompileOptions {
   std::string samples;                 ///< folder with <module>_calibration and <module>_test
   std::vector<std::string> statistics; ///< <module>.pb files to use instead of calibrating
   std::string statisticsOut;           ///< folder that gets <module>.pb
+  std::vector<std::string> masks;      ///< <module>.safetensors: zeros of weights, not chosen here
+  std::string masksOut;                ///< folder that gets <module>.safetensors
   std::string reportFolder;            ///< gets report.html and report.json
   std::string stageFolder;             ///< snapshots for stop and restart
   std::optional<Stage> stopAfter, startFrom;

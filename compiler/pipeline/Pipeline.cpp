@@ -111,7 +111,8 @@ private:
         !fs::is_directory(options_.reportFolder, error))
       return absl::InvalidArgumentError("cannot write the report into '" + options_.reportFolder +
                                         "': it is no folder");
-    for (const std::string &folder : {options_.exportFolder, options_.encodingsFolder})
+    for (const std::string &folder :
+         {options_.exportFolder, options_.encodingsFolder, options_.masksOut})
       if (!folder.empty() && fs::exists(folder, error) && !fs::is_directory(folder, error))
         return absl::InvalidArgumentError("cannot export into '" + folder + "': it is no folder");
     if (options_.depfile.empty())
@@ -138,6 +139,9 @@ private:
     if (!options_.encodingsFolder.empty())
       for (const ModelModule &module : model_.modules)
         outputs.push_back(fs::path(options_.encodingsFolder) / (module.name + ".encodings"));
+    if (!options_.masksOut.empty())
+      for (const ModelModule &module : model_.modules)
+        outputs.push_back(fs::path(options_.masksOut) / (module.name + ".safetensors"));
     for (const fs::path &output : outputs)
       for (const std::string &input : result_.inputs)
         if (!output.empty() && fs::equivalent(output, input, error))
@@ -146,7 +150,7 @@ private:
     return absl::OkStatus();
   }
 
-  /// A statistics file is found by its name: one of no module would be passed over.
+  /// Statistics and masks are found by their name: a file of no module would be passed over.
   absl::Status checkStatisticsNames() const {
     for (const std::string &file : options_.statistics)
       if (std::none_of(
@@ -155,6 +159,13 @@ private:
         return absl::InvalidArgumentError("--statistics " + file +
                                           " is of no module that is compiled; it must be named " +
                                           model_.modules.front().name + ".pb or as another module");
+    for (const std::string &file : options_.masks)
+      if (std::none_of(
+              model_.modules.begin(), model_.modules.end(),
+              [&](const ModelModule &module) { return fs::path(file).stem() == module.name; }))
+        return absl::InvalidArgumentError(
+            "--masks " + file + " is of no module that is compiled; it must be named " +
+            model_.modules.front().name + ".safetensors or as another module");
     return absl::OkStatus();
   }
 
@@ -213,10 +224,10 @@ private:
         for (const char *set :
              {"_calibration.safetensors", "_test.safetensors", "_calibration.npz", "_test.npz"})
           addIfFile((fs::path(options_.samples) / (module.name + set)).string());
-    for (const std::string &file : options_.statistics)
-      addIfFile(file);
-    for (const std::string &file : options_.encodings)
-      addIfFile(file);
+    for (const std::vector<std::string> &files :
+         {options_.statistics, options_.encodings, options_.masks})
+      for (const std::string &file : files)
+        addIfFile(file);
     for (const std::string &file : {options_.recipe, options_.target, options_.baseline})
       addIfFile(file);
   }

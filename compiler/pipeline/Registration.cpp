@@ -8,6 +8,7 @@
 #include "dialects/npu/Npu.h"
 #include "passes/lower/Passes.h"
 #include "passes/normalize/Passes.h"
+#include "passes/prune/Passes.h"
 #include "passes/quantize/Passes.h"
 #include "passes/schedule/Passes.h"
 
@@ -23,6 +24,7 @@ void sdopt::registerSdoptDialects(mlir::DialectRegistry &registry) {
 void sdopt::registerSdoptPasses() {
   registerSdoptNormalizePasses();
   registerSdoptNormalizePipeline();
+  registerSdoptPrunePasses();
   registerSdoptQuantizePasses();
   registerSdoptLowerPasses();
   registerSdoptSchedulePasses();

@@ -253,10 +253,10 @@ void LayerRounding::roundRows(const Block &block, int64_t first, int64_t count, 
   scratch.weights.resize(static_cast<size_t>(count * n));
   scratch.errors.resize(static_cast<size_t>(count * n));
   float *weights = scratch.weights.data(), *errors = scratch.errors.data();
+  const Tensor &start = pruned_.bytes() ? pruned_ : weights_;
   for (int64_t r = 0; r < count; ++r)
     for (int64_t k = 0; k < n; ++k)
-      weights[r * n + k] =
-          weights_.values<float>()[(first + r) * inputs_ * taps_ + block.source[k]];
+      weights[r * n + k] = start.values<float>()[(first + r) * inputs_ * taps_ + block.source[k]];
   for (auto group = block.groups.begin(); group != block.groups.end();) {
     // Groups are never parted, so that their scales are chosen for weights that are up to date.
     auto behind = group;

@@ -49,9 +49,11 @@ public:
   /// F32 weights [outputs][inputs][taps...] and their codes as quantizeWeights() (form Raw, axis 0)
   /// or quantizeNarrowWeights() gave them, whose channel scales stay. `corrected`: what codes take
   /// from the mean of an output will be added to it, so that only the rest counts as an error.
-  /// `pruned`: the weights of which those that are 0 stay so, if there are any; what pruning took
-  /// from the rest of the row is then made up for in the same sweep as what rounding takes
-  /// (SparseGPT, section 3.5). The bias makes up for the mean that they lack already.
+  /// `pruned`, if there are any: the weights that rounding begins with, whose zeros stay, and whose
+  /// bias makes up for the mean that they lack already; errors are those of `weights`. Updates are
+  /// linear: to sweep for zeros first and for codes then, with the zeros kept, is SparseGPT's joint
+  /// sweep (section 3.5) for that mask, but scales of groups are chosen when the zeros are made up
+  /// for. After least squares the two errors are orthogonal in H.
   LayerRounding(const Tensor &weights, const WeightForm &form, RangeEstimator range, bool corrected,
                 QuantizedWeights nearest, const Tensor &pruned = {});
 

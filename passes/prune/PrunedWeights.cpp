@@ -2,10 +2,14 @@
 
 #include "passes/prune/PrunedWeights.h"
 
+#include "compiler/recipe/Recipe.h"
 #include "compiler/reference/Evaluator.h"
 #include "dialects/sd/Resources.h"
 #include "passes/prune/PrunedLayers.h"
 #include "passes/quantize/LayerInputs.h"
+
+#include <cstdio>
+#include <map>
 
 using namespace mlir;
 
@@ -75,6 +79,39 @@ void undoPruning(func::FuncOp function) {
       op.getResult(0).replaceAllUsesWith(op.getOperand(0));
       op.erase();
     }
+}
+
+std::vector<std::string> pruningSummary(func::FuncOp function, const Recipe &recipe,
+                                        const TensorFile *masks) {
+  int64_t layers = 0, weights = 0, zeros = 0;
+  function.walk([&](sd::PruneWeightOp op) {
+    FailureOr<Tensor> packed =
+        evaluateConstant(op.getMask(), sd::resources(function.getContext()).evaluation);
+    if (failed(packed))
+      return;
+    const int64_t count = cast<RankedTensorType>(op.getType()).getNumElements();
+    ++layers;
+    weights += count;
+    zeros += zerosOf(unpackMask(*packed, count));
+  });
+  char share[32];
+  std::snprintf(share, sizeof(share), "%.1f",
+                100.0 * static_cast<double>(zeros) /
+                    static_cast<double>(std::max<int64_t>(1, weights)));
+  std::vector<std::string> lines = {share + std::string(" % of the ") + std::to_string(weights) +
+                                    " weights of " + std::to_string(layers) +
+                                    (layers == 1 ? " layer" : " layers") + " are zero"};
+  Recipe copy = recipe;
+  FailureOr<PruningPlan> plan = planPruning(function, copy, masks);
+  std::map<std::string, std::vector<std::string>> kept;
+  if (succeeded(plan))
+    for (const DenseLayer &layer : plan->dense)
+      kept[layer.reason].push_back(maskName(layer.op));
+  for (const auto &[reason, names] : kept)
+    lines.push_back("keeps all weights of " + names.front() +
+                    (names.size() > 1 ? " and " + std::to_string(names.size() - 1) + " more" : "") +
+                    ": " + reason + "; a rule of 'names' with 'prune' changes that");
+  return lines;
 }
 
 FailureOr<std::vector<std::pair<std::string, Tensor>>> masksOf(func::FuncOp function) {

@@ -10,6 +10,9 @@
 
 namespace sdopt {
 
+class Recipe;
+class TensorFile;
+
 /// Attribute of what adds to a layer's bias the mean that pruning took from its output.
 constexpr llvm::StringLiteral kPruningCorrection = "sdopt.pruning_correction";
 /// Attribute of a function that was pruned: digest of what was asked for.
@@ -22,6 +25,11 @@ mlir::LogicalResult setPruned(mlir::Operation *layer, const Mask &mask, const Te
 
 /// The function as if it had not been pruned, but with all that was done since.
 void undoPruning(mlir::func::FuncOp function);
+
+/// For people: how many weights of how many layers are zero, and which layers keep all theirs for
+/// which reason though the recipe prunes.
+std::vector<std::string> pruningSummary(mlir::func::FuncOp function, const Recipe &recipe,
+                                        const TensorFile *masks);
 
 /// The masks of all pruned layers, as booleans of the weights' shapes, by maskName().
 mlir::FailureOr<std::vector<std::pair<std::string, Tensor>>> masksOf(mlir::func::FuncOp function);

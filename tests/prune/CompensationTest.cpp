@@ -174,20 +174,20 @@ TEST(Compensation, SweepsAsAPlainLoopDoes) {
       const float found = layer.weights().values<float>()[at];
       if (!plain[at]) {
         EXPECT_EQ(found, 0);
-      } else if (found != weights.values<float>()[at]) // rows that gain nothing stay
+      } else if (found != weights.values<float>()[at]) { // rows that gain nothing stay
         EXPECT_NEAR(found, expected.values<float>()[at], 1e-3) << i << " row " << at / row;
+      }
     }
+    EXPECT_LT(errorOf(weights, layer.weights(), moments, request.corrected),
+              0.8 * errorOf(weights, masked, moments, request.corrected))
+        << i;
+    const PruningPower power = layer.power();
+    EXPECT_NEAR(power.masked, errorOf(weights, masked, moments, request.corrected),
+                1e-3 * power.masked);
+    EXPECT_NEAR(power.updated, errorOf(weights, layer.weights(), moments, request.corrected),
+                1e-3 * power.masked);
+    EXPECT_GT(power.sqnrUpdated(), power.sqnrMasked());
   }
-  EXPECT_LT(errorOf(weights, layer.weights(), moments, request.corrected),
-            0.8 * errorOf(weights, masked, moments, request.corrected))
-      << i;
-  const PruningPower power = layer.power();
-  EXPECT_NEAR(power.masked, errorOf(weights, masked, moments, request.corrected),
-              1e-3 * power.masked);
-  EXPECT_NEAR(power.updated, errorOf(weights, layer.weights(), moments, request.corrected),
-              1e-3 * power.masked);
-  EXPECT_GT(power.sqnrUpdated(), power.sqnrMasked());
-}
 }
 
 /// The kept columns' normal equations by Gaussian elimination.

@@ -117,6 +117,15 @@ void addFiles(CLI::App &app, CompileOptions &options, RawFlags &raw) {
       ->type_name("VERSION")
       ->default_str("2.0.0")
       ->check(CLI::IsMember({"1.0.0", "2.0.0"}));
+  app.add_option("--masks", options.masks,
+                 "Zeros of weights, as --export-masks writes them, instead of those that pruning "
+                 "would choose; repeat or separate by commas")
+      ->type_name("MODULE.safetensors,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app.add_option("--export-masks", options.masksOut,
+                 "Folder that gets which weights pruning keeps, MODULE.safetensors")
+      ->type_name("DIR");
   app.add_option("--export-onnx", options.exportFolder,
                  "Folder that gets the quantized modules as ONNX with QuantizeLinear and "
                  "DequantizeLinear (opset 21), MODULE/model.onnx")
@@ -132,7 +141,7 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
       ->type_name("NAME_OR_FILE")
       ->capture_default_str();
   app.add_option("--recipe", options.recipe,
-                 "Built-in recipe (mixed, w8a16, w8a8, w4a16, w4a8) or recipe file")
+                 "Built-in recipe (mixed, pruned-2of4, w8a16, w8a8, w4a16, w4a8) or recipe file")
       ->type_name("NAME_OR_FILE")
       ->capture_default_str();
   auto *budget =
