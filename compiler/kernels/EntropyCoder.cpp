@@ -6,6 +6,7 @@
 #include "compiler/kernels/FixedPoint.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -16,7 +17,7 @@ namespace {
 using UInt128 = unsigned __int128;
 
 constexpr uint32_t kLeastState = uint32_t{1} << 16;
-constexpr int64_t kStateBytes = 4;
+constexpr int64_t kLengthBits = 4, kLeastStateBits = kLengthBits + 16;
 constexpr int64_t kLongestUnary = 12;
 
 using Frequencies = std::array<uint16_t, 256>;
@@ -26,6 +27,18 @@ using States = std::array<uint32_t, 256>;
 /// of a state mean nothing otherwise.
 int64_t tailCodes(int64_t codes, CodeAlphabet alphabet, int64_t lanes) {
   return std::min(codes, 16 / alphabet.bits * lanes);
+}
+
+/// How many bits a state has beyond 17, then those below its highest.
+void writeState(uint32_t state, BitAppender &out) {
+  const int64_t more = std::bit_width(state) - 17;
+  out.add(static_cast<uint32_t>(more), kLengthBits);
+  out.add(state, 16 + more);
+}
+
+uint32_t readState(BitReader &in) {
+  const int64_t more = in.take(kLengthBits);
+  return uint32_t{1} << (16 + more) | in.take(16 + more);
 }
 
 /// Parameter of the next Rice code, by the running mean of what came before.
@@ -183,57 +196,65 @@ bool takeTail(const States &states, CodeAlphabet alphabet, int64_t lanes, std::s
 class Decoding {
 public:
   Decoding(const Frequencies &frequencies, CodeAlphabet alphabet)
-      : alphabet_(alphabet), starts_(startsOf(frequencies)),
-        table_(static_cast<size_t>(1) << alphabet.precision()) {
+      : precision_(static_cast<int>(alphabet.precision())),
+        slots_(static_cast<size_t>(1) << alphabet.precision()) {
+    const std::array<uint32_t, 256> starts = startsOf(frequencies);
     for (size_t s = 0; s < frequencies.size(); ++s) {
-      frequencies_[s] = frequencies[s];
+      symbols_[s] = {frequencies[s], static_cast<uint16_t>(starts[s]),
+                     alphabet.code(static_cast<uint8_t>(s))};
       if (frequencies[s] > 0)
-        std::memset(table_.data() + starts_[s], static_cast<int>(s), frequencies[s]);
-      codes_[s] = alphabet.code(static_cast<uint8_t>(s));
+        std::memset(slots_.data() + starts[s], static_cast<int>(s), frequencies[s]);
     }
   }
 
   /// `words`: little-endian, all of them are used; false if they end too early or too late.
-  bool run(std::span<const std::byte> words, int64_t lanes, States &states,
+  bool run(std::span<const std::byte> words, int64_t lanes, States &given,
            std::span<int8_t> codes) const {
     const std::byte *next = words.data(), *end = next + words.size();
     const auto count = static_cast<int64_t>(codes.size());
+    const uint8_t *slots = slots_.data();
+    States states = given; // a copy that nothing else points to
+    int8_t *out = codes.data();
     int64_t i = 0;
     // While there are enough words for all lanes nothing need be checked.
     for (; i + lanes <= count && end - next >= 2 * lanes; i += lanes)
       for (int64_t lane = 0; lane < lanes; ++lane)
-        next = step(states[lane], codes[i + lane], next);
+        next = step(slots, states[lane], out[i + lane], next);
     for (int64_t lane = 0; i < count; ++i, lane = lane + 1 == lanes ? 0 : lane + 1) {
-      std::array<std::byte, 2> none = {};
+      const std::array<std::byte, 2> none = {};
       const std::byte *from = end - next >= 2 ? next : none.data();
-      const std::byte *after = step(states[lane], codes[i], from);
+      const std::byte *after = step(slots, states[lane], out[i], from);
       if (after != from && from == none.data())
         return false;
       next += after - from;
     }
+    given = states;
     return next == end;
   }
 
 private:
-  const std::byte *step(uint32_t &state, int8_t &code, const std::byte *next) const {
-    const uint32_t mask = static_cast<uint32_t>(table_.size()) - 1;
-    const uint32_t slot = state & mask;
-    const uint8_t symbol = table_[slot];
-    code = codes_[symbol];
-    uint32_t after =
-        frequencies_[symbol] * (state >> alphabet_.precision()) + slot - starts_[symbol];
+  struct Symbol {
+    uint16_t frequency, start;
+    int8_t code;
+  };
+
+  const std::byte *step(const uint8_t *slots, uint32_t &state, int8_t &code,
+                        const std::byte *next) const {
+    const uint32_t slot = state & ((uint32_t{1} << precision_) - 1);
+    const Symbol symbol = symbols_[slots[slot]];
+    const uint32_t after = symbol.frequency * (state >> precision_) + slot - symbol.start;
     uint16_t word = 0;
     std::memcpy(&word, next, sizeof(word));
-    const bool renews = after < kLeastState;
-    after = renews ? after << 16 | word : after;
-    state = after;
-    return next + (renews ? 2 : 0);
+    // Without a branch: nobody can tell in advance.
+    const uint32_t renews = after < kLeastState ? 1 : 0;
+    state = after << (16 * renews) | (word & (0 - renews));
+    code = symbol.code;
+    return next + static_cast<size_t>(2 * renews);
   }
 
-  CodeAlphabet alphabet_;
-  std::array<uint32_t, 256> starts_, frequencies_ = {};
-  std::array<int8_t, 256> codes_ = {};
-  std::vector<uint8_t> table_; ///< symbol of each slot
+  const int precision_;
+  std::array<Symbol, 256> symbols_ = {};
+  std::vector<uint8_t> slots_; ///< symbol of each
 };
 
 /// log2(n) in units of 2^-16, n > 0; digit by digit, the same on every machine.
@@ -320,13 +341,12 @@ void entropyEncode(std::span<const int8_t> codes, CodeAlphabet alphabet, int64_t
   States states = firstStates(codes.last(tail), alphabet, lanes);
   std::vector<uint16_t> words(coded.size());
   size_t next = words.size(); // they are made in reverse
+  BitAppender bits(stream);
   if (!coded.empty()) {
     SymbolCounts counts = {};
     countSymbols(coded, alphabet, counts);
     const Frequencies frequencies = normalizedFrequencies(counts, alphabet);
-    BitAppender bits(stream);
     writeFrequencies(frequencies, alphabet, bits);
-    bits.finish();
     const std::array<uint32_t, 256> starts = startsOf(frequencies);
     std::array<SymbolEncoder, 256> encoders; // by byte
     for (size_t byte = 0; byte < encoders.size(); ++byte) {
@@ -339,14 +359,17 @@ void entropyEncode(std::span<const int8_t> codes, CodeAlphabet alphabet, int64_t
       lane = lane == 0 ? step - 1 : lane - 1;
       const SymbolEncoder &encoder = encoders[static_cast<uint8_t>(coded[i])];
       uint32_t state = states[lane];
-      const bool gives = (state >> shift) >= encoder.limit;
+      // Without a branch: nobody can tell in advance.
+      const uint32_t gives = (state >> shift) >= encoder.limit ? 1 : 0;
       words[next - 1] = static_cast<uint16_t>(state & 0xffff);
-      next -= gives ? 1 : 0;
-      state = gives ? state >> 16 : state;
+      next -= gives;
+      state >>= 16 * gives;
       states[lane] = encoder.next(state);
     }
   }
-  append(stream, states.data(), static_cast<size_t>(lanes * kStateBytes));
+  for (int64_t lane = 0; lane < lanes; ++lane)
+    writeState(states[lane], bits);
+  bits.finish();
   append(stream, words.data() + next, (words.size() - next) * sizeof(uint16_t));
 }
 
@@ -356,22 +379,15 @@ bool entropyDecode(std::span<const std::byte> stream, CodeAlphabet alphabet, int
       static_cast<size_t>(tailCodes(static_cast<int64_t>(codes.size()), alphabet, lanes));
   const std::span<int8_t> coded = codes.first(codes.size() - tail);
   Frequencies frequencies = {};
-  size_t at = 0;
-  if (!coded.empty()) {
-    BitReader bits(stream);
-    if (!readFrequencies(bits, alphabet, frequencies) || !bits.restIsZero())
-      return false;
-    at = bits.position();
-  }
-  const auto stateBytes = static_cast<size_t>(lanes * kStateBytes);
-  if (stream.size() - at < stateBytes)
+  BitReader bits(stream);
+  if (!coded.empty() && !readFrequencies(bits, alphabet, frequencies))
     return false;
   States states = {};
-  std::memcpy(states.data(), stream.data() + at, stateBytes);
   for (int64_t lane = 0; lane < lanes; ++lane)
-    if (states[lane] < kLeastState)
-      return false;
-  const std::span<const std::byte> words = stream.subspan(at + stateBytes);
+    states[lane] = readState(bits);
+  if (bits.overrun() || !bits.restIsZero())
+    return false;
+  const std::span<const std::byte> words = stream.subspan(bits.position());
   if (coded.empty() ? !words.empty()
                     : !Decoding(frequencies, alphabet).run(words, lanes, states, coded))
     return false;
@@ -390,13 +406,14 @@ int64_t estimatedEntropyBytes(const SymbolCounts &counts, CodeAlphabet alphabet,
       sum += Int128{counts[s]} * ((alphabet.precision() << 16) - binaryLogarithm(frequencies[s]));
     }
   if (total == 0)
-    return lanes * kStateBytes;
+    return (lanes * kLeastStateBits + 7) / 8;
   writeFrequencies(frequencies, alphabet, bits);
   bits.finish();
-  // Codes in the tail cost their bits, and a state half a bit on average.
+  // Codes in the tail cost their bits; a state has 7.5 bits above them on average, and 4 that say
+  // how many.
   const int64_t tail = tailCodes(total, alphabet, lanes);
   const auto coded = static_cast<int64_t>(sum * (total - tail) / total >> 16);
-  const int64_t states = lanes * 16 + std::max(lanes * 16, tail * alphabet.bits);
+  const int64_t states = lanes * 23 / 2 + lanes * 16;
   return static_cast<int64_t>(table.size()) + (coded + states + 7) / 8;
 }
 

@@ -356,7 +356,8 @@ std::string name(const WeightForm &form) {
     text += ", " + std::to_string(form.kept) + " of " + std::to_string(form.run);
   if (form.zeros == ZeroLayout::Runs)
     text += ", zero runs";
-  return text + (form.lanes > 0 ? ", entropy-coded" : "");
+  return text +
+         (form.lanes > 0 ? ", entropy-coded in " + std::to_string(form.lanes) + " lanes" : "");
 }
 
 int32_t largestGroupScale(int64_t bits) { return bits <= 4 ? kLargestGroupScale : 1 << (8 - bits); }

@@ -49,22 +49,38 @@ CommandTiming::CommandTiming(const Target &target, int64_t constantsBytes)
   arenaBase_ = ceilDiv(constantsBytes, page) * page;
 }
 
-void CommandTiming::addProduct(CommandCost &cost, const Product &product) const {
+void CommandTiming::addProduct(CommandCost &cost, const Product &product,
+                               const StreamFacts *sparse) const {
   const ArrayTarget &array = target_.array;
   const bool both = product.wideA && product.wideB, any = product.wideA || product.wideB;
   const double rate = both ? array.a16a16Rate : any ? array.a16w8Rate : 1.0;
-  const int64_t reductions = ceilDiv(product.reduction, array.rows) * product.taps;
   const int64_t blocks = ceilDiv(product.outputs, array.columns);
   const int64_t fill = 2 * array.rows + array.columns;
   auto streaming = [&](int64_t rows) {
     return static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate)) + fill;
   };
+  // Weight tiles of all blocks of outputs, and the most that one array gets of them.
+  const int64_t tilesOfBlock = ceilDiv(product.reduction, array.rows) * product.taps;
+  int64_t tiles = tilesOfBlock * blocks, most = tilesOfBlock * ceilDiv(blocks, array.count);
+  int64_t rows = product.reduction * product.taps * blocks;
+  const int64_t all = product.streamed * product.reduction * product.outputs * product.taps;
+  int64_t macs = all;
+  if (sparse) {
+    std::vector<int64_t> share(static_cast<size_t>(array.count), 0);
+    tiles = 0;
+    for (size_t i = 0; i < sparse->tiles.size(); ++i) {
+      tiles += sparse->tiles[i];
+      share[i % share.size()] += sparse->tiles[i];
+    }
+    most = *std::max_element(share.begin(), share.end());
+    rows = sparse->rows;
+    macs = product.streamed * sparse->nonzeros;
+  }
   // Either every array takes a share of the streamed rows, or a share of the output channel blocks.
-  const int64_t byRows = reductions * blocks * streaming(ceilDiv(product.streamed, array.count));
-  const int64_t byBlocks = reductions * ceilDiv(blocks, array.count) * streaming(product.streamed);
-  cost.cycles += std::min(byRows, byBlocks);
-  const int64_t macs = product.streamed * product.reduction * product.outputs * product.taps;
+  cost.cycles += std::min(tiles * streaming(ceilDiv(product.streamed, array.count)),
+                          most * streaming(product.streamed));
   cost.multiplyAccumulates += macs;
+  cost.skippedMultiplies += all - macs;
   cost.minimumCycles += static_cast<double>(macs) /
                         (static_cast<double>(array.count * array.rows * array.columns) * rate);
   const EnergyTarget &energy = target_.energy;
@@ -72,8 +88,7 @@ void CommandTiming::addProduct(CommandCost &cost, const Product &product) const 
                                               : any ? energy.mac16
                                                     : energy.mac8);
   // The streamed operand is read again for every block of outputs and every tap.
-  const int64_t streamedBytes =
-      product.streamed * product.reduction * product.taps * blocks * (product.wideA ? 2 : 1);
+  const int64_t streamedBytes = product.streamed * rows * (product.wideA ? 2 : 1);
   cost.energy += static_cast<double>(streamedBytes) * energy.sramByte;
 }
 
@@ -112,16 +127,15 @@ void CommandTiming::add(CommandCost &cost, const DmaLoad &c) {
   addTransfer(cost, c.shape.bytes(), false);
 }
 
-void CommandTiming::add(CommandCost &cost, const DmaWeights &c) {
+void CommandTiming::add(CommandCost &cost, const DmaWeights &c, const StreamFacts *facts) {
   dram_.addRun(base(Region::Constants) + c.dram, c.bytes);
   addTransfer(cost, c.bytes, false);
   const int64_t weights = c.block.weights();
-  // An entropy decoder gives a code a cycle and lane; what is stored plain does not pass it.
-  const bool isCoded = c.form.lanes > 0 && c.bytes < storedBytes(c.form, c.block);
-  const int64_t rate =
-      isCoded ? std::min({target_.decoder.weights, target_.decoder.lanes, c.form.lanes})
-              : target_.decoder.weights;
-  cost.decoderCycles = ceilDiv(weights, rate);
+  // An entropy decoder gives a code a cycle and lane.
+  cost.decoderCycles = ceilDiv(weights, target_.decoder.weights);
+  if (facts && facts->codes > 0)
+    cost.decoderCycles = std::max(
+        cost.decoderCycles, ceilDiv(facts->codes, std::min(target_.decoder.lanes, c.form.lanes)));
   // What arrives in SRAM are the decoded bytes.
   cost.energy += static_cast<double>(weights - c.bytes) * target_.energy.sramByte;
 }
@@ -139,14 +153,19 @@ void CommandTiming::add(CommandCost &cost, const DmaGather &c, const GatherIds &
   addTransfer(cost, c.rows * c.rowBytes, false);
 }
 
-void CommandTiming::add(CommandCost &cost, const ConvCommand &c) const {
+void CommandTiming::add(CommandCost &cost, const ConvCommand &c, const StreamFacts *facts) const {
   const ConvTile &t = c.tile;
-  addProduct(cost, {.streamed = t.outputHeight * t.outputWidth,
-                    .reduction = t.inputChannels,
-                    .outputs = t.outputChannels,
-                    .taps = t.kernelHeight * t.kernelWidth,
-                    .wideA = isWide(c.inputFormat)});
-  const int64_t weights = t.outputChannels * t.kernelHeight * t.kernelWidth * t.inputChannels;
+  const StreamFacts *sparse = facts && facts->isSparse ? facts : nullptr;
+  addProduct(cost,
+             {.streamed = t.outputHeight * t.outputWidth,
+              .reduction = t.inputChannels,
+              .outputs = t.outputChannels,
+              .taps = t.kernelHeight * t.kernelWidth,
+              .wideA = isWide(c.inputFormat)},
+             sparse);
+  const int64_t weights = sparse
+                              ? sparse->nonzeros
+                              : t.outputChannels * t.kernelHeight * t.kernelWidth * t.inputChannels;
   const int64_t sums = t.outputHeight * t.outputWidth * t.outputChannels * 8 * (c.clear ? 1 : 2);
   cost.energy += static_cast<double>(weights + sums) * target_.energy.sramByte;
 }
@@ -182,14 +201,15 @@ CommandCost CommandTiming::copyCost(int64_t bytes) {
   return cost;
 }
 
-CommandCost CommandTiming::cost(const Command &command, const GatherIds &ids) {
+CommandCost CommandTiming::cost(const Command &command, const GatherIds &ids,
+                                const StreamFacts *facts) {
   CommandCost cost;
   switch (command.queue) {
   case Queue::DmaIn:
     if (const auto *gather = std::get_if<DmaGather>(&command.args))
       add(cost, *gather, ids);
     else if (const auto *weights = std::get_if<DmaWeights>(&command.args))
-      add(cost, *weights);
+      add(cost, *weights, facts);
     else
       add(cost, std::get<DmaLoad>(command.args));
     break;
@@ -198,7 +218,7 @@ CommandCost CommandTiming::cost(const Command &command, const GatherIds &ids) {
     break;
   case Queue::Array:
     if (const auto *conv = std::get_if<ConvCommand>(&command.args))
-      add(cost, *conv);
+      add(cost, *conv, facts);
     else if (const auto *maxima = std::get_if<AttentionMaximaCommand>(&command.args))
       add(cost, *maxima);
     else

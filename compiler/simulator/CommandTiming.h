@@ -10,6 +10,7 @@
 
 #include "compiler/schedule/Command.h"
 #include "compiler/simulator/DramModel.h"
+#include "compiler/simulator/StreamFacts.h"
 #include "compiler/target/Target.h"
 
 namespace sdopt {
@@ -18,7 +19,8 @@ struct CommandCost {
   int64_t cycles = 0; ///< busy time of the unit; for DMA bus time, without latency and queueing
   int64_t decoderCycles = 0; ///< of a DMA that decodes weights, at the same time
   int64_t multiplyAccumulates = 0;
-  int64_t vectorElements = 0; ///< times passes
+  int64_t skippedMultiplies = 0; ///< with weights that their form tells are 0
+  int64_t vectorElements = 0;    ///< times passes
   int64_t dramReadBytes = 0, dramWriteBytes = 0;
   int64_t dramActivations = 0;
   double minimumCycles = 0; ///< multiplications / peak, elements / lanes or bytes / bandwidth
@@ -34,7 +36,9 @@ public:
   CommandTiming(const Target &target, int64_t constantsBytes);
 
   void reset() { dram_.reset(); }
-  CommandCost cost(const Command &command, const GatherIds &ids = {});
+  /// `facts`: of the weights that the command decodes or multiplies with, or null.
+  CommandCost cost(const Command &command, const GatherIds &ids = {},
+                   const StreamFacts *facts = nullptr);
   /// A copy of `bytes` within the arena.
   CommandCost copyCost(int64_t bytes);
   /// Cycles between the issue of a DMA command and its first byte.
@@ -46,7 +50,8 @@ private:
     int64_t streamed = 0, reduction = 0, outputs = 0, taps = 1;
     bool wideA = false, wideB = false; ///< 16-bit operands
   };
-  void addProduct(CommandCost &cost, const Product &product) const;
+  void addProduct(CommandCost &cost, const Product &product,
+                  const StreamFacts *sparse = nullptr) const;
   void addVector(CommandCost &cost, int64_t elements, int64_t passes) const;
   void addRuns(const DmaShape &shape, int64_t base);
   void addTransfer(CommandCost &cost, int64_t bytes, bool write);
@@ -54,9 +59,9 @@ private:
 
   void add(CommandCost &cost, const DmaLoad &c);
   void add(CommandCost &cost, const DmaStore &c);
-  void add(CommandCost &cost, const DmaWeights &c);
+  void add(CommandCost &cost, const DmaWeights &c, const StreamFacts *facts);
   void add(CommandCost &cost, const DmaGather &c, const GatherIds &ids);
-  void add(CommandCost &cost, const ConvCommand &c) const;
+  void add(CommandCost &cost, const ConvCommand &c, const StreamFacts *facts) const;
   void add(CommandCost &cost, const AttentionMaximaCommand &c) const;
   void add(CommandCost &cost, const AttentionAccumulateCommand &c) const;
 

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/kernels/Convolve.h"
+#include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Manifest.h"
@@ -11,6 +12,7 @@
 #include "compiler/simulator/WholeLayers.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -62,6 +64,7 @@ public:
     layer.dramReadBytes += cost.dramReadBytes;
     layer.dramWriteBytes += cost.dramWriteBytes;
     layer.multiplyAccumulates += cost.multiplyAccumulates;
+    layer.skippedMultiplies += cost.skippedMultiplies;
     layer.energy += cost.energy;
     total_.dramActivations += cost.dramActivations;
     total_.cycles = std::max(total_.cycles, end);
@@ -86,6 +89,7 @@ public:
       total_.dramReadBytes += layer.dramReadBytes;
       total_.dramWriteBytes += layer.dramWriteBytes;
       total_.multiplyAccumulates += layer.multiplyAccumulates;
+      total_.skippedMultiplies += layer.skippedMultiplies;
       total_.energy += layer.energy;
     }
     total_.seconds = static_cast<double>(total_.cycles) / target_.clock;
@@ -190,6 +194,7 @@ struct Simulator::State {
   int64_t touchedConstants = 0; ///< bytes, since their pages were let go
   std::vector<int64_t> commandsOfLayer;
   std::optional<std::vector<WholeLayer>> whole; ///< once somebody asks
+  std::optional<ProgramStreams> streams;        ///< once time is asked for
   bool gathers = false; ///< rows of a table, so that time depends on the ids
   /// Of every run of a phase, if nothing is gathered.
   std::array<std::optional<RunStatistics>, kPhases> statistics;
@@ -358,7 +363,10 @@ absl::Status Simulator::State::runCommands(CommandRange phase, int64_t startCycl
     const Command &command = program().commands[index];
     int64_t end = now + 1;
     if (options.timing) {
-      const CommandCost cost = timing.cost(command, gatherIds(command, options.values));
+      if (!streams)
+        streams.emplace(program(), module.constants, target.array);
+      const CommandCost cost =
+          timing.cost(command, gatherIds(command, options.values), streams->facts(index));
       end = endOf(command, cost, now);
       accounting.add(command, cost, now, end);
     }
@@ -401,21 +409,29 @@ bool Simulator::State::executeWhole(const WholeLayer &layer, const IntegerKernel
   if (keptBytes(coded) < coded)
     return false; // tile by tile they fit SRAM
   std::vector<int8_t> decoded(static_cast<size_t>(coded));
-  std::vector<WeightTile> weights;
+  std::vector<WeightTile> weights(layer.weights.size());
+  std::vector<int8_t *> places;
   int8_t *next = decoded.data();
-  for (const auto &[block, form] : layer.weights) {
+  for (const WholeWeights &part : layer.weights) {
+    places.push_back(next);
+    next += part.form.isPlainInt8() ? 0 : part.block.extent.weights();
+  }
+  std::atomic<bool> areSound = true;
+  parallelFor(static_cast<int64_t>(weights.size()), [&](int64_t i, int) {
+    const auto &[block, form] = layer.weights[i];
     const auto stream = module.constants.subspan(static_cast<size_t>(block.offset),
                                                  static_cast<size_t>(block.bytes));
     const auto *codes = reinterpret_cast<const int8_t *>(stream.data());
     if (!form.isPlainInt8()) {
-      if (!decodeWeights(form, block.extent, stream, next))
-        return false; // the command that reads it tells
-      codes = next;
-      next += block.extent.weights();
+      if (!decodeWeights(form, block.extent, stream, places[i]))
+        areSound = false;
+      codes = places[i];
     }
-    weights.push_back(
-        {block.firstOutput, block.extent.outputs, block.firstInput, block.extent.inputs, codes});
-  }
+    weights[i] = {block.firstOutput, block.extent.outputs, block.firstInput, block.extent.inputs,
+                  codes};
+  });
+  if (!areSound)
+    return false; // the command that reads them tells
   const auto *params =
       reinterpret_cast<const ChannelParams *>(module.constants.data() + layer.params);
   const int64_t inputBytes =
@@ -587,6 +603,7 @@ void addTo(RunStatistics &sum, const RunStatistics &run) {
   sum.dramActivations += run.dramActivations;
   sum.sramPeakBytes = std::max(sum.sramPeakBytes, run.sramPeakBytes);
   sum.multiplyAccumulates += run.multiplyAccumulates;
+  sum.skippedMultiplies += run.skippedMultiplies;
   sum.energy += run.energy;
   sum.layers.resize(std::max(sum.layers.size(), run.layers.size()));
   for (size_t i = 0; i < run.layers.size(); ++i)

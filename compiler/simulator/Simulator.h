@@ -30,7 +30,8 @@ struct LayerStatistics {
   int64_t arrayCycles = 0, vectorCycles = 0, dmaInCycles = 0, dmaOutCycles = 0; ///< busy
   int64_t dramReadBytes = 0, dramWriteBytes = 0;
   int64_t multiplyAccumulates = 0;
-  double energy = 0; ///< J, without leakage and idle power
+  int64_t skippedMultiplies = 0; ///< with weights of 0, not among the former
+  double energy = 0;             ///< J, without leakage and idle power
   Bound bound = Bound::Latency;
 };
 
@@ -41,6 +42,7 @@ struct RunStatistics {
   int64_t dramActivations = 0;
   int64_t sramPeakBytes = 0;
   int64_t multiplyAccumulates = 0;
+  int64_t skippedMultiplies = 0;
   double energy = 0;                   ///< J, everything
   std::vector<LayerStatistics> layers; ///< parallel to the module's layers
 };

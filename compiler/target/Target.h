@@ -23,6 +23,8 @@ struct ArrayTarget {
   int64_t columns = 32;     ///< output channels
   double a16w8Rate = 0.5;   ///< relative to int8 x int8
   double a16a16Rate = 0.25; ///< attention products on 16-bit values
+  int64_t sparseWindow =
+      16; ///< input channels among which a row finds the next weight that is not 0
 };
 
 struct VectorTarget {

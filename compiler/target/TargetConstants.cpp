@@ -37,6 +37,7 @@ const TargetConstant kConstants[] = {
     {"array", "columns", kMultipliers, SDOPT_INTEGER(array.columns), 1, 1024},
     {"array", "a16w8_rate", kRate, SDOPT_REAL(array.a16w8Rate), kLeastRate, 1},
     {"array", "a16a16_rate", kRate, SDOPT_REAL(array.a16a16Rate), kLeastRate, 1},
+    {"array", "sparse_window", kMultipliers, SDOPT_INTEGER(array.sparseWindow), 1, 65536},
     {"vector", "lanes", kElementsPerCycle, SDOPT_INTEGER(vector.lanes), 1, 65536},
     {"decoder", "weights", kElementsPerCycle, SDOPT_INTEGER(decoder.weights), 1, 65536},
     {"decoder", "entropy_lanes", kElementsPerCycle, SDOPT_INTEGER(decoder.lanes), 1, 65536},

@@ -363,8 +363,8 @@ TEST(EntropyCoder, FourCodes) {
   const std::vector<int8_t> codes = {1, 0, 0, 0};
   std::vector<std::byte> stream;
   entropyEncode(codes, {.bits = 8, .isSigned = true}, 2, stream);
-  const std::vector<std::byte> expected = {std::byte{1}, std::byte{0}, std::byte{1}, std::byte{0},
-                                           std::byte{0}, std::byte{0}, std::byte{1}, std::byte{0}};
+  const std::vector<std::byte> expected = {std::byte{0x10}, std::byte{0}, std::byte{0},
+                                           std::byte{0}, std::byte{0}};
   EXPECT_EQ(stream, expected);
 }
 
@@ -394,7 +394,7 @@ TEST(WeightForms, HaveNames) {
                             .paletteOutputs = 64,
                             .zeros = ZeroLayout::Bitmap,
                             .lanes = 32}),
-            "4 bit palette for each 64 outputs, bitmap, entropy-coded");
+            "4 bit palette for each 64 outputs, bitmap, entropy-coded in 32 lanes");
   EXPECT_EQ(name(WeightForm{.zeros = ZeroLayout::Structured, .kept = 2, .run = 4}), "int8, 2 of 4");
 }
 

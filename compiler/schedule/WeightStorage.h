@@ -1,0 +1,61 @@
+//===- WeightStorage.h - the form in which weights are smallest -*- C++ -*-===//
+//
+// Codes can be stored as they are, without those of zero weights, in as many bits as they carry, or
+// both. What each takes is measured on the codes, cut into blocks of about kMeasuredBlock weights,
+// before anybody knows the tiles.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_SCHEDULE_WEIGHTSTORAGE_H
+#define SDOPT_COMPILER_SCHEDULE_WEIGHTSTORAGE_H
+
+#include "compiler/kernels/WeightStream.h"
+#include "compiler/target/Target.h"
+
+#include <vector>
+
+namespace sdopt {
+
+/// Which forms may be chosen.
+enum class Storage : uint8_t { Auto, Plain, Entropy, Bitmap, Structured, Runs };
+/// "auto", "plain", "entropy", "bitmap", "structured", "runs".
+const char *name(Storage storage);
+
+inline constexpr int64_t kMeasuredBlock = int64_t{1} << 16;
+
+/// A form and what the weights are expected to take in it.
+struct MeasuredForm {
+  WeightForm form;
+  int64_t bytes = 0;
+  double cycles = 0;  ///< of the layer, at least
+  bool isFast = true; ///< no more than with plain weights
+};
+
+struct StorageChoice {
+  std::vector<MeasuredForm> tried; ///< the plain form first
+  size_t chosen = 0;
+  int64_t zeros = 0;  ///< weights that are 0
+  double entropy = 0; ///< bytes of the codes at their zero-order entropy, for reports
+
+  const MeasuredForm &best() const { return tried[chosen]; }
+  /// ConstantInfo::share.
+  int64_t share() const;
+};
+
+/// What a layer does with its weights.
+struct WeightUse {
+  double computeCycles = 0; ///< that the arrays need at least, with all weights
+};
+
+/// Weights [outputs][taps][inputs] as codes of a plain form; `meant` are the int8 weights of the
+/// codes. Auto takes the smallest form with which the layer is not slower than with plain weights;
+/// instead of it one that tells the array about zeros, if that is at most 1/32 larger or saves an
+/// eighth of the layer's time. Others take the smallest of those that the word fits, fast or not;
+/// plain weights if none is smaller.
+StorageChoice chooseStorage(const WeightForm &plain, const StoredWeights &weights,
+                            std::span<const int8_t> meant, const WeightExtent &layer,
+                            Storage storage, const WeightUse &use, const Target &target);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_SCHEDULE_WEIGHTSTORAGE_H
