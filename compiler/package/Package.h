@@ -53,10 +53,17 @@ class PackageWriter {
 public:
   static absl::StatusOr<std::unique_ptr<PackageWriter>> create(const std::string &path);
   virtual ~PackageWriter() = default;
-  /// Produces the packed bytes of constant i of the module into `out` (of packedBytes). Called once
-  /// each, in order.
-  using ConstantSource = std::function<absl::Status(ConstantId, std::span<std::byte> out)>;
-  virtual absl::Status addModule(const ModuleInfo &module, const ConstantSource &source) = 0;
+  /// Makes the packed bytes of constant i of the module. Called once each, in order.
+  using ConstantSource = std::function<absl::StatusOr<std::vector<std::byte>>(ConstantId)>;
+  /// Called when all constants are made, with where they lie: completes the module.
+  using Completion =
+      std::function<absl::Status(std::vector<int64_t> constantOffsets, int64_t constantsBytes)>;
+  /// Commands may depend on what the constants take: `module` needs its network only until it is
+  /// completed.
+  virtual absl::Status addModule(const ModuleInfo &module, const ConstantSource &source,
+                                 const Completion &complete) = 0;
+  /// A module that is complete; its constants lie where it says.
+  absl::Status addModule(const ModuleInfo &module, const ConstantSource &source);
   virtual absl::Status addAsset(const Asset &asset) = 0;
   /// Writes manifest, table, header; flushes; renames.
   absl::Status finish(const Provenance &provenance);

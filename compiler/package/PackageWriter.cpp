@@ -22,6 +22,12 @@
 namespace sdopt {
 namespace {
 
+constexpr int64_t kConstantAlignment = 64;
+
+int64_t alignedConstant(int64_t bytes) {
+  return (bytes + kConstantAlignment - 1) / kConstantAlignment * kConstantAlignment;
+}
+
 std::span<const std::byte> bytesOf(const std::string &text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
@@ -41,20 +47,26 @@ public:
   /// The header is known last: its page is left out of the file and of the digest until finish().
   absl::Status start() { return appendZeros(kSectionAlignment - kHeaderBytes); }
 
-  absl::Status addModule(const ModuleInfo &module, const ConstantSource &source) override {
+  absl::Status addModule(const ModuleInfo &module, const ConstantSource &source,
+                         const Completion &complete) override {
+    const auto index = static_cast<uint32_t>(manifest_.modules.size());
+    const std::string place = absl::StrCat("module '", module.network.name, "'");
+    if (!names_.insert(module.network.name).second)
+      return at(place, absl::AlreadyExistsError("a module of this name was added before"));
+    std::vector<int64_t> offsets;
+    absl::StatusOr<int64_t> bytes = addConstants(index, module.network, source, offsets);
+    if (!bytes.ok())
+      return bytes.status();
+    if (absl::Status status = complete(std::move(offsets), *bytes); !status.ok())
+      return status;
     absl::Status status = checkModule(module);
-    if (status.ok() && !names_.insert(module.network.name).second)
-      status = absl::AlreadyExistsError("a module of this name was added before");
     if (status.ok())
       status = checkEncodable(module.program.commands);
     if (status.ok())
       status = checkCommands(module.program, static_cast<int64_t>(module.network.layers.size()));
     if (!status.ok())
-      return at(absl::StrCat("module '", module.network.name, "'"), status);
-    const auto index = static_cast<uint32_t>(manifest_.modules.size());
+      return at(place, status);
     status = addSection(SectionKind::Commands, index, encodeCommands(module.program.commands));
-    if (status.ok())
-      status = addConstants(index, module, source);
     if (!status.ok())
       return status;
     ModuleInfo &copy = manifest_.modules.emplace_back(module);
@@ -166,34 +178,36 @@ private:
     return status.ok() ? appendToSection(bytesOf(bytes)) : status;
   }
 
-  absl::Status addConstants(uint32_t index, const ModuleInfo &module,
-                            const ConstantSource &source) {
-    absl::Status status = beginSection(SectionKind::Constants, index);
+  /// One after the other, each at the next multiple of kConstantAlignment; their bytes.
+  absl::StatusOr<int64_t> addConstants(uint32_t index, const Network &network,
+                                       const ConstantSource &source,
+                                       std::vector<int64_t> &offsets) {
+    if (absl::Status status = beginSection(SectionKind::Constants, index); !status.ok())
+      return status;
     const Section &section = sections_.back();
     // One constant is made while the one before is written.
-    std::array<std::vector<std::byte>, 2> buffers;
     const std::launch policy = kernelThreads() > 1 ? std::launch::async : std::launch::deferred;
     std::future<absl::Status> writing;
-    auto written = [&] { return writing.valid() ? writing.get() : absl::OkStatus(); };
-    for (size_t i = 0; status.ok() && i < module.constantOffsets.size(); ++i) {
-      const auto id = static_cast<ConstantId>(i);
-      std::vector<std::byte> &buffer = buffers[i % 2];
-      buffer.assign(static_cast<size_t>(packedBytes(module.network, module.plan, id)),
-                    std::byte{0});
-      status = source(id, buffer);
-      if (!status.ok())
-        status = at(absl::StrCat("constant '", module.network.constants[i].name, "'"), status);
+    const auto written = [&] { return writing.valid() ? writing.get() : absl::OkStatus(); };
+    std::vector<std::byte> being;
+    int64_t end = 0;
+    for (size_t i = 0; i < network.constants.size(); ++i) {
+      absl::StatusOr<std::vector<std::byte>> made = source(static_cast<ConstantId>(i));
       if (absl::Status before = written(); !before.ok())
         return before;
-      if (status.ok())
-        writing = std::async(policy, [&, i] {
-          absl::Status padded = padSection(module.constantOffsets[i] - section.size);
-          return padded.ok() ? appendToSection(buffer) : padded;
-        });
+      if (!made.ok())
+        return at(absl::StrCat("constant '", network.constants[i].name, "'"), made.status());
+      being = *std::move(made);
+      offsets.push_back(end);
+      end += alignedConstant(static_cast<int64_t>(being.size()));
+      writing = std::async(policy, [&, end] {
+        absl::Status status = appendToSection(being);
+        return status.ok() ? padSection(end - section.size) : status;
+      });
     }
     if (absl::Status last = written(); !last.ok())
       return last;
-    return status.ok() ? padSection(module.program.constantsBytes - section.size) : status;
+    return end;
   }
 
   absl::Status padSection(int64_t count) {
@@ -232,6 +246,20 @@ absl::StatusOr<std::unique_ptr<PackageWriter>> PackageWriter::create(const std::
   if (absl::Status status = writer->start(); !status.ok())
     return status;
   return writer;
+}
+
+absl::Status PackageWriter::addModule(const ModuleInfo &module, const ConstantSource &source) {
+  if (absl::Status status = checkModule(module); !status.ok())
+    return status;
+  return addModule(module, source, [&](const std::vector<int64_t> &offsets, int64_t bytes) {
+    if (offsets == module.constantOffsets && bytes == module.program.constantsBytes)
+      return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("module '", module.network.name,
+                     "' has its constants elsewhere than one after the other, each at a multiple "
+                     "of ",
+                     kConstantAlignment));
+  });
 }
 
 absl::Status PackageWriter::finish(const Provenance &provenance) {

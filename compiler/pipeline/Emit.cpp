@@ -2,18 +2,15 @@
 
 #include "compiler/pipeline/Emit.h"
 
-#include "compiler/reference/NarrowWeights.h"
+#include "compiler/kernels/EntropyCoder.h"
 #include "compiler/reference/QuantizedParameters.h"
-
-#include <cstring>
+#include "compiler/reference/StoredCodes.h"
 
 using namespace mlir;
 
 namespace sdopt {
 
 namespace {
-
-constexpr int64_t kConstantAlignment = 64;
 
 absl::Status notEvaluated(const ConstantInfo &info) {
   return absl::InvalidArgumentError("constant '" + info.name + "' can't be evaluated");
@@ -32,30 +29,31 @@ absl::StatusOr<EmittableModule> prepareModule(func::FuncOp function, const Targe
   module.info.network = std::move(npu->network);
   module.info.plan = *std::move(plan);
   module.constants = std::move(npu->constants);
-  int64_t offset = 0;
-  for (size_t i = 0; i < module.constants.size(); ++i) {
-    module.info.constantOffsets.push_back(offset);
-    int64_t bytes = packedBytes(module.info.network, module.info.plan, static_cast<ConstantId>(i));
-    offset = (offset + bytes + kConstantAlignment - 1) / kConstantAlignment * kConstantAlignment;
-  }
-  if (absl::Status status = checkPlan(module.info.network, module.info.plan, target); !status.ok())
-    return status;
-  absl::StatusOr<Program> program =
-      expand(module.info.network, module.info.plan, target, module.info.constantOffsets, offset);
-  if (!program.ok())
-    return program.status();
-  module.info.program = *std::move(program);
-  for (const absl::Status &status :
-       {checkProgram(module.info.program, target.sram.bytes),
-        checkDataflow(module.info.network, module.info.plan, module.info.program,
-                      module.info.constantOffsets)})
-    if (!status.ok())
-      return status;
   return module;
 }
 
-ConstantPacker::ConstantPacker(const EmittableModule &module, const EvaluationContext &context)
-    : module_(module), context_(context) {
+absl::Status completeModule(EmittableModule &module, const Target &target,
+                            std::vector<int64_t> constantOffsets, int64_t constantsBytes) {
+  ModuleInfo &info = module.info;
+  info.constantOffsets = std::move(constantOffsets);
+  if (absl::Status status = checkPlan(info.network, info.plan, target); !status.ok())
+    return status;
+  absl::StatusOr<Program> program =
+      expand(info.network, info.plan, target, info.constantOffsets, constantsBytes);
+  if (!program.ok())
+    return program.status();
+  info.program = *std::move(program);
+  for (const absl::Status &status :
+       {checkProgram(info.program, target.sram.bytes),
+        checkDataflow(info.network, info.plan, info.program, info.constantOffsets)})
+    if (!status.ok())
+      return status;
+  return absl::OkStatus();
+}
+
+ConstantPacker::ConstantPacker(EmittableModule &module, const Target &target,
+                               const EvaluationContext &context)
+    : module_(module), target_(target), context_(context) {
   for (const Layer &layer : module.info.network.layers)
     if (auto *matrix = std::get_if<MatrixLayer>(&layer.spec)) {
       readers_.emplace(matrix->weights, &layer);
@@ -63,60 +61,43 @@ ConstantPacker::ConstantPacker(const EmittableModule &module, const EvaluationCo
     }
 }
 
-absl::Status ConstantPacker::pack(ConstantId id, std::span<std::byte> out) {
+absl::StatusOr<std::vector<std::byte>> ConstantPacker::pack(ConstantId id) {
   const ConstantInfo &info = module_.info.network.constants[id];
   if (info.kind == ConstantKind::Weights)
-    return packWeights(id, out);
+    return packWeights(id);
   FailureOr<Tensor> value = evaluateConstant(module_.constants[id], context_, scales_);
   if (failed(value))
     return notEvaluated(info);
-  if (value->byteSize() > static_cast<int64_t>(out.size()))
-    return absl::InternalError("constant '" + info.name + "' is larger than planned");
-  std::memcpy(out.data(), value->bytes(), value->byteSize());
+  std::vector<std::byte> bytes(value->bytes(), value->bytes() + value->byteSize());
+  if (value->byteSize() != info.bytes)
+    return absl::InternalError("constant '" + info.name + "' is not of the size that was planned");
   if (info.kind != ConstantKind::ChannelParams)
-    return absl::OkStatus();
+    return bytes;
   auto *params = reinterpret_cast<const ChannelParams *>(value->bytes());
   params_[id].assign(params, params + value->dim(0));
-  return checkAccumulators(id);
+  absl::Status status = checkAccumulators(id);
+  return status.ok() ? absl::StatusOr<std::vector<std::byte>>(std::move(bytes)) : status;
 }
 
-absl::Status ConstantPacker::packWeights(ConstantId id, std::span<std::byte> out) {
-  const Network &network = module_.info.network;
+absl::StatusOr<std::vector<std::byte>> ConstantPacker::packWeights(ConstantId id) {
+  Network &network = module_.info.network;
+  FailureOr<StoredCodes> codes = storedCodes(module_.constants[id], context_, scales_);
+  if (failed(codes))
+    return notEvaluated(network.constants[id]);
   const WeightForm &form = network.constants[id].form;
-  Tensor weights;
-  StoredWeights stored;
-  FailureOr<SmallVector<Tensor>> parts = SmallVector<Tensor>();
-  if (form.coding == WeightCoding::Raw) {
-    FailureOr<Tensor> value = evaluateConstant(module_.constants[id], context_, scales_);
-    if (failed(value))
-      return notEvaluated(network.constants[id]);
-    weights = *std::move(value);
-    stored.codes = weights.values<int8_t>();
-  } else {
-    auto decode = module_.constants[id].getDefiningOp<sd::DecodeWeightOp>();
-    parts = evaluateOperands(decode, context_, scales_);
-    if (failed(parts))
-      return notEvaluated(network.constants[id]);
-    ArrayRef<Tensor> tensors = *parts;
-    const Tensor *scales = decode.getGroupScales() ? &tensors[1] : nullptr;
-    const Tensor *zeros = decode.getZeroPoints() ? &tensors[2] : nullptr;
-    weights = decodeWeightTensor(form, tensors[0], scales, zeros, /*inputsLast=*/true);
-    stored.codes = tensors[0].values<int8_t>();
-    if (scales)
-      stored.scales = scales->values<int8_t>();
-    if (zeros)
-      stored.zeros = zeros->values<int8_t>();
-  }
   const Layer &layer = *readers_.lower_bound(id)->second;
   size_t index = &layer - network.layers.data();
+  Plan &plan = module_.info.plan;
   PackedWeights packed =
-      sdopt::packWeights(network, layer, module_.info.plan.layers[index].tiling, stored);
-  if (packed.bytes.size() != out.size())
-    return absl::InternalError("constant '" + network.constants[id].name +
-                               "' is not of the size that was planned");
-  std::memcpy(out.data(), packed.bytes.data(), out.size());
-  sums_[id] = magnitudeSums(weights.values<int8_t>(), weights.dim(0));
-  return checkAccumulators(id);
+      sdopt::packWeights(network, layer, plan.layers[index].tiling, codes->weights);
+  noteStreams(network, plan, index, packed, target_);
+  SymbolCounts counts = {};
+  countSymbols(codes->weights.codes,
+               {.bits = form.bits, .isSigned = form.coding != WeightCoding::Palette}, counts);
+  module_.entropies[id] = zeroOrderEntropy(counts) / 8;
+  sums_[id] = magnitudeSums(codes->meant.values<int8_t>(), codes->meant.dim(0));
+  absl::Status status = checkAccumulators(id);
+  return status.ok() ? absl::StatusOr<std::vector<std::byte>>(std::move(packed.bytes)) : status;
 }
 
 absl::Status ConstantPacker::checkAccumulators(ConstantId id) const {

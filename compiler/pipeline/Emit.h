@@ -18,26 +18,35 @@ namespace sdopt {
 struct EmittableModule {
   ModuleInfo info;
   std::vector<mlir::Value> constants; ///< parallel to info.network.constants
+  /// Bytes of the codes of packed weights at their zero-order entropy, for reports.
+  std::map<ConstantId, double> entropies = {};
 };
 
-/// Errors of the IR come as diagnostics, of the scheduler as status.
+/// A module without commands: they depend on what its weights take. Errors of the IR come as
+/// diagnostics, of the scheduler as status.
 absl::StatusOr<EmittableModule> prepareModule(mlir::func::FuncOp function, const Target &target);
+
+/// Once all constants are packed and lie at these offsets: commands and all checks.
+absl::Status completeModule(EmittableModule &module, const Target &target,
+                            std::vector<int64_t> constantOffsets, int64_t constantsBytes);
 
 /// Makes the constants of a module, one at a time: a weight is quantized once for its codes and the
 /// parameters of its channels.
 class ConstantPacker {
 public:
-  ConstantPacker(const EmittableModule &module, const EvaluationContext &context);
+  /// `module` learns what its weights take.
+  ConstantPacker(EmittableModule &module, const Target &target, const EvaluationContext &context);
 
-  /// Evaluates constant `id` and packs it as the plan says into `out`. INVALID_ARGUMENT if the
-  /// accumulator of a channel can leave its width.
-  absl::Status pack(ConstantId id, std::span<std::byte> out);
+  /// Evaluates constant `id` and packs it as the plan says. INVALID_ARGUMENT if the accumulator of
+  /// a channel can leave its width.
+  absl::StatusOr<std::vector<std::byte>> pack(ConstantId id);
 
 private:
-  absl::Status packWeights(ConstantId id, std::span<std::byte> out);
+  absl::StatusOr<std::vector<std::byte>> packWeights(ConstantId id);
   absl::Status checkAccumulators(ConstantId id) const;
 
-  const EmittableModule &module_;
+  EmittableModule &module_;
+  const Target &target_;
   EvaluationContext context_;
   ConstantCache scales_;
   std::multimap<ConstantId, const Layer *> readers_; ///< matrix layers by weights and by params

@@ -10,6 +10,7 @@
 #include "compiler/pipeline/QualityReport.h"
 #include "compiler/pipeline/Registration.h"
 #include "compiler/pipeline/Verify.h"
+#include "compiler/pipeline/WeightReport.h"
 #include "compiler/pipeline/WidthSearch.h"
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/reference/MemoryNeed.h"
@@ -687,6 +688,7 @@ absl::Status ModuleCompiler::schedule() {
   return runPasses("schedule", [this](OpPassManager &manager) {
     if (recipe_.hoist)
       manager.addNestedPass<func::FuncOp>(createHoist());
+    manager.addNestedPass<func::FuncOp>(createStore());
     manager.addNestedPass<func::FuncOp>(createSchedule());
   });
 }
@@ -750,15 +752,22 @@ absl::Status ModuleCompiler::emit(PackageWriter &writer) {
   if (!emittable.ok())
     return errors.explain(emittable.status(), "emit failed");
   emittable_ = *std::move(emittable);
-  ConstantPacker packer(emittable_, evaluation_);
+  ConstantPacker packer(emittable_, target_, evaluation_);
   auto told = counter("emit MB");
-  double done = 0;
-  const double all = static_cast<double>(emittable_.info.program.constantsBytes) / 1e6;
-  return writer.addModule(emittable_.info, [&](ConstantId id, std::span<std::byte> out) {
-    done += static_cast<double>(out.size()) / 1e6;
-    told(std::floor(done), static_cast<int64_t>(std::ceil(all)));
-    return packer.pack(id, out);
-  });
+  const ModuleInfo &info = emittable_.info;
+  double done = 0, all = 0;
+  for (size_t i = 0; i < info.network.constants.size(); ++i)
+    all += static_cast<double>(info.network.constants[i].bytes) / 1e6;
+  return writer.addModule(
+      info,
+      [&](ConstantId id) {
+        done += static_cast<double>(info.network.constants[id].bytes) / 1e6;
+        told(std::floor(done), static_cast<int64_t>(std::ceil(all)));
+        return packer.pack(id);
+      },
+      [&](std::vector<int64_t> offsets, int64_t bytes) {
+        return completeModule(emittable_, target_, std::move(offsets), bytes);
+      });
 }
 
 absl::Status ModuleCompiler::checkPackage(const PackageModule &module) {
@@ -849,11 +858,13 @@ absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
   report.set_sram_peak_bytes(run.sramPeakBytes);
   report.set_energy(run.energy);
   report.set_macs(run.multiplyAccumulates);
+  report.set_skipped_macs(run.skippedMultiplies);
   report.set_package_bytes(module.bytes);
   report.set_commands(static_cast<int64_t>(module.info.program.commands.size()));
   report.set_arena_bytes(module.info.plan.arenaBytes);
   report.set_arena_lower_bound_bytes(module.info.plan.arenaLowerBound);
   addLayerReports(module.info, run, report);
+  addWeightSizes(module.info, emittable_.entropies, report);
   return absl::OkStatus();
 }
 
@@ -937,6 +948,7 @@ void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics
     layer.set_dram_lower_bound_bytes(info.plan.layers[i].cost.lowerBoundBytes);
     layer.set_energy(cost.energy);
     layer.set_macs(cost.multiplyAccumulates);
+    layer.set_skipped_macs(cost.skippedMultiplies);
     layer.set_sram_bytes(info.plan.layers[i].cost.sramBytes);
     layer.set_tiling(tilingText(info.plan.layers[i].tiling));
   }

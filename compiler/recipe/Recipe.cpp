@@ -62,6 +62,7 @@ LayerRecipe decide(const std::vector<Match> &matches) {
       .sharedTaps = decided(matches, &RecipeRule::sharedTaps, fallback.sharedTaps),
       .oneScale = decided(matches, &RecipeRule::oneScale, fallback.oneScale),
       .rounding = decided(matches, &RecipeRule::rounding, fallback.rounding),
+      .storage = decided(matches, &RecipeRule::storage, fallback.storage),
       .palette = decided(matches, &RecipeRule::palette, fallback.palette),
       .paletteOutputs = decided(matches, &RecipeRule::paletteOutputs, fallback.paletteOutputs),
       .pruning = decided(matches, &RecipeRule::pruning, fallback.pruning),
@@ -129,6 +130,8 @@ std::string settingsText(const RecipeRule &rule) {
     add("weight_granularity", granularityText(*rule.oneScale));
   if (rule.rounding)
     add("rounding", name(*rule.rounding));
+  if (rule.storage)
+    add("storage", *rule.storage);
   if (rule.palette)
     add("weight_coding", codingText(*rule.palette));
   if (rule.paletteOutputs)
@@ -191,6 +194,10 @@ std::string name(const ActivationRange &range) {
     return "{percentile: " + numberText(range.percentile) + "}";
   }
   return "";
+}
+
+std::vector<std::string> storageNames() {
+  return {"auto", "plain", "entropy", "bitmap", "structured", "runs"};
 }
 
 const char *name(Rounding rounding) { return rounding == Rounding::GPTQ ? "gptq" : "nearest"; }
@@ -315,6 +322,7 @@ std::vector<std::string> Recipe::explain(const std::string &module, const std::s
           reason("weight_granularity", granularityText(layer.oneScale), matches,
                  &RecipeRule::oneScale, origin),
           reason("rounding", sdopt::name(layer.rounding), matches, &RecipeRule::rounding, origin),
+          reason("storage", layer.storage, matches, &RecipeRule::storage, origin),
           reason("weight_coding", codingText(layer.palette), matches, &RecipeRule::palette, origin),
           reason("palette_outputs", std::to_string(layer.paletteOutputs), matches,
                  &RecipeRule::paletteOutputs, origin),
@@ -364,7 +372,8 @@ std::string Recipe::canonicalText() const {
                       .pruning = base.pruning,
                       .sparsity = base.sparsity,
                       .pruneScope = base.pruneScope,
-                      .pruneUpdate = base.pruneUpdate};
+                      .pruneUpdate = base.pruneUpdate,
+                      .storage = base.storage};
   std::string text =
       "version: 1\nname: " + quoteYaml(name) + (budget ? "\nbudget: " + sdopt::name(*budget) : "") +
       "\nhoist: " + (hoist ? "true" : "false") +

@@ -26,6 +26,7 @@
 //       taps: one                           # all: a group's scale holds for the whole kernel
 //       weight_granularity: channel         # tensor: one scale for all channels
 //       rounding: gptq                      # nearest: each weight by itself
+//       storage: plain                      # auto, entropy, bitmap, structured, runs
 //       weight_coding: palette              # uniform: codes are equally far apart
 //       palette_outputs: 32                 # output channels with one palette; 0: all
 //       prune: wanda                        # none, magnitude, sparsegpt
@@ -154,8 +155,9 @@ struct LayerRecipe {
   bool sharedTaps = false;     ///< one scale of a group for all taps
   bool oneScale = false;       ///< of all output channels
   Rounding rounding = Rounding::Nearest;
-  bool palette = false;   ///< codes are indices of values that the weights share
-  int paletteOutputs = 0; ///< output channels with one palette; 0: all
+  std::string storage = "auto"; ///< of the codes in the package; storageNames()
+  bool palette = false;         ///< codes are indices of values that the weights share
+  int paletteOutputs = 0;       ///< output channels with one palette; 0: all
   Pruning pruning = Pruning::None;
   Sparsity sparsity;
   PruneScope pruneScope = PruneScope::Usual;
@@ -178,6 +180,7 @@ struct RecipeRule {
   std::optional<Sparsity> sparsity;
   std::optional<PruneScope> pruneScope;
   std::optional<PruneUpdate> pruneUpdate;
+  std::optional<std::string> storage;
   int line = 0, column = 0; ///< counted from 1; 0 if the rule is not from a file
 };
 
@@ -234,6 +237,8 @@ absl::StatusOr<Recipe> parseRecipe(const std::string &text, const std::string &o
 std::vector<std::string> builtInRecipes();
 /// The YAML text of a built-in recipe (compiled in from compiler/recipe/builtin/*.yaml).
 absl::StatusOr<std::string> builtInRecipeText(const std::string &name);
+/// How codes may be stored (compiler/schedule/WeightStorage.h).
+std::vector<std::string> storageNames();
 /// The op types that a rule may name.
 std::vector<std::string> recipeOpTypes();
 

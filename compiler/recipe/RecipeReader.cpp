@@ -137,6 +137,7 @@ private:
     rule.paletteOutputs =
         readNumber(settings, "palette_outputs", "0 to 65535",
                    [](int64_t outputs) { return outputs >= 0 && outputs <= 65535; });
+    rule.storage = readStorage(settings);
     rule.activationBits = readBits(settings, "activation_bits", {8, 16});
     rule.activationRange = readActivationRange(settings, "activation_range");
     rule.biasCorrection = readChoice(settings, "bias_correction", "true", "false");
@@ -154,6 +155,22 @@ private:
     if (given_ == 0)
       errors_.add(settings.mark(), what + " sets nothing");
     return rule;
+  }
+
+  std::optional<std::string> readStorage(YamlMap &settings) {
+    auto node = takeSetting(settings, "storage");
+    if (!node)
+      return std::nullopt;
+    const std::vector<std::string> names = storageNames();
+    auto text = yamlText(*node, "'storage'", errors_);
+    if (text && std::find(names.begin(), names.end(), *text) != names.end())
+      return text;
+    std::string list;
+    for (const std::string &each : names)
+      list += (list.empty() ? "" : ", ") + each;
+    if (text)
+      errors_.add(node->Mark(), "'storage' must be one of " + list);
+    return std::nullopt;
   }
 
   std::optional<YAML::Node> takeSetting(YamlMap &settings, const char *key) {

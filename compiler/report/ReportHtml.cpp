@@ -200,9 +200,12 @@ std::string layerTable(const ModuleReport &module) {
 }
 
 std::string moduleSection(const ModuleReport &module, bool open) {
-  std::string facts = grouped(module.layers_size()) + " layers, " + grouped(module.commands()) +
-                      " commands, " + withPrefix(module.macs(), "MAC") + ", DRAM arena " +
-                      withPrefix(module.arena_bytes(), "B");
+  std::string facts =
+      grouped(module.layers_size()) + " layers, " + grouped(module.commands()) + " commands, " +
+      withPrefix(module.macs(), "MAC") +
+      (module.skipped_macs() > 0 ? " (" + withPrefix(module.skipped_macs(), "MAC") + " skipped)"
+                                 : "") +
+      ", DRAM arena " + withPrefix(module.arena_bytes(), "B");
   if (module.arena_lower_bound_bytes() > 0)
     facts += " (" + ratioOf(module.arena_bytes(), module.arena_lower_bound_bytes()) +
              " of the largest live set)";

@@ -20,9 +20,9 @@ def Npu_Dialect : Dialect {
   let cppNamespace = "::sdopt::npu";
   let summary = "the reference NPU";
   let description = [{
-    Each operation is one layer that the NPU runs from DRAM to DRAM. Scheduling adds three attributes: `npu.phase` (how
-    often the layer runs), `npu.tiling` (how it is cut) and `npu.place` (where its result lies in the DRAM arena); tiles and
-    DMA are not operations.
+    Each operation is one layer that the NPU runs from DRAM to DRAM. Scheduling adds attributes: `npu.phase` (how
+    often the layer runs), `npu.storage` (how its weights are stored), `npu.tiling` (how it is cut) and `npu.place` (where its
+    result lies in the DRAM arena); tiles and DMA are not operations.
     `npu.channel_params`, `npu.table`, ... make the constants that a layer reads; they are evaluated when the package
     is emitted. `sd.quantize`, `sd.dequantize` and `sd.cast` remain at the function's boundary: the host runs them.
   }];
@@ -31,6 +31,9 @@ def Npu_Dialect : Dialect {
   let extraClassDeclaration = [{
     static constexpr ::llvm::StringLiteral kTilingAttr = "npu.tiling";
     static constexpr ::llvm::StringLiteral kPlaceAttr = "npu.place";
+    static constexpr ::llvm::StringLiteral kStorageAttr = "npu.storage";
+    /// Of a matrix layer: which forms of storage its recipe allows; absent: all.
+    static constexpr ::llvm::StringLiteral kStorageRuleAttr = "npu.storage_rule";
     /// "prompt" or "schedule" (compiler/schedule/Network.h, Phase); absent: every step.
     static constexpr ::llvm::StringLiteral kPhaseAttr = "npu.phase";
     /// On the function: bytes of the DRAM arena and their lower bound.
@@ -69,6 +72,25 @@ def Npu_TilingAttr : Npu_Attr<"Tiling", "tiling"> {
   let description = "Meaning of the sizes by layer kind: compiler/schedule/Plan.h, Tiling. `buffers` = 2 is double buffering.";
   let parameters = (ins EnumParameter<Npu_LoopOrder>:$order, "int64_t":$height, "int64_t":$width,
                         "int64_t":$output_channels, "int64_t":$input_channels, "int64_t":$buffers);
+  let assemblyFormat = "`<` params `>`";
+}
+
+// The cases have the numbers of sdopt::ZeroLayout (compiler/kernels/WeightStream.h).
+def Npu_ZeroLayout : I32EnumAttr<"ZeroLayoutKind", "which codes of weights are stored",
+    [I32EnumAttrCase<"dense", 0>, I32EnumAttrCase<"bitmap", 1>, I32EnumAttrCase<"structured", 2>,
+     I32EnumAttrCase<"runs", 3>]> {
+  let cppNamespace = "::sdopt::npu";
+  let genSpecializedAttr = 0;
+}
+
+def Npu_StorageAttr : Npu_Attr<"Storage", "storage"> {
+  let summary = "how the codes of a layer's weights are stored";
+  let description = [{
+    compiler/kernels/WeightStream.h, WeightForm: `kept` of each `run` input channels (structured), `lanes` of the entropy
+    coder (0: not coded). The streams are expected to take `share` 64ths of the plain ones, and tell of `zero_weights` that they are 0.
+  }];
+  let parameters = (ins EnumParameter<Npu_ZeroLayout>:$zeros, "int64_t":$kept, "int64_t":$run, "int64_t":$lanes,
+                        "int64_t":$share, "int64_t":$zero_weights);
   let assemblyFormat = "`<` params `>`";
 }
 

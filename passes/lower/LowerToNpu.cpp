@@ -186,9 +186,11 @@ private:
     Value packed = packedCodes(codes);
     if (failed(checkAccumulator(op, codeFormat(input.getType()), packed, params)))
       return failure();
-    return npu::Conv2dOp::create(builder_, op->getLoc(), resultType(op), at(input), packed, params,
-                                 strides, dilations, padding)
-        .getResult();
+    auto conv = npu::Conv2dOp::create(builder_, op->getLoc(), resultType(op), at(input), packed,
+                                      params, strides, dilations, padding);
+    if (Attribute rule = op->getAttr(npu::NpuDialect::kStorageRuleAttr))
+      conv->setAttr(npu::NpuDialect::kStorageRuleAttr, rule);
+    return conv.getResult();
   }
 
   /// Large weights are checked when they are emitted: they should be quantized once.

@@ -58,6 +58,10 @@ constexpr const char *kCodes = "codes", *kScales = "scales", *kGroupScales = "gr
 /// layers.
 mlir::Attribute windowAttribute(mlir::Operation *layer);
 
+/// Attribute of a layer whose recipe restricts how its codes are stored
+/// (npu::NpuDialect::kStorageRuleAttr).
+constexpr llvm::StringLiteral kStorageRuleAttribute = "npu.storage_rule";
+
 /// How the weights of a matrix layer are stored.
 WeightForm formOf(const LayerRecipe &layer);
 /// Of the scales and zero points of all groups: [o, kh, kw, groups], or [o, 1, 1, groups].

@@ -103,6 +103,8 @@ private:
         return op.emitOpError(
             "is to have weights in palettes ('weight_coding: palette'), which are not "
             "supported; use 'weight_coding: uniform'");
+      if (isa<sd::Conv2dOp, sd::LinearOp>(op) && layer.storage != "auto")
+        op.setAttr(kStorageRuleAttribute, StringAttr::get(op.getContext(), layer.storage));
       for (Value operand : op.getOperands()) {
         if (!isFloatTensor(operand) || isConstant(operand))
           continue;

@@ -311,6 +311,15 @@ private:
     layer.padBottom = op.getPadding()[2];
     layer.padRight = op.getPadding()[3];
     layer.weights = addConstant(op.getCodes(), ConstantKind::Weights);
+    if (auto storage = op->getAttrOfType<npu::StorageAttr>(npu::NpuDialect::kStorageAttr)) {
+      ConstantInfo &weights = network().constants[layer.weights];
+      weights.form.zeros = static_cast<ZeroLayout>(storage.getZeros());
+      weights.form.kept = storage.getKept();
+      weights.form.run = storage.getRun();
+      weights.form.lanes = storage.getLanes();
+      weights.share = storage.getShare();
+      weights.zeros = storage.getZeroWeights();
+    }
     layer.params = addConstant(op.getParams(), ConstantKind::ChannelParams);
     return add(op, {op.getInput()}, layer);
   }

@@ -17,6 +17,18 @@ def Hoist : Pass<"sdopt-hoist", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::sdopt::npu::NpuDialect"];
 }
 
+def Store : Pass<"sdopt-store", "::mlir::func::FuncOp"> {
+  let summary = "Choose the form in which the codes of each layer's weights are smallest (lossless)";
+  let description = [{
+    Lossless. Measures what the codes of each convolution and linear layer take as they are, without those of zero
+    weights (a bitmap, so many of each run of input channels, runs of zeros), entropy-coded, and both together; takes the smallest form with which
+    the layer waits no longer for its weights than with plain ones on this target, or what `storage` in the recipe says. A form that
+    tells the arrays about zeros is taken if it is at most 1/32 larger. The attribute `npu.storage` says it, and a remark what was tried;
+    a layer without it stores its codes as they are.
+  }];
+  let dependentDialects = ["::sdopt::npu::NpuDialect"];
+}
+
 def Schedule : Pass<"sdopt-schedule", "::mlir::func::FuncOp"> {
   let summary = "Choose tiles and place tensors (lossless)";
   let description = [{

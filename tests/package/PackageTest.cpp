@@ -177,9 +177,9 @@ TEST_F(PackageTest, ResealedDamageNeverCrashes) {
 TEST_F(PackageTest, ErrorsNameFileSectionAndOffset) {
   const std::string file = bytesOfSample();
   std::string damaged = file;
-  damaged[4096] ^= 1;
+  damaged[8192] ^= 1;
   EXPECT_THAT(std::string(open(damaged).message()),
-              HasSubstr("damaged.sdnpu: section commands 0 at offset 4096: checksum"));
+              HasSubstr("damaged.sdnpu: section commands 0 at offset 8192: checksum"));
   EXPECT_THAT(
       std::string(
           open("not a package at all, but long enough to be read as a header....").message()),
@@ -190,9 +190,9 @@ TEST_F(PackageTest, ErrorsNameFileSectionAndOffset) {
   damaged[8] = 4;
   EXPECT_THAT(std::string(open(resealed(damaged)).message()), HasSubstr("format version 4.1"));
   damaged = file;
-  damaged[4096 + 8] = 0x55; // opcode of the first command
+  damaged[8192 + 8] = 0x55; // opcode of the first command
   EXPECT_THAT(std::string(open(resealed(damaged)).message()),
-              HasSubstr("section commands 0 at offset 4096: command 0: byte 8: no such opcode"));
+              HasSubstr("section commands 0 at offset 8192: command 0: byte 8: no such opcode"));
 }
 
 TEST_F(PackageTest, NothingIsLeftBehindWithoutFinish) {
@@ -201,9 +201,8 @@ TEST_F(PackageTest, NothingIsLeftBehindWithoutFinish) {
     auto writer = PackageWriter::create(path());
     ASSERT_TRUE(writer.ok());
     EXPECT_TRUE(std::filesystem::exists((*writer)->partialPath()));
-    const absl::Status status = (*writer)->addModule(module, [](ConstantId, std::span<std::byte>) {
-      return absl::DataLossError("weights are gone");
-    });
+    const absl::Status status = (*writer)->addModule(
+        module, [](ConstantId) { return absl::DataLossError("weights are gone"); });
     EXPECT_THAT(std::string(status.message()), HasSubstr("'conv_in.weight': weights are gone"));
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder_));
@@ -232,9 +231,7 @@ TEST_F(PackageTest, IsSeenOnlyWhenPublished) {
 TEST_F(PackageTest, WriterRefusesWhatCannotBeRead) {
   const auto refusal = [&](const ModuleInfo &module) {
     auto writer = PackageWriter::create(path());
-    const auto source = [&](ConstantId id, std::span<std::byte> out) {
-      return test::copySampleConstant(module, id, out);
-    };
+    const auto source = [&](ConstantId id) { return test::sampleConstant(module, id); };
     return std::string((*writer)->addModule(module, source).message());
   };
   EXPECT_EQ(refusal(sampleModule()), "");

@@ -127,14 +127,6 @@ std::vector<std::byte> sampleConstant(const ModuleInfo &module, ConstantId id) {
   return bytes;
 }
 
-absl::Status copySampleConstant(const ModuleInfo &module, ConstantId id, std::span<std::byte> out) {
-  const std::vector<std::byte> bytes = sampleConstant(module, id);
-  if (bytes.size() != out.size())
-    return absl::InternalError("constant has another size");
-  std::copy(bytes.begin(), bytes.end(), out.begin());
-  return absl::OkStatus();
-}
-
 std::vector<std::byte> sampleConstants(const ModuleInfo &module) {
   std::vector<std::byte> all(static_cast<size_t>(module.program.constantsBytes));
   for (size_t i = 0; i < module.constantOffsets.size(); ++i) {
@@ -161,9 +153,7 @@ absl::Status writeSamplePackage(const std::string &path) {
   for (const char *name : {"first", "second"}) {
     const ModuleInfo module = sampleModule(name);
     absl::Status status =
-        (*writer)->addModule(module, [&](ConstantId id, std::span<std::byte> out) {
-          return copySampleConstant(module, id, out);
-        });
+        (*writer)->addModule(module, [&](ConstantId id) { return sampleConstant(module, id); });
     if (!status.ok())
       return status;
   }

@@ -19,7 +19,6 @@ ModuleInfo sampleModule(const std::string &name = "example");
 
 /// Bytes of constant `id`: reproducible weights, parameters that make sense.
 std::vector<std::byte> sampleConstant(const ModuleInfo &module, ConstantId id);
-absl::Status copySampleConstant(const ModuleInfo &module, ConstantId id, std::span<std::byte> out);
 /// The whole constants region.
 std::vector<std::byte> sampleConstants(const ModuleInfo &module);
 

@@ -35,18 +35,22 @@ struct LoadedModule {
   std::vector<std::byte> bytes;
 };
 
-absl::StatusOr<std::unique_ptr<LoadedModule>> loadModule(EmittableModule emittable,
-                                                         const EvaluationContext &context) {
+absl::StatusOr<std::unique_ptr<LoadedModule>>
+loadModule(EmittableModule emittable, const Target &target, const EvaluationContext &context) {
   auto loaded = std::make_unique<LoadedModule>();
-  loaded->bytes.resize(emittable.info.program.constantsBytes);
-  ConstantPacker packer(emittable, context);
+  ConstantPacker packer(emittable, target, context);
+  std::vector<int64_t> offsets;
   for (size_t i = 0; i < emittable.constants.size(); ++i) {
-    ConstantId id = static_cast<ConstantId>(i);
-    int64_t bytes = packedBytes(emittable.info.network, emittable.info.plan, id);
-    std::span<std::byte> out(loaded->bytes.data() + emittable.info.constantOffsets[i], bytes);
-    if (absl::Status status = packer.pack(id, out); !status.ok())
-      return status;
+    absl::StatusOr<std::vector<std::byte>> packed = packer.pack(static_cast<ConstantId>(i));
+    if (!packed.ok())
+      return packed.status();
+    offsets.push_back(static_cast<int64_t>(loaded->bytes.size()));
+    loaded->bytes.insert(loaded->bytes.end(), packed->begin(), packed->end());
+    loaded->bytes.resize((loaded->bytes.size() + 63) / 64 * 64);
   }
+  const auto bytes = static_cast<int64_t>(loaded->bytes.size());
+  if (absl::Status status = completeModule(emittable, target, offsets, bytes); !status.ok())
+    return status;
   loaded->module.info = std::move(emittable.info);
   loaded->module.constants = loaded->bytes;
   return loaded;
@@ -201,7 +205,7 @@ private:
     absl::StatusOr<EmittableModule> emittable = prepareModule(npu(), target_);
     ASSERT_TRUE(emittable.ok()) << emittable.status();
     absl::StatusOr<std::unique_ptr<LoadedModule>> loaded =
-        loadModule(*std::move(emittable), evaluation_);
+        loadModule(*std::move(emittable), target_, evaluation_);
     ASSERT_TRUE(loaded.ok()) << loaded.status();
     loaded_ = *std::move(loaded);
   }

@@ -73,16 +73,16 @@ TEST(RecipePrecedence, IsExplained) {
                            "weight_range = minmax from mixed.yaml:3:9 (global)",
                            "group_size = 64 by default", "weight_symmetric = true by default",
                            "taps = one by default", "weight_granularity = channel by default",
-                           "rounding = nearest by default", "weight_coding = uniform by default",
-                           "palette_outputs = 0 by default",
+                           "rounding = nearest by default", "storage = auto by default",
+                           "weight_coding = uniform by default", "palette_outputs = 0 by default",
                            "activation_bits = 8 from mixed.yaml:10:5 (names: *conv1*)",
                            "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
                            "bias_correction = true by default", "smooth = off by default",
                            "prune = none by default", "sparsity = 0.5 by default",
                            "prune_scope = usual by default", "prune_update = usual by default"));
-  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[9],
+  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[10],
               "activation_bits = 16 from mixed.yaml:8:3 (modules: vae_decoder)");
-  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[9],
+  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[10],
               "activation_bits = 8 from mixed.yaml:5:3 (types: conv2d)");
 }
 
@@ -333,7 +333,7 @@ TEST(RecipeErrors, CarryLineAndColumn) {
   EXPECT_THAT(errorOf(withHead("global: {weight_bit: 8}\n")),
               HasSubstr("r.yaml:3:10: unknown key 'weight_bit' in 'global'; known are weight_bits, "
                         "weight_range, group_size, weight_symmetric, taps, weight_granularity, "
-                        "rounding, weight_coding, palette_outputs, activation_bits, "
+                        "rounding, weight_coding, palette_outputs, storage, activation_bits, "
                         "activation_range, bias_correction, "
                         "smooth"));
   EXPECT_THAT(errorOf(withHead("globals: {weight_bits: 8}\n")),

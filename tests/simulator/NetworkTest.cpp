@@ -224,13 +224,9 @@ struct Problem {
     ASSERT_TRUE(checkPlan(network, plan, target).ok()) << checkPlan(network, plan, target);
   }
 
-  absl::Status pack(ConstantId id, std::span<std::byte> out) const {
+  const std::vector<std::byte> &packed(ConstantId id) const {
     const auto *matrix = std::get_if<MatrixLayer>(&network.layers[0].spec);
-    const auto &bytes = matrix && matrix->weights == id ? packedWeights : constants[id];
-    if (bytes.size() != out.size())
-      return absl::InternalError("constant is not of the size that the plan gives it");
-    std::copy(bytes.begin(), bytes.end(), out.begin());
-    return absl::OkStatus();
+    return matrix && matrix->weights == id ? packedWeights : constants[id];
   }
 
   std::vector<std::byte> packedWeights = {};
@@ -256,11 +252,9 @@ protected:
     std::vector<std::byte> constants(static_cast<size_t>(bytes));
     for (size_t i = 0; i < problem.constants.size(); ++i) {
       const auto id = static_cast<ConstantId>(i);
-      const auto size = static_cast<size_t>(packedBytes(problem.network, plan, id));
-      ASSERT_TRUE(problem
-                      .pack(id, std::span(constants).subspan(
-                                    static_cast<size_t>(info.constantOffsets[i]), size))
-                      .ok());
+      const std::vector<std::byte> &packed = problem.packed(id);
+      ASSERT_EQ(static_cast<int64_t>(packed.size()), packedBytes(problem.network, plan, id));
+      std::copy(packed.begin(), packed.end(), constants.begin() + info.constantOffsets[i]);
     }
     PackageModule module;
     module.info = std::move(info);
@@ -306,9 +300,7 @@ protected:
     std::filesystem::remove(path_);
     auto writer = PackageWriter::create(path_);
     ASSERT_TRUE(writer.ok()) << writer.status();
-    const auto source = [&](ConstantId id, std::span<std::byte> out) {
-      return problem.pack(id, out);
-    };
+    const auto source = [&](ConstantId id) { return problem.packed(id); };
     const absl::Status added = (*writer)->addModule(info, source);
     ASSERT_TRUE(added.ok()) << added;
     ASSERT_TRUE((*writer)->finish({}).ok());

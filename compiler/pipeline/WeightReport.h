@@ -1,0 +1,22 @@
+//===- WeightReport.h - what the weights of a module take -------*- C++ -*-===//
+
+#ifndef SDOPT_COMPILER_PIPELINE_WEIGHTREPORT_H
+#define SDOPT_COMPILER_PIPELINE_WEIGHTREPORT_H
+
+#include "compiler/report/Report.h"
+#include "compiler/schedule/Plan.h"
+
+#include <map>
+
+namespace sdopt {
+
+struct ModuleInfo;
+
+/// Sets the sizes of weights in the reports of a module's layers, and their sums by form.
+/// `entropies`: bytes of codes at their zero-order entropy.
+void addWeightSizes(const ModuleInfo &info, const std::map<ConstantId, double> &entropies,
+                    ModuleReport &report);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_PIPELINE_WEIGHTREPORT_H

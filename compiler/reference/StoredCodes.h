@@ -1,0 +1,25 @@
+//===- StoredCodes.h - weights of a layer before packing --------*- C++ -*-===//
+
+#ifndef SDOPT_COMPILER_REFERENCE_STOREDCODES_H
+#define SDOPT_COMPILER_REFERENCE_STOREDCODES_H
+
+#include "compiler/reference/Evaluator.h"
+
+namespace sdopt {
+
+/// Codes [outputs][kh][kw][inputs] with what they need to be decoded, and the int8 weights that
+/// they mean.
+struct StoredCodes {
+  llvm::SmallVector<Tensor> parts; ///< codes first
+  Tensor meant;
+  StoredWeights weights; ///< into parts
+};
+
+/// Of the weights that a matrix layer of the npu dialect reads. Scales that expressions share are
+/// taken from `scales` and kept there.
+mlir::FailureOr<StoredCodes> storedCodes(mlir::Value weights, const EvaluationContext &context,
+                                         ConstantCache &scales);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_REFERENCE_STOREDCODES_H
