@@ -170,6 +170,20 @@ struct LayerRounding::Block {
   std::vector<int64_t> source; ///< of each column as it is rounded: where its weight is in a row
   std::vector<Group> groups;
   std::vector<float> factor;
+
+  void sortByPower(const InputMoments &moments) {
+    std::vector<std::pair<float, size_t>> places;
+    for (size_t i = 0; i < order.size(); ++i)
+      places.emplace_back(-moments.covariance[order[i] * (moments.columns() + 1)], i);
+    std::ranges::sort(places);
+    std::vector<int64_t> sorted, sources;
+    for (auto [power, place] : places) {
+      sorted.push_back(order[place]);
+      sources.push_back(source[place]);
+    }
+    order = std::move(sorted);
+    source = std::move(sources);
+  }
 };
 
 LayerRounding::LayerRounding(const Tensor &weights, const WeightForm &form, RangeEstimator range,
@@ -177,7 +191,13 @@ LayerRounding::LayerRounding(const Tensor &weights, const WeightForm &form, Rang
     : weights_(weights), pruned_(pruned), form_(form), range_(range), corrected_(corrected),
       outputs_(weights.dim(0)), inputs_(weights.dim(1)),
       taps_(weights.rank() == 4 ? weights.dim(2) * weights.dim(3) : 1), result_(std::move(nearest)),
-      outputMeans_(outputs_), corrections_(outputs_) {}
+      outputMeans_(outputs_), corrections_(outputs_) {
+  if (form_.coding != WeightCoding::Palette)
+    return;
+  const auto width = static_cast<size_t>(form_.paletteEntries());
+  for (int64_t i = 0; i < form_.palettes(outputs_); ++i)
+    paletteCodes_.emplace_back(result_.palettes.values<int8_t>().subspan(i * width, width));
+}
 
 LayerRounding::Block LayerRounding::blockOf(const InputMoments &moments) const {
   const int64_t size = form_.groupSize > 0 ? form_.groupSize : inputs_;
@@ -194,6 +214,10 @@ LayerRounding::Block LayerRounding::blockOf(const InputMoments &moments) const {
         }
       block.groups.push_back(group);
     }
+  // Without groups nothing ties columns together: those that matter most come first, while there
+  // are many left to make up for them (the option "act-order" of the authors' program).
+  if (form_.groupSize == 0)
+    block.sortByPower(moments);
   block.factor = inverseFactor(moments, block.order, /*secondMoments=*/!corrected_);
   return block;
 }
@@ -206,7 +230,7 @@ struct LayerRounding::Scratch {
 
 GroupCode LayerRounding::codeOf(const Group &group, std::span<const float> weights, int64_t output,
                                 QuantizedWeights &rounded) const {
-  if (form_.coding == WeightCoding::Raw)
+  if (form_.coding != WeightCoding::Grouped)
     return {};
   const GroupCode code =
       chooseGroup(form_, weights, result_.scales.values<float>()[output], range_);
@@ -218,11 +242,23 @@ GroupCode LayerRounding::codeOf(const Group &group, std::span<const float> weigh
   return code;
 }
 
+LayerRounding::Coded LayerRounding::coded(float weight, GroupCode group, int64_t output) const {
+  const double scale = result_.scales.values<float>()[output];
+  if (form_.coding == WeightCoding::Palette) {
+    const int64_t palette = paletteOf(output);
+    const uint8_t code = paletteCodes_[palette](static_cast<float>(weight / scale));
+    const int8_t entry = result_.palettes.values<int8_t>()[palette * form_.paletteEntries() + code];
+    return {static_cast<int8_t>(code), entry * scale};
+  }
+  const double least = form_.coding == WeightCoding::Raw ? -127 : -(1 << (form_.bits - 1));
+  const double most = (1 << (form_.bits - 1)) - 1, step = scale * group.scale;
+  const double code = std::clamp(std::floor(weight / step + group.zero + 0.5), least, most);
+  return {static_cast<int8_t>(code), (code - group.zero) * step};
+}
+
 void LayerRounding::roundGroup(const Block &block, const Group &group, int64_t output, float *row,
                                float *errors, int64_t end, QuantizedWeights &rounded) const {
   const auto n = static_cast<int64_t>(block.order.size());
-  const double least = form_.coding == WeightCoding::Raw ? -127 : -(1 << (form_.bits - 1));
-  const double most = (1 << (form_.bits - 1)) - 1;
   std::vector<float> chosen;
   std::span<const float> weights(row + group.first, static_cast<size_t>(group.count));
   if (pruned_.bytes()) {
@@ -233,15 +269,12 @@ void LayerRounding::roundGroup(const Block &block, const Group &group, int64_t o
     weights = chosen;
   }
   const GroupCode code = codeOf(group, weights, output, rounded);
-  const double step = static_cast<double>(result_.scales.values<float>()[output]) * code.scale;
   int8_t *codes = rounded.codes.mutableValues<int8_t>().data() + output * inputs_ * taps_;
   for (int64_t k = group.first; k < group.first + group.count; ++k) {
-    const double value = std::floor(static_cast<double>(row[k]) / step + code.zero + 0.5);
-    const double coded =
-        isZero(output, block.source[k]) ? code.zero : std::clamp(value, least, most);
-    codes[block.source[k]] = static_cast<int8_t>(coded);
+    const Coded nearest = coded(isZero(output, block.source[k]) ? 0.0f : row[k], code, output);
+    codes[block.source[k]] = nearest.code;
     const float *factor = block.factor.data() + k * n;
-    const float error = static_cast<float>(row[k] - (coded - code.zero) * step) / factor[k];
+    const float error = static_cast<float>(row[k] - nearest.value) / factor[k];
     errors[k] = error;
     subtract(row + k + 1, factor + k + 1, error, end - k - 1);
   }
@@ -284,6 +317,8 @@ Tensor LayerRounding::errorsOf(const QuantizedWeights *codes, const InputMoments
   };
   const int8_t *groupScales = codes ? bytes(codes->groupScales, form_.hasScales()) : nullptr;
   const int8_t *zeros = codes ? bytes(codes->zeroPoints, !form_.symmetric) : nullptr;
+  const int8_t *palettes =
+      form_.coding == WeightCoding::Palette ? result_.palettes.values<int8_t>().data() : nullptr;
   const float *weights = weights_.values<float>().data(),
               *scales = result_.scales.values<float>().data();
   Tensor errors(ElementType::F32, {outputs_, columns});
@@ -297,9 +332,11 @@ Tensor LayerRounding::errorsOf(const QuantizedWeights *codes, const InputMoments
         if (codes) {
           const int64_t group = (o * groupTaps + (groupTaps == 1 ? 0 : tap)) * groups +
                                 (form_.groupSize == 0 ? 0 : channel / form_.groupSize);
+          const int8_t code = codes->codes.values<int8_t>()[at];
           decoded = static_cast<double>(scales[o]) *
-                    decodedWeight(codes->codes.values<int8_t>()[at], zeros ? zeros[group] : 0,
-                                  groupScales ? groupScales[group] : 1);
+                    (palettes ? palettes[(paletteOf(o) << form_.bits) + static_cast<uint8_t>(code)]
+                              : decodedWeight(code, zeros ? zeros[group] : 0,
+                                              groupScales ? groupScales[group] : 1));
         }
         to[o * columns + tap * moments.channels + c] = static_cast<float>(weights[at] - decoded);
       }

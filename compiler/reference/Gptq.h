@@ -13,6 +13,7 @@
 #define SDOPT_COMPILER_REFERENCE_GPTQ_H
 
 #include "compiler/reference/NarrowWeights.h"
+#include "compiler/share/Palette.h"
 
 #include <span>
 #include <vector>
@@ -46,14 +47,15 @@ struct OutputPower {
 /// The codes of one layer, block by block of its input channels.
 class LayerRounding {
 public:
-  /// F32 weights [outputs][inputs][taps...] and their codes as quantizeWeights() (form Raw, axis 0)
-  /// or quantizeNarrowWeights() gave them, whose channel scales stay. `corrected`: what codes take
-  /// from the mean of an output will be added to it, so that only the rest counts as an error.
-  /// `pruned`, if there are any: the weights that rounding begins with, whose zeros stay, and whose
-  /// bias makes up for the mean that they lack already; errors are those of `weights`. Updates are
-  /// linear: to sweep for zeros first and for codes then, with the zeros kept, is SparseGPT's joint
-  /// sweep (section 3.5) for that mask, but scales of groups are chosen when the zeros are made up
-  /// for. After least squares the two errors are orthogonal in H.
+  /// F32 weights [outputs][inputs][taps...] and their codes as quantizeWeights() (form Raw, axis
+  /// 0), quantizeNarrowWeights() or shareWeights() gave them, whose channel scales and palettes
+  /// stay. `corrected`: what codes take from the mean of an output will be added to it, so that
+  /// only the rest counts as an error. `pruned`, if there are any: the weights that rounding begins
+  /// with, whose zeros stay, and whose bias makes up for the mean that they lack already; errors
+  /// are those of `weights`. Updates are linear: to sweep for zeros first and for codes then, with
+  /// the zeros kept, is SparseGPT's joint sweep (section 3.5) for that mask, but scales of groups
+  /// are chosen when the zeros are made up for. After least squares the two errors are orthogonal
+  /// in H.
   LayerRounding(const Tensor &weights, const WeightForm &form, RangeEstimator range, bool corrected,
                 QuantizedWeights nearest, const Tensor &pruned = {});
 
@@ -79,6 +81,15 @@ private:
   Block blockOf(const InputMoments &moments) const;
   GroupCode codeOf(const Group &group, std::span<const float> weights, int64_t output,
                    QuantizedWeights &rounded) const;
+  /// A weight's code, and the weight that it means.
+  struct Coded {
+    int8_t code = 0;
+    double value = 0;
+  };
+  Coded coded(float weight, GroupCode group, int64_t output) const;
+  int64_t paletteOf(int64_t output) const {
+    return form_.paletteOutputs > 0 ? output / form_.paletteOutputs : 0;
+  }
   void roundGroup(const Block &block, const Group &group, int64_t output, float *row, float *errors,
                   int64_t end, QuantizedWeights &rounded) const;
   void roundRows(const Block &block, int64_t first, int64_t count, Scratch &scratch,
@@ -99,6 +110,7 @@ private:
   QuantizedWeights result_;
   OutputPower power_;
   std::vector<double> outputMeans_, corrections_;
+  std::vector<PaletteCodes> paletteCodes_; ///< of each palette
 };
 
 } // namespace sdopt

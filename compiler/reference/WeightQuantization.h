@@ -42,6 +42,8 @@ struct QuantizedWeights {
   Tensor scales; ///< F32 [channels]
   /// I8 [channels][groupTaps * groups] (WeightStream.h), for forms that have them.
   Tensor groupScales = {}, zeroPoints = {};
+  /// I8 [palettes][2^bits], of codes that are indices of its entries.
+  Tensor palettes = {};
   /// F32 [channels]: sums of (weight - scale * code) * mean, if there are means.
   Tensor correction = {};
   /// Flat index of the first NaN or infinity, or -1. The rest is meaningless if there is one.

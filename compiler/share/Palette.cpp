@@ -73,6 +73,20 @@ public:
     return palette;
   }
 
+  /// Without entries that stand for nothing; 0 stays if `withZero`.
+  void dropUnused(Palette &palette, bool withZero) const {
+    std::vector<int8_t> used;
+    const std::vector<int8_t> &all = palette.entries;
+    for (size_t i = 0; i < all.size(); ++i) {
+      const int first = i == 0 ? 0 : all[i - 1] + all[i] + 2 * kZero;
+      const int last = i + 1 == all.size() ? kHalfSteps : all[i] + all[i + 1] + 2 * kZero;
+      if (before_[last].weight > before_[first].weight || (withZero && all[i] == 0))
+        used.push_back(all[i]);
+    }
+    if (!used.empty())
+      palette.entries = std::move(used);
+  }
+
 private:
   struct Sums {
     double weight = 0, sum = 0, squares = 0;
@@ -145,7 +159,9 @@ void PaletteSums::add(const PaletteSums &other) {
 
 Palette bestPalette(const PaletteSums &sums, int count, bool withZero) {
   PaletteSearch search(sums, count);
-  return withZero ? search.runWithZero() : search.run();
+  Palette palette = withZero ? search.runWithZero() : search.run();
+  search.dropUnused(palette, withZero);
+  return palette;
 }
 
 PaletteCodes::PaletteCodes(std::span<const int8_t> entries) {

@@ -57,8 +57,8 @@ struct Palette {
   double error = 0;            ///< sum of weight * (number - nearest entry)^2
 };
 
-/// The best `count` entries, 1 to 255; with 0 among them if `withZero`. Of equally good ones always
-/// the same.
+/// The best `count` entries, 1 to 255, without those that are nearest to nothing; with 0 among them
+/// if `withZero`. Of equally good ones always the same.
 Palette bestPalette(const PaletteSums &sums, int count, bool withZero);
 
 /// Codes of numbers: the index of the nearest entry, of two equally near ones the larger.

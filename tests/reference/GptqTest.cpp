@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <random>
 
@@ -183,15 +184,28 @@ TEST(Gptq, FactorIsThatOfTheInverse) {
   }
 }
 
+/// The order of columns: as they are in groups, the largest power first without groups.
+std::vector<int64_t> columnOrder(const WeightForm &form, const InputMoments &moments) {
+  const int64_t n = moments.columns();
+  std::vector<int64_t> order = identity(n);
+  if (form.groupSize == 0)
+    std::ranges::stable_sort(order, std::greater<>(), [&](int64_t column) {
+      return moments.covariance[column * n + column];
+    });
+  return order;
+}
+
 /// Algorithm 1 with a block of all columns, one row after the other.
 std::vector<int8_t> plainCodes(const Tensor &weights, const WeightForm &form, const Tensor &scales,
                                const InputMoments &moments, bool corrected) {
   const int64_t n = weights.dim(1), size = form.groupSize > 0 ? form.groupSize : n;
-  const std::vector<float> factor = inverseFactor(moments, identity(n), !corrected);
+  const std::vector<int64_t> order = columnOrder(form, moments);
+  const std::vector<float> factor = inverseFactor(moments, order, !corrected);
   std::vector<int8_t> codes(weights.size());
   for (int64_t o = 0; o < weights.dim(0); ++o) {
-    std::vector<float> row(weights.values<float>().begin() + o * n,
-                           weights.values<float>().begin() + (o + 1) * n);
+    std::vector<float> row;
+    for (int64_t column : order)
+      row.push_back(weights.values<float>()[o * n + column]);
     GroupCode code;
     for (int64_t k = 0; k < n; ++k) {
       const float scale = scales.values<float>()[o];
@@ -202,7 +216,7 @@ std::vector<int8_t> plainCodes(const Tensor &weights, const WeightForm &form, co
       const double least = form.bits == 8 ? -127 : -std::ldexp(1, form.bits - 1);
       const double coded = std::clamp(std::floor(row[k] / step + code.zero + 0.5), least,
                                       std::ldexp(1, form.bits - 1) - 1);
-      codes[o * n + k] = static_cast<int8_t>(coded);
+      codes[o * n + order[k]] = static_cast<int8_t>(coded);
       const float error =
           static_cast<float>(row[k] - (coded - code.zero) * step) / factor[k * n + k];
       for (int64_t j = k + 1; j < n; ++j)
