@@ -5,6 +5,7 @@
 #include "compiler/calibration/Statistics.h"
 #include "compiler/recipe/Allocation.h"
 #include "compiler/report/Numbers.h"
+#include "dialects/sd/Resources.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -21,38 +22,36 @@ namespace sdopt {
 
 namespace {
 
-constexpr std::array<int, 5> kWidths = {3, 4, 5, 6, 8};
-constexpr int kAttempts = 5; ///< at a floor for the PSNR
+constexpr std::array<int, 7> kWidths = {1, 2, 3, 4, 5, 6, 8};
+constexpr int kLeastUniformWidth = 3; ///< narrower weights are tried in palettes only
+constexpr int kAttempts = 5;          ///< at a floor for the PSNR
 /// Share of a budget that is left for the padding of weight blocks in the package.
 constexpr double kPadding = 0.004;
 
 class WidthSearch {
 public:
-  WidthSearch(func::FuncOp function, Recipe &recipe) : recipe_(recipe) {
+  explicit WidthSearch(Recipe &recipe) : recipe_(recipe) {}
+
+  LogicalResult collect(func::FuncOp function, const Statistics &statistics) {
     for (Operation &op : function.getBody().front()) {
       if (!hasWeights(&op))
         continue;
-      LayerRecipe base = layerSettings(recipe, function, &op);
-      std::vector<LayerRecipe> settings;
-      const bool imposed = hasImposedScales(op.getOperand(1));
-      if (imposed)
-        base.weightBits = 8;
-      if (imposed || recipe.setsWidthByName(layerNames(&op)))
-        settings.push_back(base);
-      else
-        for (int bits : kWidths) {
-          settings.push_back(base);
-          settings.back().weightBits = bits;
-        }
+      std::vector<LayerRecipe> settings = settingsOf(function, &op);
+      FailureOr<std::string> importance = std::string();
+      if (settings.front().palette)
+        importance = storedImportance(&op, /*corrected=*/false, statistics);
+      if (failed(importance))
+        return failure();
       LayerVariants layer{.layer = &op, .variants = {}};
       for (const LayerRecipe &setting : settings)
-        layer.variants.push_back({describe(setting), [setting](Operation *copy) {
-                                    return narrowWeights(copy, setting);
+        layer.variants.push_back({describe(setting), [setting, key = *importance](Operation *copy) {
+                                    return narrowWeights(copy, setting, key);
                                   }});
       layers_.push_back(std::move(layer));
       settings_.push_back(std::move(settings));
       weights_ += weightCount(&op);
     }
+    return success();
   }
 
   const std::vector<LayerVariants> &layers() const { return layers_; }
@@ -123,7 +122,27 @@ public:
   }
 
 private:
+  /// At all widths that are tried.
+  std::vector<LayerRecipe> settingsOf(func::FuncOp function, Operation *op) {
+    LayerRecipe base = layerSettings(recipe_, function, op);
+    const bool imposed = hasImposedScales(op->getOperand(1));
+    if (imposed)
+      base.weightBits = 8;
+    if (imposed || recipe_.setsWidthByName(layerNames(op)))
+      return {base};
+    std::vector<LayerRecipe> settings;
+    for (int bits : kWidths) {
+      if (bits < kLeastUniformWidth && !base.palette)
+        continue;
+      settings.push_back(base);
+      settings.back().weightBits = bits;
+    }
+    return settings;
+  }
+
   static std::string describe(const LayerRecipe &settings) {
+    if (settings.hasPalettes())
+      return name(formOf(settings)) + (settings.oneScale ? ", one scale" : "");
     return name(formOf(settings)) + (settings.weightSymmetric ? "" : ", zero points") +
            (settings.sharedTaps ? ", all taps" : "") + (settings.oneScale ? ", one scale" : "") +
            ", " + name(settings.weightRange);
@@ -160,7 +179,9 @@ absl::StatusOr<std::string>
 searchWidths(func::FuncOp function, Recipe &recipe, const EvaluationContext &context,
              const std::vector<SampleFile> &samples, const SensitivityOptions &options,
              const std::function<absl::StatusOr<double>()> &quantizedPsnr) {
-  WidthSearch search(function, recipe);
+  WidthSearch search(recipe);
+  if (failed(search.collect(function, *sd::resources(function.getContext()).statistics)))
+    return absl::InvalidArgumentError("");
   absl::StatusOr<Sensitivity> sensitivity =
       measureSensitivity(function, search.layers(), context, samples, options);
   if (!sensitivity.ok())

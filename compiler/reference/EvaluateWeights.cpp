@@ -4,6 +4,7 @@
 #include "compiler/reference/EvaluationModels.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/NarrowWeights.h"
+#include "compiler/reference/SharedWeights.h"
 #include "compiler/weights/ScaleCache.h"
 #include "compiler/weights/WeightStore.h"
 
@@ -142,26 +143,82 @@ struct QuantizeWeightModel : Model<QuantizeWeightModel, sd::QuantizeWeightOp> {
   }
 };
 
+struct ShareWeightModel : Model<ShareWeightModel, sd::ShareWeightOp> {
+  static LogicalResult compute(sd::ShareWeightOp op, Operands operands, Results &results,
+                               const EvaluationContext &context) {
+    if (int64_t at = firstNonFiniteWeight(operands[0]); at >= 0)
+      return op.emitOpError() << "weight element " << at << " is not finite";
+    std::string key;
+    std::optional<Tensor> scales, palettes;
+    if (context.scales && isConstantExpression(op)) {
+      llvm::raw_string_ostream stream(key);
+      writeExpression(op, stream);
+      scales = context.scales->find(key);
+      palettes = context.scales->find(key + kPalettes);
+    }
+    const WeightForm form{.coding = WeightCoding::Palette,
+                          .bits = static_cast<int64_t>(op.getBits()),
+                          .paletteOutputs = static_cast<int64_t>(op.getPaletteOutputs())};
+    size_t next = 1;
+    SharingOptions options{.withZero = op.getWithZero(), .oneScale = op.getOneScale()};
+    if (op.getImportance())
+      options.importance = &operands[next++];
+    if (op.getMeans())
+      options.means = &operands[next++];
+    if (scales && palettes) {
+      options.knownScales = &*scales;
+      options.knownPalettes = &*palettes;
+    }
+    if (options.importance)
+      for (float importance : options.importance->values<float>())
+        if (!(importance >= 0) || !std::isfinite(importance))
+          return op.emitOpError("importance is negative or not finite");
+    QuantizedWeights weights = shareWeights(operands[0], form, options);
+    if (!key.empty()) {
+      context.scales->keep(key, weights.scales);
+      context.scales->keep(key + kPalettes, weights.palettes);
+    }
+    results.push_back(std::move(weights.codes));
+    results.push_back(std::move(weights.scales));
+    results.push_back(std::move(weights.palettes));
+    if (op.getCorrection())
+      results.push_back(std::move(weights.correction));
+    return success();
+  }
+
+  static constexpr const char *kPalettes = " palettes";
+};
+
 struct DecodeWeightModel : Model<DecodeWeightModel, sd::DecodeWeightOp> {
   static LogicalResult compute(sd::DecodeWeightOp op, Operands operands, Results &results,
                                const EvaluationContext &) {
-    const Tensor *scales = op.getGroupScales() ? &operands[1] : nullptr;
-    const Tensor *zeros = op.getZeroPoints() ? &operands[2] : nullptr;
-    return give(results, decodeWeightTensor(weightForm(op), operands[0], scales, zeros,
-                                            static_cast<int64_t>(op.getAxis()) != 1));
+    return give(results, decodedWeights(op, operands));
   }
 };
 
 } // namespace
 
+Tensor decodedWeights(sd::DecodeWeightOp op, ArrayRef<Tensor> operands) {
+  const WeightForm form = weightForm(op);
+  if (op.getPalettes())
+    return decodeSharedWeights(form, operands[0], operands[1]);
+  return decodeWeightTensor(form, operands[0], op.getGroupScales() ? &operands[1] : nullptr,
+                            op.getZeroPoints() ? &operands[2] : nullptr,
+                            static_cast<int64_t>(op.getAxis()) != 1);
+}
+
 WeightForm weightForm(sd::DecodeWeightOp op) {
+  if (op.getPalettes())
+    return {.coding = WeightCoding::Palette,
+            .bits = static_cast<int64_t>(op.getBits()),
+            .paletteOutputs = static_cast<int64_t>(op.getPaletteOutputs())};
   return {WeightCoding::Grouped, static_cast<int64_t>(op.getBits()),
           static_cast<int64_t>(op.getGroupSize()), !op.getZeroPoints(), op.getSharedTaps()};
 }
 
 void attachWeightModels(MLIRContext &context) {
-  attach<WeightModel, ConstantModel, PruneWeightModel, QuantizeWeightModel, DecodeWeightModel>(
-      context);
+  attach<WeightModel, ConstantModel, PruneWeightModel, QuantizeWeightModel, ShareWeightModel,
+         DecodeWeightModel>(context);
 }
 
 } // namespace sdopt

@@ -128,6 +128,8 @@ mlir::LogicalResult evaluateOperation(mlir::Operation *op, llvm::ArrayRef<Tensor
 
 /// The form in which a package stores the codes of decoded weights.
 WeightForm weightForm(sd::DecodeWeightOp op);
+/// Its result, of the operands that it has.
+Tensor decodedWeights(sd::DecodeWeightOp op, llvm::ArrayRef<Tensor> operands);
 
 /// The code format (type, zero point) of a per-tensor quantized tensor type, and its scale.
 CodeFormat codeFormat(mlir::Type tensorType);

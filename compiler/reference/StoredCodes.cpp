@@ -2,8 +2,6 @@
 
 #include "compiler/reference/StoredCodes.h"
 
-#include "compiler/reference/NarrowWeights.h"
-
 using namespace mlir;
 
 namespace sdopt {
@@ -25,15 +23,14 @@ FailureOr<StoredCodes> storedCodes(Value weights, const EvaluationContext &conte
   if (failed(parts))
     return failure();
   result.parts = *std::move(parts);
-  const WeightForm form = weightForm(decode);
-  const Tensor *groups = decode.getGroupScales() ? &result.parts[1] : nullptr;
-  const Tensor *zeros = decode.getZeroPoints() ? &result.parts[2] : nullptr;
-  result.meant = decodeWeightTensor(form, result.parts[0], groups, zeros, /*inputsLast=*/true);
+  result.meant = decodedWeights(decode, result.parts);
   result.weights.codes = result.parts[0].values<int8_t>();
-  if (groups)
-    result.weights.scales = groups->values<int8_t>();
-  if (zeros)
-    result.weights.zeros = zeros->values<int8_t>();
+  if (decode.getGroupScales())
+    result.weights.scales = result.parts[1].values<int8_t>();
+  if (decode.getZeroPoints())
+    result.weights.zeros = result.parts[2].values<int8_t>();
+  if (decode.getPalettes())
+    result.weights.palettes = result.parts[1].values<int8_t>();
   return result;
 }
 

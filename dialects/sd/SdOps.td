@@ -113,25 +113,55 @@ def Sd_QuantizeWeightOp : Op<Sd_Dialect, "quantize_weight", [Pure, AttrSizedResu
   let hasVerifier = 1;
 }
 
+def Sd_ShareWeightOp : Op<Sd_Dialect, "share_weight", [Pure, AttrSizedOperandSegments]> {
+  let summary = "indices of the few values that weights share";
+  let description = [{
+    Weight sharing: codes are indices of the 2^bits int8 entries of a palette, of which up to `palette_outputs` output
+    channels have one (0: all), and weight = entry * scale[o]. Entries have the least squared error that int8 entries can have
+    under the channels' scales, weighted by `importance` for each input channel. With `with_zero` 0 is an entry, and weights
+    that are 0 mean it. The correction is that of `sd.quantize_weight`. C1: 1 to 8 bits. C2: weights of 2 or 4 dimensions.
+
+    ```mlir
+    %codes, %scales, %palettes = sd.share_weight %w importance %i {bits = 4 : i64}
+      : tensor<8x96x3x3xf32> importance tensor<96xf32> -> tensor<8x96x3x3xi8>, tensor<8xf32>, tensor<1x16xi8>
+    ```
+  }];
+  let arguments = (ins Sd_Tensor:$weight, Optional<Sd_Tensor>:$importance, Optional<Sd_Tensor>:$means, I64Attr:$bits,
+                       DefaultValuedAttr<I64Attr, "0">:$palette_outputs, DefaultValuedAttr<BoolAttr, "false">:$with_zero,
+                       DefaultValuedAttr<BoolAttr, "false">:$one_scale);
+  let results = (outs Sd_Tensor:$codes, Sd_Tensor:$scales, Sd_Tensor:$palettes, Optional<Sd_Tensor>:$correction);
+  let assemblyFormat = [{
+    $weight (`importance` $importance^)? (`means` $means^)? attr-dict `:` type($weight) (`importance` type($importance)^)?
+    (`means` type($means)^)? `->` type($codes) `,` type($scales) `,` type($palettes) (`,` type($correction)^)?
+  }];
+  let hasVerifier = 1;
+}
+
 def Sd_DecodeWeightOp : Op<Sd_Dialect, "decode_weight", [Pure, AttrSizedOperandSegments]> {
   let summary = "int8 weights of narrower codes";
   let description = [{
     weight = clamp((code - zero point) * group scale, -128, 127), with the scale and zero point of the code's group
-    (`sd.quantize_weight`); a missing scale is 1, a missing zero point 0. `axis` is the dimension of the input channels: 1 as the
-    model has them, or the last. Matrix layers read the result, and the package stores the codes. C1: 2 to 8 bits,
-    `group_size` is 0 or 16 to 256. C2: zero points come with scales of the same shape, [o, kh, kw, groups] or [o, 1, 1, groups].
+    (`sd.quantize_weight`); a missing scale is 1, a missing zero point 0. With palettes (`sd.share_weight`) the weight is the
+    entry at the code, an unsigned index, of the output channel's palette. `axis` is the dimension of the input channels: 1 as
+    the model has them, or the last. Matrix layers read the result, and the package stores the codes. C1: 2 to 8 bits, 1 to 8
+    with palettes; `group_size` is 0 or 16 to 256. C2: zero points come with scales of the same shape, [o, kh, kw, groups] or
+    [o, 1, 1, groups]. C3: palettes come without groups and zero points.
 
     ```mlir
     %w8 = sd.decode_weight %codes groups %groups {axis = 1 : i64, bits = 4 : i64, group_size = 64 : i64}
       : (tensor<8x96x3x3xi8>, tensor<8x3x3x2xi8>) -> tensor<8x96x3x3xi8>
+    %shared = sd.decode_weight %indices palettes %palettes {axis = 1 : i64, bits = 4 : i64}
+      : (tensor<8x96x3x3xi8>, tensor<1x16xi8>) -> tensor<8x96x3x3xi8>
     ```
   }];
   let arguments = (ins Sd_Tensor:$codes, Optional<Sd_Tensor>:$group_scales, Optional<Sd_Tensor>:$zero_points,
-                       I64Attr:$axis, I64Attr:$bits, DefaultValuedAttr<I64Attr, "0">:$group_size,
-                       DefaultValuedAttr<BoolAttr, "false">:$shared_taps);
+                       Optional<Sd_Tensor>:$palettes, I64Attr:$axis, I64Attr:$bits,
+                       DefaultValuedAttr<I64Attr, "0">:$group_size, DefaultValuedAttr<BoolAttr, "false">:$shared_taps,
+                       DefaultValuedAttr<I64Attr, "0">:$palette_outputs);
   let results = (outs Sd_Tensor:$result);
   let assemblyFormat = [{
-    $codes (`groups` $group_scales^)? (`zeros` $zero_points^)? attr-dict `:` functional-type(operands, results)
+    $codes (`groups` $group_scales^)? (`zeros` $zero_points^)? (`palettes` $palettes^)? attr-dict `:`
+    functional-type(operands, results)
   }];
   let hasVerifier = 1;
 }

@@ -49,6 +49,26 @@ LogicalResult checkGroups(Operation *op, const char *what, Value value, ArrayRef
                            << type.clone(shape, IntegerType::get(op->getContext(), 8));
 }
 
+/// Of sd.share_weight and of sd.decode_weight with palettes.
+LogicalResult checkPaletteBits(Operation *op, uint64_t bits, int64_t outputs) {
+  if (bits < 1 || bits > 8)
+    return op->emitOpError("bits are ") << bits << " but must be 1 to 8 with palettes";
+  if (outputs < 0)
+    return op->emitOpError("'palette_outputs' is ") << outputs << " but must not be negative";
+  return success();
+}
+
+LogicalResult checkPalettes(Operation *op, Value palettes, int64_t outputs, int64_t bits,
+                            int64_t paletteOutputs) {
+  const int64_t count = paletteOutputs == 0 ? 1 : (outputs + paletteOutputs - 1) / paletteOutputs;
+  auto type = cast<RankedTensorType>(palettes.getType());
+  if (!type.getElementType().isSignlessInteger(8) ||
+      type.getShape() != ArrayRef<int64_t>({count, int64_t{1} << bits}))
+    return op->emitOpError("palettes are ")
+           << type << " but must be i8 [" << count << ", " << (int64_t{1} << bits) << "]";
+  return success();
+}
+
 } // namespace
 
 std::optional<int32_t> sdopt::sd::fractionBits(Type tensorType) {
@@ -129,10 +149,40 @@ LogicalResult QuantizeWeightOp::verify() {
   return success();
 }
 
+LogicalResult ShareWeightOp::verify() {
+  auto weight = cast<RankedTensorType>(getWeight().getType());
+  if (!weight.getElementType().isF32() || (weight.getRank() != 2 && weight.getRank() != 4))
+    return emitOpError("needs f32 weights of 2 or 4 dimensions");
+  if (failed(checkPaletteBits(*this, getBits(), getPaletteOutputs())))
+    return failure();
+  const auto perOutput = weight.clone({weight.getDimSize(0)});
+  const auto perInput = weight.clone({weight.getDimSize(1)});
+  Type i8 = IntegerType::get(getContext(), 8);
+  if (getCodes().getType() != weight.clone(i8) || getScales().getType() != perOutput)
+    return emitOpError("gives i8 codes of the weights' shape and one f32 scale for each of ")
+           << weight.getDimSize(0) << " output channels";
+  if (failed(checkPalettes(*this, getPalettes(), weight.getDimSize(0), getBits(),
+                           getPaletteOutputs())))
+    return failure();
+  if (getImportance() && getImportance().getType() != perInput)
+    return emitOpError("needs one f32 importance for each of ")
+           << weight.getDimSize(1) << " input channels";
+  if (static_cast<bool>(getMeans()) != static_cast<bool>(getCorrection()) ||
+      (getMeans() && (getMeans().getType() != perInput || getCorrection().getType() != perOutput)))
+    return emitOpError("corrects from one f32 mean for each input channel to one f32 correction "
+                       "for each output channel");
+  return success();
+}
+
 LogicalResult DecodeWeightOp::verify() {
   auto codes = cast<RankedTensorType>(getCodes().getType());
   int64_t rank = codes.getRank();
-  if (getBits() < 2 || getBits() > 8)
+  if (getPalettes() &&
+      (getGroupScales() || getZeroPoints() || getGroupSize() != 0 || getSharedTaps()))
+    return emitOpError("takes palettes or groups and zero points, not both");
+  if (!getPalettes() && getPaletteOutputs() != 0)
+    return emitOpError("has 'palette_outputs' without palettes");
+  if (!getPalettes() && (getBits() < 2 || getBits() > 8))
     return emitOpError("bits are ") << getBits() << " but must be 2 to 8";
   if (failed(checkGroupSize(*this, getGroupSize())))
     return failure();
@@ -142,6 +192,11 @@ LogicalResult DecodeWeightOp::verify() {
            << getAxis() << " of " << rank;
   if (!codes.getElementType().isSignlessInteger(8) || getResult().getType() != codes)
     return emitOpError("needs i8 codes and gives i8 weights of the same shape");
+  if (getPalettes())
+    return failed(checkPaletteBits(*this, getBits(), getPaletteOutputs()))
+               ? failure()
+               : checkPalettes(*this, getPalettes(), codes.getDimSize(0), getBits(),
+                               getPaletteOutputs());
   if ((getZeroPoints() || getGroupSize() > 0) != static_cast<bool>(getGroupScales()))
     return emitOpError("takes group scales if there are groups or zero points");
   SmallVector<int64_t> shape = groupShape(codes, getAxis(), getGroupSize(), getSharedTaps());

@@ -156,10 +156,11 @@ private:
     // The emitter reads the narrow codes, so that decoding them comes last.
     if (auto decode = codes.getDefiningOp<sd::DecodeWeightOp>()) {
       Value packed = packedCodes(decode.getCodes());
-      return sd::DecodeWeightOp::create(
-          builder_, sd::renamedLoc(codes.getLoc(), ".packed"), packed.getType(), packed,
-          decode.getGroupScales(), decode.getZeroPoints(), /*axis=*/kRank - 1, decode.getBits(),
-          decode.getGroupSize(), decode.getSharedTaps());
+      return sd::DecodeWeightOp::create(builder_, sd::renamedLoc(codes.getLoc(), ".packed"),
+                                        packed.getType(), packed, decode.getGroupScales(),
+                                        decode.getZeroPoints(), decode.getPalettes(),
+                                        /*axis=*/kRank - 1, decode.getBits(), decode.getGroupSize(),
+                                        decode.getSharedTaps(), decode.getPaletteOutputs());
     }
     auto type = cast<RankedTensorType>(codes.getType());
     Location loc = sd::renamedLoc(codes.getLoc(), ".packed");

@@ -146,11 +146,39 @@ Attribute windowAttribute(Operation *layer) {
                          DenseI64ArrayAttr::get(layer->getContext(), kernel)});
 }
 
+bool isPruned(Value weights) {
+  Operation *op = weights.getDefiningOp();
+  return op && (isa<sd::PruneWeightOp>(op) || llvm::any_of(op->getOperands(), isPruned));
+}
+
 WeightForm formOf(const LayerRecipe &layer) {
   if (layer.weightBits == 8)
     return {};
+  if (layer.palette)
+    return {.coding = WeightCoding::Palette,
+            .bits = layer.weightBits,
+            .paletteOutputs = layer.paletteOutputs};
   return {WeightCoding::Grouped, layer.weightBits, layer.groupSize, layer.weightSymmetric,
           layer.sharedTaps};
+}
+
+FailureOr<std::vector<float>> channelPowers(Value input, bool corrected,
+                                            const Statistics &statistics) {
+  FailureOr<ValueStatistics> found = statisticsOf(input, statistics);
+  if (failed(found))
+    return failure();
+  const ChannelStatistics &channels = found->channels;
+  if (static_cast<int64_t>(channels.size()) !=
+      cast<RankedTensorType>(input.getType()).getShape().back())
+    return std::vector<float>();
+  const double count = static_cast<double>(found->count) / static_cast<double>(channels.size());
+  std::vector<float> powers(channels.size());
+  for (size_t c = 0; c < powers.size(); ++c) {
+    const double mean = channels.sum[c] / count;
+    const double power = channels.sumOfSquares[c] / count - (corrected ? mean * mean : 0);
+    powers[c] = static_cast<float>(std::max(power, 0.0));
+  }
+  return powers;
 }
 
 Shape groupShape(ArrayRef<int64_t> weights, const LayerRecipe &layer) {
@@ -184,6 +212,20 @@ FailureOr<Value> weightOf(OpBuilder &builder, Location loc, const std::string &k
   return sd::WeightOp::create(builder, loc, RankedTensorType::get(tensor->shape(), element), key,
                               *digest)
       .getResult();
+}
+
+FailureOr<std::string> storedImportance(Operation *layer, bool corrected,
+                                        const Statistics &statistics) {
+  Value input = layer->getOperand(0);
+  if (Operation *producer = input.getDefiningOp(); producer && isConstantExpression(producer))
+    return std::string();
+  FailureOr<std::vector<float>> powers = channelPowers(input, corrected, statistics);
+  if (failed(powers) || powers->empty())
+    return failed(powers) ? FailureOr<std::string>() : std::string();
+  const auto size = static_cast<int64_t>(powers->size());
+  return storedTensor(sd::makeValueLoc(layer->getContext(), sd::valueName(input), {}),
+                      sd::valueName(input) + (corrected ? ".variance" : ".power"),
+                      Tensor::of<float>({size}, *powers));
 }
 
 FailureOr<Value> storedVector(OpBuilder &builder, const std::string &name,

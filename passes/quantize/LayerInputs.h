@@ -52,7 +52,7 @@ mlir::FailureOr<ValueStatistics> statisticsOf(mlir::Value value, const Statistic
 /// would give, by these names.
 constexpr llvm::StringLiteral kRoundedAttribute = "sdopt.rounded";
 constexpr const char *kCodes = "codes", *kScales = "scales", *kGroupScales = "groups",
-                     *kZeroPoints = "zeros", *kCorrection = "correction";
+                     *kZeroPoints = "zeros", *kPalettes = "palettes", *kCorrection = "correction";
 
 /// All that tells apart what the kernels of two convolutions see of one value; null for linear
 /// layers.
@@ -62,8 +62,15 @@ mlir::Attribute windowAttribute(mlir::Operation *layer);
 /// (npu::NpuDialect::kStorageRuleAttr).
 constexpr llvm::StringLiteral kStorageRuleAttribute = "npu.storage_rule";
 
+/// Some of the weights were left out: their zeros stay zeros.
+bool isPruned(mlir::Value weights);
+
 /// How the weights of a matrix layer are stored.
 WeightForm formOf(const LayerRecipe &layer);
+/// For each input channel of a value: the mean square of its elements, or their variance if means
+/// are made up for. Nothing if the statistics do not know the channels.
+mlir::FailureOr<std::vector<float>> channelPowers(mlir::Value input, bool corrected,
+                                                  const Statistics &statistics);
 /// Of the scales and zero points of all groups: [o, kh, kw, groups], or [o, 1, 1, groups].
 Shape groupShape(llvm::ArrayRef<int64_t> weights, const LayerRecipe &layer);
 
@@ -73,6 +80,10 @@ mlir::FailureOr<std::string> storedTensor(mlir::Location loc, const std::string 
 /// An sd.weight of a tensor of the store.
 mlir::FailureOr<mlir::Value> weightOf(mlir::OpBuilder &builder, mlir::Location loc,
                                       const std::string &key);
+
+/// The key of what channelPowers() gives for a layer's input, in the overlay; empty for nothing.
+mlir::FailureOr<std::string> storedImportance(mlir::Operation *layer, bool corrected,
+                                              const Statistics &statistics);
 
 /// A vector in the overlay of the weight store, under `name` and the digest of its numbers.
 mlir::FailureOr<mlir::Value> storedVector(mlir::OpBuilder &builder, const std::string &name,

@@ -30,6 +30,8 @@ def Round : Pass<"sdopt-round", "::mlir::func::FuncOp"> {
     through them collects the second moments of what as many layers read as fit into 256 MB, so that a large model takes
     several. Of more than 4,096 columns those of up to 4,096 are known together.
 
+    Without groups the columns of the largest power come first. Palettes stay as `sd.share_weight` chooses them.
+
     A channel whose expected error is not less than with nearest codes keeps them. Codes, scales and corrections are
     stored beside the weights; the layer's attribute `sdopt.rounded` has their keys, and `sdopt-quantize` uses them. The
     function itself stays what it is. A remark gives the SQNR of each layer's output before and after, as expected
@@ -48,6 +50,8 @@ def Quantize : Pass<"sdopt-quantize", "::mlir::func::FuncOp"> {
       asks for 8 bits of a 16-bit value gets it through `sd.requantize`.
     - Reshapes, transposes, upsampling and token pooling keep the code of their input.
     - Weights of conv2d, linear and embedding become int8 codes with one scale per output channel (or row).
+    - Narrower weights are codes in groups, or indices of palettes, which weigh input channels by the variance of what the
+      layer reads (the mean square, if its bias is not corrected).
     - A layer's bias is corrected for what the codes of its weights take from the mean of its output.
     - The function still takes and gives real numbers: `sd.quantize` and `sd.dequantize` stand at its boundary.
   }];

@@ -13,6 +13,7 @@
 #include "mlir/IR/Remarks.h"
 #include "llvm/ADT/MapVector.h"
 
+#include <array>
 #include <cmath>
 #include <optional>
 
@@ -99,10 +100,6 @@ private:
       LayerRecipe layer;
       if (!boundary)
         layer = settings_[&op] = layerSettings(recipe_, function_, &op);
-      if (layer.hasPalettes() && isa<sd::Conv2dOp, sd::LinearOp>(op))
-        return op.emitOpError(
-            "is to have weights in palettes ('weight_coding: palette'), which are not "
-            "supported; use 'weight_coding: uniform'");
       if (isa<sd::Conv2dOp, sd::LinearOp>(op) && layer.storage != "auto")
         op.setAttr(kStorageRuleAttribute, StringAttr::get(op.getContext(), layer.storage));
       for (Value operand : op.getOperands()) {
@@ -300,13 +297,13 @@ private:
         }
     if (!keepsCode(op)) {
       LayerRecipe layer = settings_.lookup(op);
-      FailureOr<Value> means = inputMeans(op, layer);
-      if (failed(means))
+      FailureOr<LayerInput> input = layerInput(op, layer);
+      if (failed(input))
         return failure();
       for (OpOperand &operand : op->getOpOperands())
         if (codes_.count(codeRoot(operand.get())))
           operand.set(coded(operand.get(), layer.activationBits, op));
-      if (failed(quantizeWeights(op, layer, *means)))
+      if (failed(quantizeWeights(op, layer, *input)))
         return failure();
       remark(op, layer);
     }
@@ -322,6 +319,21 @@ private:
         result.setType(withElement(result.getType(), codes->second.primary));
     }
     return success();
+  }
+
+  /// What is known of the channels that a layer reads; null what is not needed.
+  struct LayerInput {
+    Value means, importance;
+  };
+
+  FailureOr<LayerInput> layerInput(Operation *op, const LayerRecipe &layer) {
+    FailureOr<Value> means = inputMeans(op, layer), importance = Value();
+    if (isa<sd::Conv2dOp, sd::LinearOp>(op) && layer.hasPalettes() &&
+        !op->hasAttr(kRoundedAttribute) && !hasImposedScales(op->getOperand(1)))
+      importance = importanceOf(op, layer);
+    if (failed(means) || failed(importance))
+      return failure();
+    return LayerInput{*means, *importance};
   }
 
   /// The mean of each input channel of a layer that is to be corrected, else null.
@@ -359,10 +371,11 @@ private:
   /// Settings of weights as one number.
   static int64_t weightSettings(const LayerRecipe &layer) {
     int64_t key = layer.weightBits;
-    key = key * 512 + (layer.weightBits < 8 ? layer.groupSize : 0);
-    for (bool flag :
-         {layer.weightBits < 8 && !layer.weightSymmetric, layer.weightBits < 8 && layer.sharedTaps,
-          layer.oneScale, layer.weightRange == RangeEstimator::MSE})
+    const int size = layer.hasPalettes() ? layer.paletteOutputs : layer.groupSize;
+    key = key * 65536 + (layer.weightBits < 8 ? size : 0);
+    for (bool flag : {layer.hasPalettes(), layer.weightBits < 8 && !layer.weightSymmetric,
+                      layer.weightBits < 8 && layer.sharedTaps, layer.oneScale,
+                      layer.weightRange == RangeEstimator::MSE})
       key = key * 2 + flag;
     return key;
   }
@@ -392,7 +405,7 @@ private:
 
   /// What a matrix layer needs of its weights; null what there is not.
   struct LayerCodes {
-    Value codes, scales, groupScales, zeroPoints, correction;
+    Value codes, scales, groupScales = {}, zeroPoints = {}, palettes = {}, correction = {};
   };
 
   /// Imposed codes, or none.
@@ -411,21 +424,68 @@ private:
     return entry->second;
   }
 
-  /// Those that sdopt-round chose, those of imposed scales, or those of sd.quantize_weight. Imposed
-  /// ones have 8 bits, whatever the layer's settings say.
-  FailureOr<LayerCodes> layerCodes(Operation *op, Value weights, LayerRecipe &layer, Value means) {
+  /// Indices, scales and palettes of a float weight, with a correction if there are means.
+  sd::ShareWeightOp sharedCodes(Value weight, Value importance, const LayerRecipe &layer,
+                                Value means) {
+    sd::ShareWeightOp &op = shared_[{{{weight, means}, importance}, weightSettings(layer)}];
+    if (op)
+      return op;
+    OpBuilder builder(weight.getContext());
+    builder.setInsertionPointAfterValue(weight);
+    auto type = cast<RankedTensorType>(weight.getType());
+    const WeightForm form = formOf(layer);
+    Type i8 = builder.getI8Type();
+    Type perChannel = RankedTensorType::get({type.getDimSize(0)}, builder.getF32Type());
+    Type palettes =
+        RankedTensorType::get({form.palettes(type.getDimSize(0)), form.paletteEntries()}, i8);
+    op = sd::ShareWeightOp::create(
+        builder, sd::renamedLoc(weight.getLoc(), ".shared"), type.clone(i8), perChannel, palettes,
+        means ? perChannel : Type(), weight, importance, means, layer.weightBits,
+        layer.paletteOutputs, isPruned(weight), layer.oneScale);
+    created_.insert(op);
+    return op;
+  }
+
+  /// What each input channel of a layer weighs; null if that is not known.
+  FailureOr<Value> importanceOf(Operation *op, const LayerRecipe &layer) {
+    Value &importance = importance_[layer.biasCorrection][op->getOperand(0)];
+    if (importance)
+      return importance;
+    FailureOr<std::string> key = storedImportance(op, layer.biasCorrection, statistics_);
+    if (failed(key) || key->empty())
+      return failed(key) ? FailureOr<Value>() : Value();
+    OpBuilder builder(function_.getBody());
+    FailureOr<Value> stored = weightOf(builder, function_.getLoc(), *key);
+    if (succeeded(stored)) {
+      created_.insert(stored->getDefiningOp());
+      importance = *stored;
+    }
+    return stored;
+  }
+
+  /// Those that sdopt-round chose, those of imposed scales, or those of sd.share_weight or
+  /// sd.quantize_weight. Imposed ones have 8 bits, whatever the layer's settings say.
+  FailureOr<LayerCodes> layerCodes(Operation *op, Value weights, LayerRecipe &layer,
+                                   const LayerInput &input) {
     if (hasImposedScales(weights))
       layer.weightBits = 8;
     auto rounded = op->getAttrOfType<DictionaryAttr>(kRoundedAttribute);
+    if (!rounded && layer.hasPalettes()) {
+      sd::ShareWeightOp codes = sharedCodes(weights, input.importance, layer, input.means);
+      return LayerCodes{codes.getCodes(), codes.getScales(),   Value(),
+                        Value(),          codes.getPalettes(), codes.getCorrection()};
+    }
     if (!rounded) {
-      FailureOr<std::optional<WeightCodes>> imposed = imposedCodes(weights, means);
+      FailureOr<std::optional<WeightCodes>> imposed = imposedCodes(weights, input.means);
       if (failed(imposed))
         return failure();
       if (*imposed)
-        return LayerCodes{(*imposed)->codes, (*imposed)->scales, {}, {}, (*imposed)->correction};
-      sd::QuantizeWeightOp codes = codesOf(weights, layer, means);
-      return LayerCodes{codes.getCodes(), codes.getScales(), codes.getGroupScales(),
-                        codes.getZeroPoints(), codes.getCorrection()};
+        return LayerCodes{.codes = (*imposed)->codes,
+                          .scales = (*imposed)->scales,
+                          .correction = (*imposed)->correction};
+      sd::QuantizeWeightOp codes = codesOf(weights, layer, input.means);
+      return LayerCodes{codes.getCodes(),      codes.getScales(), codes.getGroupScales(),
+                        codes.getZeroPoints(), Value(),           codes.getCorrection()};
     }
     LayerCodes codes;
     OpBuilder builder(op);
@@ -433,6 +493,7 @@ private:
                                {kScales, &codes.scales},
                                {kGroupScales, &codes.groupScales},
                                {kZeroPoints, &codes.zeroPoints},
+                               {kPalettes, &codes.palettes},
                                {kCorrection, &codes.correction}}) {
       auto key = rounded.getAs<StringAttr>(what);
       if (!key)
@@ -459,23 +520,24 @@ private:
       return codes.codes;
     Value &value = decoded_[codes.codes];
     if (!value) {
+      const WeightForm form = formOf(layer);
       OpBuilder builder(reader);
-      if (auto source = codes.codes.getDefiningOp<sd::QuantizeWeightOp>())
+      if (Operation *source = codes.codes.getDefiningOp(); !isa<sd::WeightOp>(source))
         builder.setInsertionPointAfter(source);
       auto op = sd::DecodeWeightOp::create(
           builder, sd::renamedLoc(codes.codes.getLoc(), ".decoded"), codes.codes.getType(),
-          codes.codes, codes.groupScales, codes.zeroPoints, /*axis=*/1, layer.weightBits,
-          layer.groupSize, layer.sharedTaps);
+          codes.codes, codes.groupScales, codes.zeroPoints, codes.palettes, /*axis=*/1, form.bits,
+          form.groupSize, form.sharedTaps, form.paletteOutputs);
       created_.insert(op);
       value = op.getResult();
     }
     return value;
   }
 
-  LogicalResult quantizeWeights(Operation *op, const LayerRecipe &layer, Value means) {
+  LogicalResult quantizeWeights(Operation *op, const LayerRecipe &layer, const LayerInput &input) {
     auto matrix = [&](auto layerOp) -> LogicalResult {
       LayerRecipe form = layer;
-      FailureOr<LayerCodes> codes = layerCodes(op, layerOp.getWeights(), form, means);
+      FailureOr<LayerCodes> codes = layerCodes(op, layerOp.getWeights(), form, input);
       if (failed(codes))
         return failure();
       layerOp.getWeightsMutable().assign(decoded(op, *codes, form));
@@ -526,7 +588,8 @@ private:
       mlir::remark::passed(op->getLoc(),
                            mlir::remark::RemarkOpts::name("quantize").category("quantize"))
           << (std::string("weights ") + std::to_string(layer.weightBits) + " bit " +
-              name(layer.weightRange) + ", input " + std::to_string(layer.activationBits) + " bit" +
+              (layer.hasPalettes() ? "palette" : name(layer.weightRange)) + ", input " +
+              std::to_string(layer.activationBits) + " bit" +
               (layer.biasCorrection ? ", bias corrected" : ""));
   }
 
@@ -552,6 +615,9 @@ private:
   llvm::DenseMap<Value, Codes> codes_;
   llvm::DenseMap<Value, Value> narrowed_;
   llvm::DenseMap<std::pair<std::pair<Value, Value>, int64_t>, sd::QuantizeWeightOp> weights_;
+  llvm::DenseMap<std::pair<std::pair<std::pair<Value, Value>, Value>, int64_t>, sd::ShareWeightOp>
+      shared_;
+  std::array<llvm::DenseMap<Value, Value>, 2> importance_; ///< of corrected layers: the second
   llvm::DenseMap<Value, Value> decoded_;
   llvm::DenseMap<Value, Value> means_;
   llvm::DenseMap<std::pair<Value, Value>, std::optional<WeightCodes>> imposedWeights_;

@@ -3,6 +3,7 @@
 #include "compiler/calibration/Moments.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/NarrowWeights.h"
+#include "compiler/reference/SharedWeights.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -182,7 +183,12 @@ private:
     const LayerRecipe &recipe = layer.recipe;
     const WeightForm form = formOf(recipe);
     QuantizedWeights nearest;
-    if (form.coding == WeightCoding::Grouped) {
+    if (form.coding == WeightCoding::Palette) {
+      FailureOr<QuantizedWeights> shared = share(layer, *weights, form);
+      if (failed(shared))
+        return failure();
+      nearest = *std::move(shared);
+    } else if (form.coding == WeightCoding::Grouped) {
       nearest = quantizeNarrowWeights(*weights, form, recipe.oneScale, recipe.weightRange, nullptr,
                                       nullptr);
     } else {
@@ -203,11 +209,6 @@ private:
         dense->bytes() ? *dense : *weights, form, recipe.weightRange, recipe.biasCorrection,
         std::move(nearest), isPruned(weightsOf(layer.op)) ? *weights : Tensor());
     return success();
-  }
-
-  static bool isPruned(Value weights) {
-    Operation *op = weights.getDefiningOp();
-    return op && (isa<sd::PruneWeightOp>(op) || llvm::any_of(op->getOperands(), isPruned));
   }
 
   /// The weights before those that stay made up for those that went, or nothing: then the pruned
@@ -240,6 +241,19 @@ private:
     return weights;
   }
 
+  FailureOr<QuantizedWeights> share(const RoundedLayer &layer, const Tensor &weights,
+                                    const WeightForm &form) {
+    FailureOr<std::vector<float>> powers =
+        channelPowers(layer.op->getOperand(0), layer.recipe.biasCorrection, *resources_.statistics);
+    if (failed(powers))
+      return failure();
+    const Tensor importance = Tensor::of<float>({static_cast<int64_t>(powers->size())}, *powers);
+    return shareWeights(weights, form,
+                        {.importance = powers->empty() ? nullptr : &importance,
+                         .withZero = isPruned(weightsOf(layer.op)),
+                         .oneScale = layer.recipe.oneScale});
+  }
+
   LogicalResult finish(RoundedLayer &layer) {
     QuantizedWeights codes = layer.rounding->take();
     const OutputPower power = layer.rounding->power();
@@ -264,7 +278,8 @@ private:
       codes.zeroPoints = codes.zeroPoints.reshaped(groups);
     if (failed(keep(kCodes, codes.codes)) || failed(keep(kScales, codes.scales)) ||
         failed(keep(kGroupScales, codes.groupScales)) ||
-        failed(keep(kZeroPoints, codes.zeroPoints)) || failed(keep(kCorrection, codes.correction)))
+        failed(keep(kZeroPoints, codes.zeroPoints)) || failed(keep(kPalettes, codes.palettes)) ||
+        failed(keep(kCorrection, codes.correction)))
       return failure();
     layer.op->setAttr(kRoundedAttribute, builder.getDictionaryAttr(keys));
     tell(layer, power);

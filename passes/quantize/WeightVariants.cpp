@@ -2,6 +2,7 @@
 
 #include "passes/quantize/WeightVariants.h"
 
+#include "dialects/sd/Sd.h"
 #include "passes/quantize/LayerInputs.h"
 
 using namespace mlir;
@@ -37,32 +38,75 @@ int64_t weightCost(Operation *layer, const LayerRecipe &settings) {
   return 8 * storedBytes(formOf(settings), all) + kScaleBits * all.outputs;
 }
 
-LogicalResult narrowWeights(Operation *layer, const LayerRecipe &settings) {
-  OpOperand &weights = weightsOf(layer);
-  RankedTensorType type = weightType(layer);
+namespace {
+
+/// What the codes of a layer's weights are, and the scales of its output channels.
+struct Narrowed {
+  Value decoded, scales;
+};
+
+Narrowed uniformWeights(OpBuilder &builder, Value weights, const WeightForm &form,
+                        const LayerRecipe &settings) {
+  auto type = cast<RankedTensorType>(weights.getType());
   llvm::ArrayRef<int64_t> shape = type.getShape();
-  WeightForm form = formOf(settings);
-  OpBuilder builder(layer);
-  Location loc = weights.get().getLoc();
+  Location loc = weights.getLoc();
   Type i8 = builder.getI8Type();
   auto perChannel = RankedTensorType::get({shape[0]}, builder.getF32Type());
   Type groups = RankedTensorType::get(groupShape(shape, settings), i8);
   bool narrow = form.coding == WeightCoding::Grouped;
   auto codes = sd::QuantizeWeightOp::create(
       builder, loc, type.clone(i8), perChannel, narrow && form.hasScales() ? groups : Type(),
-      narrow && !form.symmetric ? groups : Type(), Type(), weights.get(), Value(), /*axis=*/0,
-      form.bits, static_cast<sd::Range>(settings.weightRange), form.groupSize, form.symmetric,
-      form.sharedTaps, settings.oneScale);
+      narrow && !form.symmetric ? groups : Type(), Type(), weights, Value(), /*axis=*/0, form.bits,
+      static_cast<sd::Range>(settings.weightRange), form.groupSize, form.symmetric, form.sharedTaps,
+      settings.oneScale);
   Value decoded = codes.getCodes();
   if (narrow)
     decoded = sd::DecodeWeightOp::create(builder, loc, type.clone(i8), codes.getCodes(),
-                                         codes.getGroupScales(), codes.getZeroPoints(), /*axis=*/1,
-                                         form.bits, form.groupSize, form.sharedTaps);
-  SmallVector<int64_t> column(shape.size(), 1);
-  column[0] = shape[0];
+                                         codes.getGroupScales(), codes.getZeroPoints(), Value(),
+                                         /*axis=*/1, form.bits, form.groupSize, form.sharedTaps, 0);
+  return {decoded, codes.getScales()};
+}
+
+Narrowed sharedWeights(OpBuilder &builder, Value weights, Value importance, const WeightForm &form,
+                       const LayerRecipe &settings) {
+  auto type = cast<RankedTensorType>(weights.getType());
+  Type i8 = builder.getI8Type();
+  auto codes = sd::ShareWeightOp::create(
+      builder, weights.getLoc(), type.clone(i8),
+      RankedTensorType::get({type.getDimSize(0)}, builder.getF32Type()),
+      RankedTensorType::get({form.palettes(type.getDimSize(0)), form.paletteEntries()}, i8), Type(),
+      weights, importance, Value(), form.bits, form.paletteOutputs, isPruned(weights),
+      settings.oneScale);
+  Value decoded = sd::DecodeWeightOp::create(
+      builder, weights.getLoc(), type.clone(i8), codes.getCodes(), Value(), Value(),
+      codes.getPalettes(), /*axis=*/1, form.bits, 0, false, form.paletteOutputs);
+  return {decoded, codes.getScales()};
+}
+
+} // namespace
+
+LogicalResult narrowWeights(Operation *layer, const LayerRecipe &settings,
+                            const std::string &importanceKey) {
+  OpOperand &weights = weightsOf(layer);
+  RankedTensorType type = weightType(layer);
+  WeightForm form = formOf(settings);
+  OpBuilder builder(layer);
+  Location loc = weights.get().getLoc();
+  Narrowed narrowed;
+  if (form.coding == WeightCoding::Palette) {
+    FailureOr<Value> importance =
+        importanceKey.empty() ? Value() : weightOf(builder, loc, importanceKey);
+    if (failed(importance))
+      return failure();
+    narrowed = sharedWeights(builder, weights.get(), *importance, form, settings);
+  } else {
+    narrowed = uniformWeights(builder, weights.get(), form, settings);
+  }
+  SmallVector<int64_t> column(type.getRank(), 1);
+  column[0] = type.getDimSize(0);
   Value scales = sd::ReshapeOp::create(
-      builder, loc, RankedTensorType::get(column, builder.getF32Type()), codes.getScales());
-  Value whole = sd::CastOp::create(builder, loc, type, decoded);
+      builder, loc, RankedTensorType::get(column, builder.getF32Type()), narrowed.scales);
+  Value whole = sd::CastOp::create(builder, loc, type, narrowed.decoded);
   weights.set(sd::BinaryOp::create(builder, loc, type, sd::BinaryKind::mul, whole, scales));
   return success();
 }

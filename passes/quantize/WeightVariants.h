@@ -16,12 +16,14 @@ constexpr llvm::StringLiteral kWeightBitsAttribute = "sdopt.weight_bits";
 bool hasWeights(mlir::Operation *layer);
 
 /// How many bits a matrix layer's weights take with these settings: codes, scales and zero points
-/// of groups, 32 bits for each output channel's scale.
+/// of groups, palettes, 32 bits for each output channel's scale.
 int64_t weightCost(mlir::Operation *layer, const LayerRecipe &settings);
 int64_t weightCount(mlir::Operation *layer);
 
-/// Replaces the float weights of a layer by the real values that their codes stand for.
-mlir::LogicalResult narrowWeights(mlir::Operation *layer, const LayerRecipe &settings);
+/// Replaces the float weights of a layer by the real values that their codes stand for. Palettes
+/// weigh input channels by the importance in the weight store, if there is a key of it.
+mlir::LogicalResult narrowWeights(mlir::Operation *layer, const LayerRecipe &settings,
+                                  const std::string &importanceKey);
 
 } // namespace sdopt
 

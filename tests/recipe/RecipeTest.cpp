@@ -245,7 +245,8 @@ TEST(RecipeBudget, IsBitsBytesOrDecibels) {
 
 TEST(RecipeBuiltIn, AreThere) {
   EXPECT_EQ(builtInRecipes(),
-            (std::vector<std::string>{"mixed", "pruned-2of4", "w4a16", "w4a8", "w8a16", "w8a8"}));
+            (std::vector<std::string>{"mixed", "palette-mixed", "palette4", "pruned-2of4", "w4a16",
+                                      "w4a8", "w8a16", "w8a8"}));
   for (const std::string &name : builtInRecipes()) {
     auto recipe = loadRecipe(name);
     ASSERT_TRUE(recipe.ok()) << recipe.status();

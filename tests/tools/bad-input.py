@@ -287,8 +287,6 @@ class BadInput(Cases):
         for name, content, needles in cases:
             self.fails(f"recipe: {name}", "--recipe", self.file("mine.yaml", content), needles=["mine.yaml", *needles])
         self.rules_of_other_modules(head)
-        palettes = "version: 1\nname: palettes\nglobal: {weight_bits: 4, weight_coding: palette}\n"
-        self.fails("recipe: palettes", "--recipe", self.file("mine.yaml", palettes), needles=["weight_coding", "not supported"])
         self.fails("recipe: unknown name", "--recipe", "w9a9", needles=["w9a9", "w8a16"])
         self.fails("recipe: missing file", "--recipe", self.work / "none.yaml", needles=["none.yaml"])
         self.fails("recipe: a folder", "--recipe", self.statistics, needles=[self.statistics])

@@ -46,6 +46,25 @@ func.func @narrow(%arg0: tensor<1x8x6x4xf32> {sd.name = "sample"}) -> (tensor<1x
   return %r : tensor<1x7x6x4xf32>
 }
 
+// So are indices of palettes.
+// CHECK-LABEL: func.func @shared
+// CHECK: %[[Q:.*]], %{{.*}}, %[[P:.*]] = sd.share_weight
+// CHECK: %[[CODES:.*]] = sd.transpose %[[Q]] [0, 2, 3, 1] : (tensor<4x4x2x1xi8>) -> tensor<4x2x1x4xi8>
+// CHECK: %[[W:.*]] = sd.decode_weight %[[CODES]] palettes %[[P]] {axis = 3 : i64, bits = 2 : i64, palette_outputs = 3 : i64} : (tensor<4x2x1x4xi8>, tensor<2x4xi8>) -> tensor<4x2x1x4xi8>
+// CHECK: npu.conv2d %{{.*}}, %[[W]], %
+func.func @shared(%arg0: tensor<1x8x6x4xf32> {sd.name = "sample"}) -> (tensor<1x7x6x4xf32> {sd.name = "out"}) {
+  %w = sd.constant dense<0.5> : tensor<4x4x2x1xf32>
+  %x = sd.quantize %arg0 : tensor<1x8x6x4xf32> -> tensor<1x8x6x4x!x>
+  %codes, %scales, %palettes = sd.share_weight %w {bits = 2 : i64, palette_outputs = 3 : i64}
+    : tensor<4x4x2x1xf32> -> tensor<4x4x2x1xi8>, tensor<4xf32>, tensor<2x4xi8>
+  %d = sd.decode_weight %codes palettes %palettes {axis = 1 : i64, bits = 2 : i64, palette_outputs = 3 : i64}
+    : (tensor<4x4x2x1xi8>, tensor<2x4xi8>) -> tensor<4x4x2x1xi8>
+  %y = sd.conv2d %x, %d scales %scales {layout = 1 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>, padding = array<i64: 0, 0, 0, 0>, groups = 1 : i64}
+    : (tensor<1x8x6x4x!x>, tensor<4x4x2x1xi8>, tensor<4xf32>) -> tensor<1x7x6x4x!y>
+  %r = sd.dequantize %y : tensor<1x7x6x4x!y> -> tensor<1x7x6x4xf32>
+  return %r : tensor<1x7x6x4xf32>
+}
+
 // Tokens get a height of 1; a reshape costs nothing.
 // CHECK-LABEL: func.func @tokens
 // CHECK: %[[Q:.*]] = npu.view %{{.*}} : tensor<1x48x4x{{.*}}> -> tensor<1x1x48x4x

@@ -63,3 +63,59 @@ func.func @decode_without_scales(%c: tensor<4x40xi8>) {
   %w = sd.decode_weight %c {axis = 1 : i64, bits = 4 : i64, group_size = 16 : i64} : (tensor<4x40xi8>) -> tensor<4x40xi8>
   return
 }
+
+// -----
+func.func @share_bits(%w: tensor<4x40xf32>) {
+  // expected-error@+1 {{bits are 9 but must be 1 to 8 with palettes}}
+  %c, %s, %p = sd.share_weight %w {bits = 9 : i64} : tensor<4x40xf32> -> tensor<4x40xi8>, tensor<4xf32>, tensor<1x512xi8>
+  return
+}
+
+// -----
+func.func @share_rank(%w: tensor<40xf32>) {
+  // expected-error@+1 {{needs f32 weights of 2 or 4 dimensions}}
+  %c, %s, %p = sd.share_weight %w {bits = 2 : i64} : tensor<40xf32> -> tensor<40xi8>, tensor<40xf32>, tensor<1x4xi8>
+  return
+}
+
+// -----
+func.func @share_palettes(%w: tensor<5x40xf32>) {
+  // expected-error@+1 {{palettes are 'tensor<1x4xi8>' but must be i8 [3, 4]}}
+  %c, %s, %p = sd.share_weight %w {bits = 2 : i64, palette_outputs = 2 : i64} : tensor<5x40xf32> -> tensor<5x40xi8>, tensor<5xf32>, tensor<1x4xi8>
+  return
+}
+
+// -----
+func.func @share_importance(%w: tensor<5x40xf32>, %i: tensor<5xf32>) {
+  // expected-error@+1 {{needs one f32 importance for each of 40 input channels}}
+  %c, %s, %p = sd.share_weight %w importance %i {bits = 2 : i64} : tensor<5x40xf32> importance tensor<5xf32> -> tensor<5x40xi8>, tensor<5xf32>, tensor<1x4xi8>
+  return
+}
+
+// -----
+func.func @share_correction(%w: tensor<5x40xf32>, %m: tensor<40xf32>) {
+  // expected-error@+1 {{corrects from one f32 mean for each input channel to one f32 correction for each output channel}}
+  %c, %s, %p = sd.share_weight %w means %m {bits = 2 : i64} : tensor<5x40xf32> means tensor<40xf32> -> tensor<5x40xi8>, tensor<5xf32>, tensor<1x4xi8>
+  return
+}
+
+// -----
+func.func @decode_both(%c: tensor<4x40xi8>, %s: tensor<4x1x1x3xi8>, %p: tensor<1x16xi8>) {
+  // expected-error@+1 {{takes palettes or groups and zero points, not both}}
+  %w = sd.decode_weight %c groups %s palettes %p {axis = 1 : i64, bits = 4 : i64, group_size = 16 : i64} : (tensor<4x40xi8>, tensor<4x1x1x3xi8>, tensor<1x16xi8>) -> tensor<4x40xi8>
+  return
+}
+
+// -----
+func.func @decode_no_palette(%c: tensor<4x40xi8>) {
+  // expected-error@+1 {{has 'palette_outputs' without palettes}}
+  %w = sd.decode_weight %c {axis = 1 : i64, bits = 4 : i64, palette_outputs = 2 : i64} : (tensor<4x40xi8>) -> tensor<4x40xi8>
+  return
+}
+
+// -----
+func.func @decode_palette_shape(%c: tensor<4x40xi8>, %p: tensor<2x4xi8>) {
+  // expected-error@+1 {{palettes are 'tensor<2x4xi8>' but must be i8 [1, 4]}}
+  %w = sd.decode_weight %c palettes %p {axis = 1 : i64, bits = 2 : i64} : (tensor<4x40xi8>, tensor<2x4xi8>) -> tensor<4x40xi8>
+  return
+}

@@ -1,0 +1,114 @@
+//===- PalettesTest.cpp - weights that share values, through the pipeline -----===//
+
+#include "compiler/kernels/VectorLoop.h"
+#include "tests/pipeline/Compiling.h"
+#include "tests/weights/TemporaryFolder.h"
+
+#include "gmock/gmock.h"
+
+#include <fstream>
+
+using namespace sdopt;
+using namespace sdopt::test;
+using testing::HasSubstr;
+
+namespace {
+
+class PalettesTest : public testing::Test {
+protected:
+  CompileOptions options(const std::string &place, const std::string &settings,
+                         const std::string &head = "") {
+    CompileOptions options = optionsFor(folder_.path(place), {"text_encoder"});
+    options.recipe = folder_.path(place + ".yaml");
+    std::ofstream(options.recipe) << "version: 1\nname: palettes\n"
+                                  << head << "global: {weight_coding: palette, " << settings
+                                  << "}\n";
+    options.verify = VerifyMode::Fast;
+    return options;
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(PalettesTest, MoreBitsMorePalettesAndRoundingGain) {
+  double before = 0;
+  for (const char *settings : {"weight_bits: 1", "weight_bits: 3", "weight_bits: 3, rounding: gptq",
+                               "weight_bits: 5", "weight_bits: 5, palette_outputs: 1"}) {
+    const Report report = compiled(options("gain", settings)).report;
+    const ModuleReport &module = moduleOf(report, "text_encoder");
+    EXPECT_GT(module.psnr(), before + 0.3) << settings;
+    before = module.psnr();
+    const char *form = std::string(settings).starts_with("weight_bits: 1")   ? "1 bit palette"
+                       : std::string(settings).starts_with("weight_bits: 3") ? "3 bit palette"
+                                                                             : "5 bit palette";
+    int64_t shared = 0;
+    for (const LayerReport &layer : module.layers())
+      if (!layer.weight_form().empty()) {
+        EXPECT_THAT(layer.weight_form(), HasSubstr(form)) << layer.name();
+        ++shared;
+      }
+    EXPECT_GE(shared, 6);
+  }
+}
+
+TEST_F(PalettesTest, EightBitsAreInt8) {
+  const Report report = compiled(options("eight", "weight_bits: 8")).report;
+  for (const LayerReport &layer : moduleOf(report, "text_encoder").layers())
+    if (!layer.weight_form().empty())
+      { EXPECT_THAT(layer.weight_form(), HasSubstr("int8")) << layer.name(); }
+}
+
+TEST_F(PalettesTest, NothingElseDecides) {
+  for (const std::string rounding : {"nearest", "gptq"}) {
+    const std::string settings =
+        "weight_bits: 3, palette_outputs: 8, activation_bits: 8, smooth: search, rounding: " +
+        rounding;
+    compiled(options("through", settings));
+    CompileOptions threads = options("threads", settings);
+    threads.threads = 3;
+    compiled(threads);
+    expectSameOutputs(folder_.path("through"), folder_.path("threads"));
+
+    CompileOptions restarted = options("restarted", settings);
+    restarted.stageFolder = folder_.path("stages-" + rounding);
+    CompileOptions stopped = restarted;
+    stopped.stopAfter = Stage::Quantize;
+    stopped.output.clear();
+    stopped.reportFolder.clear();
+    compiled(stopped);
+    restarted.startFrom = Stage::Quantize;
+    compiled(restarted);
+    expectSameOutputs(folder_.path("through"), folder_.path("restarted"));
+
+    for (VectorLevel level : {VectorLevel::Avx2, VectorLevel::Portable}) {
+      limitVectorLevel(level);
+      compiled(options("level", settings));
+      expectSameOutputs(folder_.path("through"), folder_.path("level"));
+    }
+    limitVectorLevel(VectorLevel::Avx512);
+  }
+}
+
+TEST_F(PalettesTest, WidthsAreSearched) {
+  CompileOptions search =
+      options("search", "weight_bits: 4, palette_outputs: 8", "budget: 3.5bit\n");
+  const Report report = compiled(search).report;
+  const ModuleReport &module = moduleOf(report, "text_encoder");
+  EXPECT_LE(module.weight_bits(), 3.5);
+  EXPECT_GE(module.weight_bits(), 3.2);
+  const double even =
+      moduleOf(compiled(options("even", "weight_bits: 3, palette_outputs: 8")).report,
+               "text_encoder")
+          .psnr();
+  EXPECT_GT(module.psnr(), even);
+}
+
+TEST_F(PalettesTest, OneBitWithoutPaletteIsAnError) {
+  CompileOptions uniform = options("uniform", "weight_bits: 1");
+  std::ofstream(uniform.recipe) << "version: 1\nname: one\nglobal: {weight_bits: 1}\n";
+  EXPECT_THAT(textOf(compile(uniform, {}).status()),
+              HasSubstr("uniform.yaml:3:9: 'weight_bits' is 1, which needs "
+                        "'weight_coding: palette'"));
+}
+
+} // namespace
