@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/calibration/Activations.h"
 #include "compiler/calibration/Guidance.h"
+#include "compiler/calibration/IsolatedErrors.h"
 #include "compiler/calibration/OrderedWork.h"
 #include "compiler/calibration/ThreadShares.h"
 
@@ -43,6 +44,7 @@ public:
           indexOf(found->second) >= 0 || !haveSameCount(found->second, value))
         return;
       index_[found->second] = index_[value] = static_cast<int64_t>(names_.size());
+      quantized_.push_back(value);
       bytes_ += cast<RankedTensorType>(value.getType()).getNumElements() * sizeof(float);
       names_.push_back(name);
     });
@@ -52,6 +54,7 @@ public:
   /// Of one evaluation, all values together, as floats.
   int64_t bytes() const { return bytes_; }
   const std::string &name(size_t index) const { return names_[index]; }
+  Value quantized(size_t index) const { return quantized_[index]; }
   int64_t indexOf(Value value) const {
     auto found = index_.find(value);
     return found == index_.end() ? -1 : found->second;
@@ -64,6 +67,7 @@ private:
   }
 
   std::vector<std::string> names_;
+  std::vector<Value> quantized_;
   llvm::DenseMap<Value, int64_t> index_;
   int64_t bytes_ = 0;
 };
@@ -317,12 +321,12 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
               .pairs = {}};
   GuidancePairs pairs(options.guidance);
   std::vector<ErrorSums> layers(values.size());
+  const int64_t alone = options.perLayer ? std::min(options.isolated, reader->size()) : 0;
+  const int64_t total = reader->size() + alone;
   auto work = [&](int worker, int64_t i) {
     std::function<void(double)> progress;
     if (options.progress && threads == 1)
-      progress = [&, i](double part) {
-        options.progress(static_cast<double>(i) + part, reader->size());
-      };
+      progress = [&, i](double part) { options.progress(static_cast<double>(i) + part, total); };
     return comparisons[worker]->run(*reader, i, progress);
   };
   auto finish = [&](int64_t i, CallErrors errors) {
@@ -337,7 +341,7 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
                      validRows(errors.actual, errors.sample.outputRows[0])))
         calls.pairs.push_back({i, pair});
     if (options.progress)
-      options.progress(i + 1, reader->size());
+      options.progress(static_cast<double>(i + 1), total);
   };
   if (absl::Status status = runInOrder<CallErrors>(reader->size(), threads, work, finish);
       !status.ok())
@@ -353,8 +357,26 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
     result.outputs.push_back(outputQuality(names[o], calls.outputs[o]));
     result.outputs.back().againstRecorded = recorded[o];
   }
-  for (size_t v = 0; options.perLayer && v < layers.size(); ++v)
-    result.layers.push_back({values.name(v), sqnrOf(layers[v])});
+  if (!options.perLayer)
+    return result;
+  IsolatedErrors isolated(reference, quantized, context, constants);
+  for (int64_t i = 0; i < alone; ++i) {
+    const int64_t call = i * reader->size() / alone;
+    absl::StatusOr<Sample> sample = reader->read(call);
+    if (!sample.ok())
+      return sample.status();
+    if (mlir::failed(isolated.add(sample->inputs)))
+      return failed(call);
+    if (options.progress)
+      options.progress(static_cast<double>(reader->size() + i + 1), total);
+  }
+  for (size_t v = 0; v < layers.size(); ++v) {
+    const ErrorSums *own = isolated.find(values.quantized(v));
+    result.layers.push_back({.name = values.name(v),
+                             .sqnr = sqnrOf(layers[v]),
+                             .cosine = cosineOf(layers[v]),
+                             .isolatedSqnr = own && own->count > 0 ? sqnrOf(*own) : 0});
+  }
   return result;
 }
 

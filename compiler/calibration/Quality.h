@@ -25,6 +25,7 @@ struct QualityOptions {
   int threads = 1;
   int64_t limit = 0;    ///< at most so many evaluations, spread evenly; 0: all
   bool perLayer = true; ///< compare every value that both functions name, not only the results
+  int64_t isolated = 4; ///< evaluations, spread evenly, on which each layer runs alone too
   double guidance = 5;  ///< g of u + g (c - u)
   std::function<void(double done, int64_t total)> progress = {}; ///< as in CalibrationOptions
 };
@@ -39,8 +40,10 @@ struct OutputQuality {
 };
 
 struct LayerQuality {
-  std::string name; ///< of the value in both functions
-  double sqnr = 0;  ///< dB
+  std::string name;        ///< of the value in both functions
+  double sqnr = 0;         ///< dB, with all that the layers before it lost
+  double cosine = 0;       ///< the same
+  double isolatedSqnr = 0; ///< dB, on exact inputs (IsolatedErrors.h); 0 if it is not known
 };
 
 /// Of the pairs of an unconditional and a conditional row.

@@ -939,6 +939,8 @@ void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics
     }
     if (auto found = measured.find(source.name); found != measured.end()) {
       layer.set_sqnr(found->second.sqnr());
+      layer.set_cosine(found->second.cosine());
+      layer.set_isolated_sqnr(found->second.isolated_sqnr());
       layer.set_nearest_codes_sqnr(found->second.nearest_codes_sqnr());
       layer.set_rounded_codes_sqnr(found->second.rounded_codes_sqnr());
     }

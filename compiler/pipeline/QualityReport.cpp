@@ -63,6 +63,8 @@ void setQuality(const QualityResult &quality, ModuleReport &report) {
     LayerReport &layer = *report.add_layers();
     layer.set_name(layerQuality.name);
     layer.set_sqnr(layerQuality.sqnr);
+    layer.set_cosine(layerQuality.cosine);
+    layer.set_isolated_sqnr(layerQuality.isolatedSqnr);
   }
 }
 

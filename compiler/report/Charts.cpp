@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <vector>
 
 namespace sdopt {
@@ -146,6 +147,28 @@ std::string cyclesChart(const ModuleReport &module) {
   return figure("Cycles per layer", boundLegend(), svg.finish());
 }
 
+namespace {
+
+/// The first layer whose SQNR is 6 dB below that of all layers before it, of which there are some;
+/// -1 if there is none.
+int firstJump(const ModuleReport &module) {
+  constexpr double kJump = 6; // half of the signal's accuracy
+  constexpr int kFewest = 3;
+  double least = std::numeric_limits<double>::infinity();
+  int before = 0;
+  for (int i = 0; i < module.layers_size(); ++i) {
+    const double sqnr = module.layers(i).sqnr();
+    if (sqnr == 0 || !std::isfinite(sqnr))
+      continue;
+    if (before++ >= kFewest && sqnr < least - kJump)
+      return i;
+    least = std::min(least, sqnr);
+  }
+  return -1;
+}
+
+} // namespace
+
 std::string sqnrChart(const ModuleReport &module) {
   double maximum = largest(module, [](const LayerReport &layer) { return layer.sqnr(); });
   if (maximum <= 0)
@@ -163,6 +186,11 @@ std::string sqnrChart(const ModuleReport &module) {
     const LayerReport &layer = module.layers(i);
     double y = kBase - axis.height(layer.sqnr());
     svg.line(slots.middle(i), kBase, slots.middle(i), y, "stem");
+    if (layer.isolated_sqnr() > 0 && std::isfinite(layer.isolated_sqnr()))
+      svg.circle(slots.middle(i),
+                 kBase - std::min(axis.height(layer.isolated_sqnr()), kBase - kTop), radius * 0.7,
+                 "vector dot",
+                 layerTitle(layer) + decibels(layer.isolated_sqnr()) + " on exact inputs");
     svg.circle(slots.middle(i), y, radius, "array dot", layerTitle(layer) + decibels(layer.sqnr()));
   }
   drawLayerNumbers(svg, module.layers_size());
@@ -173,8 +201,13 @@ std::string sqnrChart(const ModuleReport &module) {
     const LayerReport &layer = module.layers(measured[i]);
     lowest += (i ? ", " : "") + layer.name() + " " + decibels(layer.sqnr());
   }
-  return figure("SQNR per layer, against the float model",
-                "<span class=\"key\">lowest: " + escapeHtml(lowest) + "</span>", svg.finish());
+  std::string legend = legendEntry("array", "as it runs") +
+                       legendEntry("vector", "on exact inputs") +
+                       "<span class=\"key\">lowest: " + escapeHtml(lowest) + "</span>";
+  if (int jump = firstJump(module); jump >= 0)
+    legend +=
+        "<span class=\"key\">first jump: " + escapeHtml(module.layers(jump).name()) + "</span>";
+  return figure("SQNR per layer, against the float model", legend, svg.finish());
 }
 
 std::string trafficChart(const ModuleReport &module) {

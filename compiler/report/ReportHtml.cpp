@@ -178,6 +178,8 @@ std::string layerRow(const LayerReport &layer) {
   return "<tr>" + cell(std::to_string(layer.index())) + textCell(layer.name()) +
          "<td class=\"t\">" + escapeHtml(layer.kind()) + "</td>" + cell(bits) +
          cell(layer.sqnr() != 0 ? escapeHtml(decibels(layer.sqnr())) : "–") +
+         cell(layer.isolated_sqnr() != 0 ? escapeHtml(decibels(layer.isolated_sqnr())) : "–") +
+         cell(layer.cosine() != 0 ? fixed(layer.cosine(), 5) : "–") +
          cell(grouped(layer.cycles())) + "<td class=\"t\">" + bound + "</td>" +
          cell(grouped(layer.dram_bytes())) +
          cell(ratioOf(layer.dram_bytes(), layer.dram_lower_bound_bytes())) +
@@ -191,7 +193,7 @@ std::string layerTable(const ModuleReport &module) {
       escapeHtml(module.name()) +
       "</summary><div class=\"scroll\"><table>\n"
       "<thead><tr><th>#</th><th class=\"t\">layer</th><th "
-      "class=\"t\">kind</th><th>bits</th><th>SQNR</th><th>cycles</th>"
+      "class=\"t\">kind</th><th>bits</th><th>SQNR</th><th>alone</th><th>cosine</th><th>cycles</th>"
       "<th class=\"t\">bound</th><th>DRAM bytes</th><th>of bound</th><th>energy</th><th>SRAM</th>"
       "<th class=\"t\">tiling</th></tr></thead>\n<tbody>\n";
   for (const LayerReport &layer : module.layers())

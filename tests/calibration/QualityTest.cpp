@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <map>
 
 namespace sdopt::test {
 namespace {
@@ -94,6 +95,39 @@ TEST_F(Quality, SameForAnyNumberOfThreads) {
   EXPECT_EQ(one->outputs[0].psnr, four->outputs[0].psnr);
   EXPECT_EQ(one->outputs[0].worstCall, four->outputs[0].worstCall);
   EXPECT_EQ(one->layers[0].sqnr, four->layers[0].sqnr);
+}
+
+TEST_F(Quality, LayersAlone) {
+  FunctionText module(R"(
+    !q = !quant.uniform<i8:f32, 0.5:0>
+    func.func @real(%x: tensor<1x4xf32> {sd.name = "x"}) -> (tensor<1x4xf32> {sd.name = "y"}) {
+      %h = sd.add %x, %x : (tensor<1x4xf32>, tensor<1x4xf32>) -> tensor<1x4xf32> loc("h")
+      %g = sd.add %h, %h : (tensor<1x4xf32>, tensor<1x4xf32>) -> tensor<1x4xf32> loc("g")
+      return %g : tensor<1x4xf32>
+    }
+    func.func @coded(%x: tensor<1x4xf32> {sd.name = "x"}) -> (tensor<1x4xf32> {sd.name = "y"}) {
+      %q = sd.quantize %x : tensor<1x4xf32> -> tensor<1x4x!q> loc("x")
+      %h = sd.add %q, %q : (tensor<1x4x!q>, tensor<1x4x!q>) -> tensor<1x4x!q> loc("h")
+      %g = sd.add %h, %h : (tensor<1x4x!q>, tensor<1x4x!q>) -> tensor<1x4x!q> loc("g")
+      %y = sd.dequantize %g : tensor<1x4x!q> -> tensor<1x4xf32> loc("y")
+      return %y : tensor<1x4xf32>
+    })");
+  ASSERT_TRUE(module.parsed()) << module.messages();
+  auto functions = module.function()->getParentRegion()->getOps<mlir::func::FuncOp>();
+  SampleFile file = sampleFile("x", {{"x", floats({1, 1, 4}, {0.3f, 0.3f, 0.3f, 0.3f})}});
+  auto result =
+      measureQuality(*functions.begin(), *std::next(functions.begin()), fastContext(), {file});
+  ASSERT_TRUE(result.ok()) << result.status();
+  std::map<std::string, LayerQuality> layers;
+  for (const LayerQuality &layer : result->layers)
+    layers[layer.name] = layer;
+  // h is 1 instead of 0.6. g is 2 instead of 1.2, and 1 where it reads the code of 0.6.
+  EXPECT_NEAR(layers["h"].sqnr, 20 * std::log10(0.6 / 0.4), 1e-4);
+  EXPECT_NEAR(layers["h"].isolatedSqnr, 20 * std::log10(0.6 / 0.4), 1e-4);
+  EXPECT_NEAR(layers["g"].sqnr, 20 * std::log10(1.2 / 0.8), 1e-4);
+  EXPECT_NEAR(layers["g"].isolatedSqnr, 20 * std::log10(1.2 / 0.2), 1e-4);
+  EXPECT_EQ(layers["x"].isolatedSqnr, 0) << "a code is no layer";
+  EXPECT_NEAR(layers["g"].cosine, 1, 1e-9);
 }
 
 constexpr const char *kStep = R"(
