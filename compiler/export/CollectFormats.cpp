@@ -27,6 +27,8 @@ public:
   explicit Collector(const EvaluationContext &context) : context_(context) {}
 
   absl::Status add(Operation &op) {
+    if (isTerm(op)) // which the recipe makes again
+      return absl::OkStatus();
     for (Value result : op.getResults())
       addActivation(result);
     if (auto conv = dyn_cast<sd::Conv2dOp>(op))
@@ -44,6 +46,15 @@ public:
   CollectedFormats take() { return std::move(collected_); }
 
 private:
+  /// Of a layer with 16-bit weights.
+  static bool isTerm(Operation &op) {
+    if (!isa<sd::Conv2dOp, sd::LinearOp>(op))
+      return false;
+    const std::string value = sd::valueName(op.getResult(0));
+    llvm::StringRef name = value;
+    return name.ends_with(kCoarseSuffix) || name.ends_with(kFineSuffix);
+  }
+
   void addActivation(Value value) {
     Operation *op = value.getDefiningOp();
     if (!isQuantized(value.getType()) || isConstantExpression(op) || codeSource(value) != value)

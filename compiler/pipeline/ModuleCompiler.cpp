@@ -13,6 +13,7 @@
 #include "compiler/pipeline/WeightReport.h"
 #include "compiler/pipeline/WidthSearch.h"
 #include "compiler/recipe/NamePattern.h"
+#include "compiler/reference/FormatNames.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "compiler/report/Numbers.h"
 #include "passes/lower/Passes.h"
@@ -912,7 +913,8 @@ void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics
       storedCodes += constant.bytes;
     if (constant.kind != ConstantKind::Weights && constant.kind != ConstantKind::Rows)
       continue;
-    codes += constant.bytes;
+    if (constant.name.find(kFineSuffix.str() + ".codes") == std::string::npos)
+      codes += constant.bytes;
     storedCodes += stored;
   }
   report.set_weight_bytes(weightBytes);

@@ -20,7 +20,7 @@
 //     - match: 're:.*resnets\.[01].*'       # regular expression over the whole name
 //       activation_range: mse               # moving_average, entropy, percentile (99.99 %),
 //                                           # or {percentile: 99.9}
-//       weight_bits: 4                      # 2 ... 8, or 1 in palettes
+//       weight_bits: 4                      # 2 ... 8; 1 in palettes; 16: two int8 terms
 //       group_size: 64                      # 0 (one scale per channel) or 16 ... 256
 //       weight_symmetric: false             # true: no zero points
 //       taps: one                           # all: a group's scale holds for the whole kernel
@@ -142,7 +142,8 @@ std::string name(const Budget &budget);
 
 /// Settings of one layer, all decided.
 struct LayerRecipe {
-  int weightBits = 8;      ///< 2 ... 8; of palettes 1 ... 8
+  /// 2 ... 8; of palettes 1 ... 8; 16: two layers of int8 weights whose results are added.
+  int weightBits = 8;
   int activationBits = 16; ///< of the values this layer *reads*: 8 or 16
   RangeEstimator weightRange = RangeEstimator::MSE;
   ActivationRange activationRange; ///< of values read at 8 bits

@@ -263,8 +263,8 @@ private:
   }
 
   std::optional<int> readWeightBits(YamlMap &settings) {
-    return readNumber(settings, "weight_bits", "1 to 8",
-                      [](int64_t bits) { return bits >= 1 && bits <= 8; });
+    return readNumber(settings, "weight_bits", "1 to 8, or 16",
+                      [](int64_t bits) { return (bits >= 1 && bits <= 8) || bits == 16; });
   }
 
   std::optional<int> readGroupSize(YamlMap &settings) {

@@ -152,7 +152,7 @@ bool isPruned(Value weights) {
 }
 
 WeightForm formOf(const LayerRecipe &layer) {
-  if (layer.weightBits == 8)
+  if (layer.weightBits >= 8)
     return {};
   if (layer.palette)
     return {.coding = WeightCoding::Palette,

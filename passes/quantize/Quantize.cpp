@@ -303,12 +303,14 @@ private:
       for (OpOperand &operand : op->getOpOperands())
         if (codes_.count(codeRoot(operand.get())))
           operand.set(coded(operand.get(), layer.activationBits, op));
-      if (failed(quantizeWeights(op, layer, *input)))
+      const bool terms = layer.weightBits == 16 && isa<sd::Conv2dOp, sd::LinearOp>(op) &&
+                         !hasImposedScales(op->getOperand(1));
+      if (failed(terms ? addTerms(op, layer) : quantizeWeights(op, layer, *input)))
         return failure();
       remark(op, layer);
     }
     for (Value result : op->getResults()) {
-      if (!isFloatTensor(result))
+      if (!isFloatTensor(result)) // or has its codes
         continue;
       auto codes = codes_.find(codeRoot(result));
       if (keepsCode(op))
@@ -570,6 +572,70 @@ private:
       embedding.getTokenScalesMutable().assign(tokens->scales);
       embedding.getPositionScalesMutable().assign(positions->scales);
     }
+    return success();
+  }
+
+  /// What int8 codes leave of float weights.
+  Value remainder(Operation *op, Value weights, sd::QuantizeWeightOp codes) {
+    OpBuilder builder(op);
+    auto type = cast<RankedTensorType>(weights.getType());
+    SmallVector<int64_t> column(type.getRank(), 1);
+    column[0] = type.getDimSize(0);
+    auto named = [&](StringRef suffix) { return sd::renamedLoc(weights.getLoc(), suffix); };
+    Value whole = sd::CastOp::create(builder, named(".coarse"), type, codes.getCodes());
+    Value scales = sd::ReshapeOp::create(builder, named(".coarse.scales"),
+                                         RankedTensorType::get(column, builder.getF32Type()),
+                                         codes.getScales());
+    Value coarse = sd::BinaryOp::create(builder, named(".coarse.values"), type, sd::BinaryKind::mul,
+                                        whole, scales);
+    Value rest = sd::BinaryOp::create(builder, named(kFineSuffix), type, sd::BinaryKind::sub,
+                                      weights, coarse);
+    for (Value value : {whole, scales, coarse, rest})
+      created_.insert(value.getDefiningOp());
+    return rest;
+  }
+
+  /// Weights of 16 bits are the sum of two int8 terms, each with its scales: the layer keeps the
+  /// coarse one, a second layer has the other, and their 16-bit results are added.
+  LogicalResult addTerms(Operation *op, LayerRecipe layer) {
+    Value result = op->getResult(0);
+    auto codes = codes_.find(codeRoot(result));
+    if (codes == codes_.end())
+      return success(); // nothing reads it
+    const Codes own = codes->second;
+    Type wide = own.primary;
+    if (cast<quant::QuantizedType>(wide).getStorageTypeIntegralWidth() != 16) {
+      FailureOr<Type> type = elementType(result, 16, ActivationRange(), 0);
+      if (failed(type))
+        return failure();
+      wide = *type;
+    }
+    layer.weightBits = 8;
+    layer.weightRange = RangeEstimator::MinMax;
+    OpBuilder builder(op);
+    builder.setInsertionPointAfter(op);
+    Operation *fine = builder.clone(*op);
+    fine->setLoc(sd::renamedLoc(op->getLoc(), kFineSuffix));
+    Value weights = op->getOperand(1);
+    if (failed(quantizeWeights(op, layer, {})))
+      return failure();
+    fine->setOperand(1, remainder(op, weights, codesOf(weights, layer)));
+    if (auto conv = dyn_cast<sd::Conv2dOp>(fine))
+      conv.getBiasMutable().clear();
+    else
+      cast<sd::LinearOp>(fine).getBiasMutable().clear();
+    if (failed(quantizeWeights(fine, layer, {})))
+      return failure();
+    Type type = withElement(result.getType(), wide);
+    auto sum = sd::AddOp::create(builder, op->getLoc(), withElement(result.getType(), own.primary),
+                                 result, fine->getResult(0));
+    result.replaceAllUsesExcept(sum.getResult(), sum);
+    op->setLoc(sd::renamedLoc(op->getLoc(), kCoarseSuffix));
+    result.setType(type);
+    fine->getResult(0).setType(type);
+    created_.insert(fine);
+    created_.insert(sum);
+    codes_[sum.getResult()] = own;
     return success();
   }
 

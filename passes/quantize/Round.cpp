@@ -94,7 +94,8 @@ private:
       FailureOr<std::optional<ImposedScales>> imposed = imposedScales(weightsOf(&op));
       if (failed(imposed))
         return failure();
-      if (recipe.rounding != Rounding::GPTQ || (*imposed && (*imposed)->exact))
+      if (recipe.rounding != Rounding::GPTQ || (*imposed && (*imposed)->exact) ||
+          (!*imposed && recipe.weightBits == 16))
         continue;
       if (*imposed)
         recipe.weightBits = 8;

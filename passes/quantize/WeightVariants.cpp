@@ -35,7 +35,8 @@ int64_t weightCost(Operation *layer, const LayerRecipe &settings) {
   llvm::ArrayRef<int64_t> shape = weightType(layer).getShape();
   WeightExtent all{
       .outputs = shape[0], .taps = shape.size() == 4 ? shape[2] * shape[3] : 1, .inputs = shape[1]};
-  return 8 * storedBytes(formOf(settings), all) + kScaleBits * all.outputs;
+  const int64_t terms = settings.weightBits == 16 ? 2 : 1;
+  return terms * (8 * storedBytes(formOf(settings), all) + kScaleBits * all.outputs);
 }
 
 namespace {
@@ -87,6 +88,8 @@ Narrowed sharedWeights(OpBuilder &builder, Value weights, Value importance, cons
 
 LogicalResult narrowWeights(Operation *layer, const LayerRecipe &settings,
                             const std::string &importanceKey) {
+  if (settings.weightBits == 16)
+    return success(); // as good as exact beside the others
   OpOperand &weights = weightsOf(layer);
   RankedTensorType type = weightType(layer);
   WeightForm form = formOf(settings);

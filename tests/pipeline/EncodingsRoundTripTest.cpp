@@ -45,6 +45,9 @@ TEST(EncodingsRoundTrip, NarrowWeightsAreOfTheRecipe) {
   expectSamePackage(EncodingsVersion::V2, "weight_bits: 4, activation_bits: 8, smooth: 0.5, "
                                           "group_size: 32, weight_symmetric: false");
 }
+TEST(EncodingsRoundTrip, WeightsOfTwoTermsAreOfTheRecipe) {
+  expectSamePackage(EncodingsVersion::V2, "weight_bits: 16, activation_bits: 8");
+}
 
 } // namespace
 } // namespace sdopt::test

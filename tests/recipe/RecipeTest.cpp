@@ -340,9 +340,9 @@ TEST(RecipeErrors, CarryLineAndColumn) {
   EXPECT_THAT(errorOf(withHead("globals: {weight_bits: 8}\n")),
               HasSubstr("r.yaml:3:1: unknown key 'globals' in a recipe"));
   EXPECT_THAT(errorOf(withHead("global: {weight_bits: 9}\n")),
-              HasSubstr("r.yaml:3:23: 'weight_bits' is 9, must be 1 to 8"));
+              HasSubstr("r.yaml:3:23: 'weight_bits' is 9, must be 1 to 8, or 16"));
   EXPECT_THAT(errorOf(withHead("global: {weight_bits: 0}\n")),
-              HasSubstr("r.yaml:3:23: 'weight_bits' is 0, must be 1 to 8"));
+              HasSubstr("r.yaml:3:23: 'weight_bits' is 0, must be 1 to 8, or 16"));
   EXPECT_THAT(errorOf(withHead("global: {weight_coding: codebook}\n")),
               HasSubstr("'weight_coding' must be palette or uniform"));
   for (const char *outputs : {"65536", "100000"})
