@@ -2,11 +2,12 @@
 # PSNR of the UNet against bytes for its weights: palettes beside uniform codes, as a Markdown table and a curve.
 #   tests/benchmark/palettes.sh [BUILD_FOLDER [CURVE.svg]]     exit code 1 if palettes lose at equal bytes
 # All layers of the UNet have the form of their row, so that nothing but the form decides.
-cd "$(dirname "$0")/../.." && exec python3 - "$@" <<'PYTHON'
-import json, subprocess, sys, tempfile
+cd "$(dirname "$0")/../.." && PYTHONPATH=tests/benchmark exec python3 -B - "$@" <<'PYTHON'
+import sys
+from unet_quality import Unet
 
 build, curve = (sys.argv[1:] + ["build", "docs/palettes.svg"][len(sys.argv) - 1:])[:2]
-model, samples = "testdata/patterns-sd2/opset17-fp32", "testdata/patterns-sd2/samples"
+unet = Unet(build)
 groups = "group_size: 64, weight_symmetric: false"
 forms = [("uniform, groups of 64", groups, (2, 3, 4, 5, 6)),
          ("uniform, one scale a channel", "group_size: 0", (3, 4, 5, 6)),
@@ -16,17 +17,9 @@ forms = [("uniform, groups of 64", groups, (2, 3, 4, 5, 6)),
 colours = ["#c62828", "#ef6c00", "#1565c0", "#2e7d32", "#6a1b9a"]
 
 
-def measure(folder, settings, bits, rounding, statistics=[]):
-    with open(f"{folder}/r.yaml", "w") as file:
-        file.write(f"version: 1\nname: r\nglobal: {{weight_bits: {bits}, rounding: {rounding}, activation_bits: 16, {settings}}}\n")
-    command = [f"{build}/bin/sdopt-compile", model, "--modules", "unet", "--recipe", f"{folder}/r.yaml", "--samples", samples,
-               "-o", f"{folder}/u.sdnpu", "--report", folder, "--quiet"]
-    command += ["--statistics", f"{folder}/unet.pb"] if statistics else ["--statistics-out", folder]
-    statistics.append(True)
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    with open(f"{folder}/report.json") as file:
-        unet = json.load(file)["modules"][0]
-    return unet["weight_bits"] / 8, unet["psnr"]
+def measure(settings, bits, rounding):
+    report = unet.report(f"version: 1\nname: r\nglobal: {{weight_bits: {bits}, rounding: {rounding}, activation_bits: 16, {settings}}}\n")
+    return report["weight_bits"] / 8, report["psnr"]
 
 
 def at(points, size):
@@ -66,16 +59,15 @@ def draw(path, series):
 
 
 series = {}
-with tempfile.TemporaryDirectory() as folder:
-    print("| weights | bits | bytes a weight | PSNR, nearest | PSNR, gptq |\n|---|---|---|---|---|")
-    for name, settings, widths in forms:
-        for bits in widths:
-            results = []
-            for rounding in ("nearest", "gptq"):
-                size, psnr = measure(folder, settings, bits, rounding)
-                series.setdefault(f"{name}, {rounding}", []).append((size, psnr))
-                results.append(psnr)
-            print(f"| {name} | {bits} | {size:.4f} | {results[0]:.1f} | {results[1]:.1f} |", flush=True)
+print("| weights | bits | bytes a weight | PSNR, nearest | PSNR, gptq |\n|---|---|---|---|---|")
+for name, settings, widths in forms:
+    for bits in widths:
+        results = []
+        for rounding in ("nearest", "gptq"):
+            size, psnr = measure(settings, bits, rounding)
+            series.setdefault(f"{name}, {rounding}", []).append((size, psnr))
+            results.append(psnr)
+        print(f"| {name} | {bits} | {size:.4f} | {results[0]:.1f} | {results[1]:.1f} |", flush=True)
 draw(curve, series)
 missed = False
 for rounding in ("nearest", "gptq"):

@@ -2,23 +2,17 @@
 # What each technique is worth: the UNet compiled with the shipped recipes and with each of their techniques switched off, as a Markdown table.
 #   tests/benchmark/techniques.sh [--verify] [--recipe NAME] [BUILD_FOLDER [MODEL SAMPLES]]
 # --verify compares every row's program with its integer model. MODEL with outliers: sdopt-outliers writes one.
-cd "$(dirname "$0")/../.." && exec python3 - "$@" <<'PYTHON'
-import argparse, json, re, subprocess, tempfile
+cd "$(dirname "$0")/../.." && PYTHONPATH=tests/benchmark exec python3 -B - "$@" <<'PYTHON'
+import argparse, re
+from unet_quality import MODEL, SAMPLES, Unet, builtin
 
 parser = argparse.ArgumentParser("techniques.sh")
 parser.add_argument("--verify", action="store_true")
 parser.add_argument("--recipe", help="only this one")
-for place, default in (("build", "build"), ("model", "testdata/patterns-sd2/opset17-fp32"), ("samples", "testdata/patterns-sd2/samples")):
+for place, default in (("build", "build"), ("model", MODEL), ("samples", SAMPLES)):
     parser.add_argument(place, nargs="?", default=default)
 options = parser.parse_args()
-# What names nothing in this model is an error in a recipe file; only built-in recipes may describe many models.
-absent = r"pos_embed|add_emb|time_text_emb|quant_conv|text_encoder|vae_|up_blocks\.3"
-
-
-def builtin(name):
-    with open(f"compiler/recipe/builtin/{name}.yaml") as file:
-        lines = file.read().split("\n")
-    return "\n".join(line for line in lines if not re.search(absent, line)).replace("modules:\n", "")
+unet = Unet(options.build, options.model, options.samples, ["--verify"] if options.verify else [])
 
 
 def change(pattern, replacement=""):
@@ -61,36 +55,23 @@ ALL = {
     "w4a8": [nearest, no_smoothing, no_bias, extremes, activation_extremes, per_channel, symmetric, no_names, stepwise],
 }
 
-with tempfile.TemporaryDirectory() as folder:
-    statistics = []
 
-    def compile(text):
-        with open(f"{folder}/r.yaml", "w") as file:
-            file.write(text)
-        command = [f"{options.build}/bin/sdopt-compile", options.model, "--modules", "unet", "--recipe", f"{folder}/r.yaml",
-                   "--samples", options.samples, "-o", f"{folder}/u.sdnpu", "--report", folder, "--quiet"]
-        command += ["--verify"] if options.verify else []
-        command += ["--statistics", f"{folder}/unet.pb"] if statistics else ["--statistics-out", folder]
-        statistics.append(True)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        with open(f"{folder}/report.json") as file:
-            return json.load(file)["modules"][0]
+def row(recipe, what, steps):
+    text = builtin(recipe)
+    for step in steps:
+        text = step(text)
+    quality = unet.report(text)
+    numbers = [f"{quality[key]:.1f}" for key in ("psnr", "worst_psnr", "guided_psnr")]
+    print(f"| {recipe} | {what} | " + " | ".join(numbers) + f" | {quality['weight_bits']:.2f} |", flush=True)
 
-    def row(recipe, what, steps):
-        text = builtin(recipe)
-        for step in steps:
-            text = step(text)
-        unet = compile(text)
-        numbers = [f"{unet[key]:.1f}" for key in ("psnr", "worst_psnr", "guided_psnr")]
-        print(f"| {recipe} | {what} | " + " | ".join(numbers) + f" | {unet['weight_bits']:.2f} |", flush=True)
 
-    print("| recipe | switched off | PSNR | worst call | guided | bits per weight |\n|---|---|---|---|---|---|")
-    for recipe, techniques in TABLE.items():
-        if options.recipe not in (None, recipe):
-            continue
-        row(recipe, "nothing", [])
-        for what, steps in techniques:
-            row(recipe, what, steps)
-        if recipe in ALL:
-            row(recipe, "all of these", [step for _, steps in ALL[recipe] for step in steps])
+print("| recipe | switched off | PSNR | worst call | guided | bits per weight |\n|---|---|---|---|---|---|")
+for recipe, techniques in TABLE.items():
+    if options.recipe not in (None, recipe):
+        continue
+    row(recipe, "nothing", [])
+    for what, steps in techniques:
+        row(recipe, what, steps)
+    if recipe in ALL:
+        row(recipe, "all of these", [step for _, steps in ALL[recipe] for step in steps])
 PYTHON
