@@ -95,9 +95,9 @@ def apply_masks(unet: torch.nn.Module, masks: dict[str, torch.Tensor]) -> None:
                 parameter.mul_(masks[name])
 
 
-def read_calls(path: pathlib.Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def read_calls(path: pathlib.Path, device: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Rows of all calls: latents, timesteps and prompts."""
-    tensors = safetensors.torch.load_file(path)
+    tensors = safetensors.torch.load_file(path, device=device)
     sample, prompt = tensors["sample"].float(), tensors["encoder_hidden_states"].float()
     rows = sample.shape[1]
     timestep = tensors["timestep"].float().reshape(-1).repeat_interleave(rows)
@@ -120,11 +120,11 @@ def batch_of(calls: tuple[torch.Tensor, torch.Tensor, torch.Tensor], size: int, 
              ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Half of the rows as recorded, half with their latents blended with noise and the timestep moved by as much."""
     sample, timestep, prompt = calls
-    rows = torch.randint(len(sample), (size,), generator=random)
+    rows = torch.randint(len(sample), (size,), generator=random).to(sample.device)
     sample, timestep, prompt = sample[rows].clone(), timestep[rows].clone(), prompt[rows]
     half = size // 2
-    share = torch.rand(half, generator=random)[:, None, None, None]
-    noise = torch.randn(sample[:half, :channels].shape, generator=random)
+    share = torch.rand(half, generator=random)[:, None, None, None].to(sample.device)
+    noise = torch.randn(sample[:half, :channels].shape, generator=random).to(sample.device)
     sample[:half, :channels] = (1 - share).sqrt() * sample[:half, :channels] + share.sqrt() * noise
     timestep[:half] = (timestep[:half] + share.flatten() * (999 - timestep[:half])).round()
     return sample, timestep, prompt
@@ -168,6 +168,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
     options = parser.parse_args()
     if options.out.exists():
         raise SystemExit(f"error: '{options.out}' is there already")
@@ -178,9 +179,11 @@ def main() -> None:
     # What the ONNX file holds in another form stays as it is.
     for name, parameter in student.named_parameters():
         parameter.requires_grad_(name in known)
-    masks = read_masks(options.masks, student)
-    calls = read_calls(options.samples / "unet_calibration.safetensors")
-    test = read_calls(options.samples / "unet_test.safetensors")
+    masks = {name: mask.to(options.device) for name, mask in read_masks(options.masks, student).items()}
+    teacher.to(options.device)
+    student.to(options.device)
+    calls = read_calls(options.samples / "unet_calibration.safetensors", options.device)
+    test = read_calls(options.samples / "unet_test.safetensors", options.device)
     apply_masks(student, masks)
     before = psnr(teacher, student, test)
     train(teacher, student, masks, options, calls)
