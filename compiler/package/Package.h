@@ -47,6 +47,9 @@ struct ModuleInfo {
   std::vector<int64_t> constantOffsets;
 };
 
+/// Constants of a module begin at multiples of it.
+inline constexpr int64_t kConstantAlignment = 64;
+
 /// Writes a package beside `path` and renames it when finish() or publish() succeeds; otherwise
 /// removes it. Sections are streamed.
 class PackageWriter {

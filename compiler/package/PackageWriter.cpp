@@ -22,8 +22,6 @@
 namespace sdopt {
 namespace {
 
-constexpr int64_t kConstantAlignment = 64;
-
 int64_t alignedConstant(int64_t bytes) {
   return (bytes + kConstantAlignment - 1) / kConstantAlignment * kConstantAlignment;
 }

@@ -51,6 +51,26 @@ absl::Status completeModule(EmittableModule &module, const Target &target,
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<std::byte>> packInMemory(EmittableModule &module, const Target &target,
+                                                    const EvaluationContext &context) {
+  ConstantPacker packer(module, target, context);
+  std::vector<std::byte> bytes;
+  std::vector<int64_t> offsets;
+  for (size_t i = 0; i < module.constants.size(); ++i) {
+    absl::StatusOr<std::vector<std::byte>> packed = packer.pack(static_cast<ConstantId>(i));
+    if (!packed.ok())
+      return packed.status();
+    offsets.push_back(static_cast<int64_t>(bytes.size()));
+    bytes.insert(bytes.end(), packed->begin(), packed->end());
+    bytes.resize((bytes.size() + kConstantAlignment - 1) / kConstantAlignment * kConstantAlignment);
+  }
+  if (absl::Status status =
+          completeModule(module, target, offsets, static_cast<int64_t>(bytes.size()));
+      !status.ok())
+    return status;
+  return bytes;
+}
+
 ConstantPacker::ConstantPacker(EmittableModule &module, const Target &target,
                                const EvaluationContext &context)
     : module_(module), target_(target), context_(context) {

@@ -30,6 +30,10 @@ absl::StatusOr<EmittableModule> prepareModule(mlir::func::FuncOp function, const
 absl::Status completeModule(EmittableModule &module, const Target &target,
                             std::vector<int64_t> constantOffsets, int64_t constantsBytes);
 
+/// Both in memory, without a file: the constants one after the other as in a package.
+absl::StatusOr<std::vector<std::byte>> packInMemory(EmittableModule &module, const Target &target,
+                                                    const EvaluationContext &context);
+
 /// Makes the constants of a module, one at a time: a weight is quantized once for its codes and the
 /// parameters of its channels.
 class ConstantPacker {

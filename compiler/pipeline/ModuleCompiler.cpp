@@ -293,9 +293,9 @@ absl::Status ModuleCompiler::checkPruning() {
   if (!asked.ok())
     return asked.status();
   const std::string before = pruned ? pruned.str() : "none";
-  return before == *asked ? absl::OkStatus()
-                          : otherSettings(options_.stageFolder, "pruning", before, *asked,
-                                          Stage::Normalize);
+  return before == *asked
+             ? absl::OkStatus()
+             : otherSettings(options_.stageFolder, "pruning", before, *asked, Stage::Normalize);
 }
 
 absl::Status ModuleCompiler::runStage(Stage stage) {

@@ -22,8 +22,8 @@ inline constexpr llvm::StringLiteral kSmoothedAttribute = "sdopt.smoothed";
 /// Added to a value's name: its 8-bit code, where its other code has 16 bits.
 inline constexpr llvm::StringLiteral kNarrowSuffix = ".a8";
 inline constexpr llvm::StringLiteral kSmoothSuffix = ".smooth";
-/// Ends the names of the two layers that a layer with 16-bit weights becomes. The fine one's weights
-/// are "WEIGHT.fine".
+/// Ends the names of the two layers that a layer with 16-bit weights becomes. The fine one's
+/// weights are "WEIGHT.fine".
 inline constexpr llvm::StringLiteral kCoarseSuffix = ".coarse", kFineSuffix = ".fine";
 
 /// The initializer that float weights are, in whatever layout; the expression's own name if it

@@ -218,6 +218,17 @@ double layerCycles(const MeasuredForm &measured, int64_t weights, int64_t zeros,
   return std::max({bus, decoder, use.computeCycles * used / static_cast<double>(weights)});
 }
 
+/// Fast forms by their bytes; if the recipe insists on slow ones, those by their time.
+bool isBetter(const MeasuredForm &measured, const StorageChoice &known, Storage storage) {
+  if (!isAllowed(storage, measured.form) || measured.bytes >= known.tried[0].bytes ||
+      (storage == Storage::Auto && !measured.isFast))
+    return false;
+  const MeasuredForm &best = known.best();
+  if (known.chosen == 0 || measured.isFast != best.isFast)
+    return known.chosen == 0 || measured.isFast;
+  return measured.isFast ? measured.bytes < best.bytes : measured.cycles < best.cycles;
+}
+
 } // namespace
 
 const char *name(Storage storage) {
@@ -267,11 +278,8 @@ StorageChoice chooseStorage(const WeightForm &plain, const StoredWeights &weight
     measured.isFast = measured.cycles <= allowedCycles;
     choice.tried.push_back(measured);
   }
-  const auto mayTake = [&](const MeasuredForm &measured) {
-    return isAllowed(storage, measured.form) && (measured.isFast || storage != Storage::Auto);
-  };
   for (size_t i = 1; i < choice.tried.size(); ++i)
-    if (mayTake(choice.tried[i]) && choice.tried[i].bytes < choice.best().bytes)
+    if (isBetter(choice.tried[i], choice, storage))
       choice.chosen = i;
   if (storage != Storage::Auto || choice.best().form.tellsZeros())
     return choice;

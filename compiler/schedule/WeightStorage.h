@@ -50,8 +50,8 @@ struct WeightUse {
 /// Weights [outputs][taps][inputs] as codes of a plain form; `meant` are the int8 weights of the
 /// codes. Auto takes the smallest form with which the layer is not slower than with plain weights;
 /// instead of it one that tells the array about zeros, if that is at most 1/32 larger or saves an
-/// eighth of the layer's time. Others take the smallest of those that the word fits, fast or not;
-/// plain weights if none is smaller.
+/// eighth of the layer's time. Others take the smallest of those that the word fits and that are
+/// not slower, the quickest if all are; plain weights if none is smaller.
 StorageChoice chooseStorage(const WeightForm &plain, const StoredWeights &weights,
                             std::span<const int8_t> meant, const WeightExtent &layer,
                             Storage storage, const WeightUse &use, const Target &target);

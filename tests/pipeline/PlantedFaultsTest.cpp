@@ -38,19 +38,10 @@ struct LoadedModule {
 absl::StatusOr<std::unique_ptr<LoadedModule>>
 loadModule(EmittableModule emittable, const Target &target, const EvaluationContext &context) {
   auto loaded = std::make_unique<LoadedModule>();
-  ConstantPacker packer(emittable, target, context);
-  std::vector<int64_t> offsets;
-  for (size_t i = 0; i < emittable.constants.size(); ++i) {
-    absl::StatusOr<std::vector<std::byte>> packed = packer.pack(static_cast<ConstantId>(i));
-    if (!packed.ok())
-      return packed.status();
-    offsets.push_back(static_cast<int64_t>(loaded->bytes.size()));
-    loaded->bytes.insert(loaded->bytes.end(), packed->begin(), packed->end());
-    loaded->bytes.resize((loaded->bytes.size() + 63) / 64 * 64);
-  }
-  const auto bytes = static_cast<int64_t>(loaded->bytes.size());
-  if (absl::Status status = completeModule(emittable, target, offsets, bytes); !status.ok())
-    return status;
+  absl::StatusOr<std::vector<std::byte>> bytes = packInMemory(emittable, target, context);
+  if (!bytes.ok())
+    return bytes.status();
+  loaded->bytes = *std::move(bytes);
   loaded->module.info = std::move(emittable.info);
   loaded->module.constants = loaded->bytes;
   return loaded;

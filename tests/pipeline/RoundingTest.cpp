@@ -35,7 +35,7 @@ TEST_F(RoundingTest, GainsAndSaysWhatEachLayerGains) {
   const ModuleReport &before = moduleOf(nearest, "text_encoder"),
                      &after = moduleOf(gptq, "text_encoder");
   EXPECT_GT(after.psnr(), before.psnr() + 2);
-  EXPECT_EQ(after.weight_bits(), before.weight_bits());
+  EXPECT_NEAR(after.weight_bits(), before.weight_bits(), 0.01 * before.weight_bits());
   int64_t rounded = 0;
   for (const LayerReport &layer : after.layers()) {
     if (layer.nearest_codes_sqnr() == 0)

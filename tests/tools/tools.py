@@ -226,7 +226,10 @@ class Tools(Cases):
         )
         unbound = self.run("sdopt-translate", "--import-onnx", self.model / "text_encoder" / "model.onnx")
         self.expect("translate: unbound dimension", {"exit code 1": unbound.returncode == 1, "named": "sequence_length" in unbound.stderr})
-        assembly = self.run("sdopt-translate", "--npu-to-assembly", folder / "schedule.mlir").stdout.splitlines()
+        assembly = self.run(
+            "sdopt-translate",
+            *("--npu-to-assembly", folder / "schedule.mlir", "--model", self.model, "--weights", folder / "overlay.safetensors"),
+        ).stdout.splitlines()
         dumped = self.run("sdopt-objdump", "--disassemble", self.work / "text.sdnpu").stdout.splitlines()
         dumped = [line.split("\t")[1] for line in dumped if "\t" in line]
         self.expect("translate: --npu-to-assembly", {f"as the package has it: {len(assembly)} lines": assembly[1:] == dumped})

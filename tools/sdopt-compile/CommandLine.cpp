@@ -140,9 +140,10 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
   app.add_option("--target", options.target, "Preset (edge-tiny, mobile, laptop) or target file")
       ->type_name("NAME_OR_FILE")
       ->capture_default_str();
-  app.add_option("--recipe", options.recipe,
-                 "Built-in recipe (mixed, palette4, palette-mixed, pruned-2of4, w8a16, w8a8, w4a16, "
-                 "w4a8) or recipe file")
+  app.add_option(
+         "--recipe", options.recipe,
+         "Built-in recipe (mixed, palette4, palette-mixed, pruned-2of4, w8a16, w8a8, w4a16, "
+         "w4a8) or recipe file")
       ->type_name("NAME_OR_FILE")
       ->capture_default_str();
   auto *budget =

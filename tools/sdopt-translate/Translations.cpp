@@ -5,8 +5,12 @@
 #include "compiler/import/Import.h"
 #include "compiler/pipeline/Emit.h"
 #include "compiler/pipeline/Registration.h"
+#include "compiler/pipeline/ResourcePasses.h"
 #include "compiler/target/Target.h"
+#include "dialects/sd/Sd.h"
 
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
 #include "mlir/Tools/mlir-translate/Translation.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/SourceMgr.h"
@@ -24,6 +28,10 @@ namespace {
 struct Flags {
   cl::opt<std::string> target{"target", cl::desc("Preset or target file for --npu-to-assembly"),
                               cl::init("mobile")};
+  cl::opt<std::string> model{
+      "model", cl::desc("Model folder that the weights for --npu-to-assembly are in")};
+  cl::opt<std::string> weights{
+      "weights", cl::desc("overlay.safetensors of the snapshot for --npu-to-assembly")};
   cl::opt<int64_t> batch{"batch", cl::desc("Value of symbolic first dimensions for --import-onnx"),
                          cl::init(1)};
   cl::list<std::string> dimensions{"dimension",
@@ -60,22 +68,37 @@ OwningOpRef<Operation *> importFile(llvm::SourceMgr &sources, MLIRContext *conte
   return OwningOpRef<Operation *>(model->module.release());
 }
 
+LogicalResult printCommands(func::FuncOp function, const Target &target, llvm::raw_ostream &out) {
+  absl::StatusOr<EmittableModule> module = prepareModule(function, target);
+  absl::Status status = module.status();
+  // Where constants lie depends on what they take.
+  if (status.ok())
+    status =
+        packInMemory(*module, target, sd::resources(function.getContext()).evaluation).status();
+  if (!status.ok())
+    return status.message().empty() ? failure()
+                                    : function.emitError() << std::string(status.message());
+  out << "// " << function.getName() << "\n";
+  for (const Command &command : module->info.program.commands)
+    out << disassemble(command) << "\n";
+  return success();
+}
+
 LogicalResult printAssembly(Operation *op, llvm::raw_ostream &out) {
   absl::StatusOr<Target> target = loadTarget(flags().target);
   if (!target.ok())
     return op->emitError() << std::string(target.status().message());
+  for (auto [name, path] : {std::pair("sd.model", flags().model.getValue()),
+                            std::pair("sd.weights", flags().weights.getValue())})
+    if (!path.empty())
+      op->setAttr(name, StringAttr::get(op->getContext(), path));
+  PassManager manager(op->getContext());
+  if (failed(parsePassPipeline("sdopt-open-resources", manager)) || failed(manager.run(op)))
+    return failure();
   LogicalResult result = success();
   op->walk([&](func::FuncOp function) {
-    absl::StatusOr<EmittableModule> module = prepareModule(function, *target);
-    if (!module.ok()) {
+    if (failed(printCommands(function, *target, out)))
       result = failure();
-      if (!module.status().message().empty())
-        function.emitError() << std::string(module.status().message());
-      return;
-    }
-    out << "// " << function.getName() << "\n";
-    for (const Command &command : module->info.program.commands)
-      out << disassemble(command) << "\n";
   });
   return result;
 }
@@ -84,6 +107,7 @@ LogicalResult printAssembly(Operation *op, llvm::raw_ostream &out) {
 
 void registerTranslations() {
   flags();
+  registerResourcePasses();
   static TranslateToMLIRRegistration import(
       "import-onnx", "ONNX file to sd",
       [](llvm::SourceMgr &sources, MLIRContext *context) { return importFile(sources, context); },

@@ -5,8 +5,8 @@
 // CHECK: %[[I:.*]] = sd.weight "sample.variance.{{.*}} : tensor<4xf32>
 // CHECK: %[[W:.*]], %[[S:.*]], %[[P:.*]], %[[C:.*]] = sd.share_weight %{{.*}} importance %[[I]] means %{{.*}} {bits = 2 : i64, palette_outputs = 3 : i64} : tensor<4x4xf32> importance tensor<4xf32> means tensor<4xf32> -> tensor<4x4xi8>, tensor<4xf32>, tensor<2x4xi8>, tensor<4xf32>
 // CHECK: %[[D:.*]] = sd.decode_weight %[[W]] palettes %[[P]] {axis = 1 : i64, bits = 2 : i64, palette_outputs = 3 : i64} : (tensor<4x4xi8>, tensor<2x4xi8>) -> tensor<4x4xi8>
-// CHECK: sd.linear %{{.*}}, %[[D]] scales %[[S]] bias %[[C]]
 // CHECK: sd.share_weight %{{.*}} importance %[[I]]
+// CHECK: sd.linear %{{.*}}, %[[D]] scales %[[S]] bias %[[C]]
 
 // ROUND: %[[C:.*]] = sd.weight "y.codes.{{.*}} : tensor<4x4xi8>
 // ROUND: %[[S:.*]] = sd.weight "y.scales.{{.*}} : tensor<4xf32>
