@@ -1,0 +1,175 @@
+#include "compiler/power/SimulatedWork.h"
+
+#include "absl/strings/str_cat.h"
+#include "compiler/simulator/CommandTiming.h"
+#include "compiler/simulator/Simulator.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+namespace sdopt {
+namespace {
+
+/// Units that are busy at the same time; both DMA queues share a bus.
+enum Unit : uint8_t { ArrayUnit, VectorUnit, DmaUnit };
+constexpr size_t kUnits = 3;
+
+Unit unitOf(Queue queue) {
+  return queue == Queue::Array ? ArrayUnit : queue == Queue::Vector ? VectorUnit : DmaUnit;
+}
+
+/// The same machine where only DRAM accesses, or only everything else, takes energy.
+Target withEnergyOf(Target target, bool dram) {
+  EnergyTarget &energy = target.energy;
+  if (dram)
+    energy.mac8 = energy.mac16 = energy.mac16x16 = energy.vectorElement = energy.sramByte = 0;
+  else
+    energy.dramReadByte = energy.dramWriteByte = energy.dramActivate = 0;
+  return target;
+}
+
+/// Cycles of a run that belong to a layer, and what happens in them.
+struct Window {
+  int64_t end = 0;
+  double switched = 0, dram = 0; ///< J
+  /// J per cycle of the busiest command.
+  std::array<double, kUnits> switchedRate = {0, 0, 0};
+  double dramRate = 0;
+};
+
+/// Windows in order of the layers.
+class WindowWork {
+public:
+  /// `events` are of one run of these layers.
+  WindowWork(const Program &program, int32_t first, int32_t last,
+             const std::vector<TraceEvent> &events)
+      : windows_(static_cast<size_t>(last - first) + 1) {
+    for (const TraceEvent &event : events) {
+      int64_t &end = windows_[program.commands[event.command].layer - first].end;
+      end = std::max(end, event.end);
+    }
+    for (size_t i = 1; i < windows_.size(); ++i)
+      windows_[i].end = std::max(windows_[i].end, windows_[i - 1].end);
+  }
+
+  /// Energy of a command that is busy in [begin, end).
+  void add(Unit unit, int64_t begin, int64_t end, double switched, double dram) {
+    const double cycles = static_cast<double>(end - begin);
+    auto window = std::upper_bound(windows_.begin(), windows_.end(), begin,
+                                   [](int64_t at, const Window &w) { return at < w.end; });
+    for (; begin < end && window != windows_.end();
+         begin = std::max(begin, window->end), ++window) {
+      const double share = static_cast<double>(std::min(end, window->end) - begin) / cycles;
+      window->switched += share * switched;
+      window->dram += share * dram;
+      double &rate = window->switchedRate[unit];
+      rate = std::max(rate, switched / cycles);
+      window->dramRate = std::max(window->dramRate, dram / cycles);
+    }
+  }
+
+  std::vector<ClockedWork> work(double clock) const {
+    std::vector<ClockedWork> works;
+    int64_t begin = 0;
+    for (const Window &window : windows_) {
+      ClockedWork work{.seconds = static_cast<double>(window.end - begin) / clock,
+                       .switched = window.switched,
+                       .dram = window.dram,
+                       .dramPeak = window.dramRate * clock};
+      for (double rate : window.switchedRate)
+        work.switchedPeak += rate * clock;
+      works.push_back(work);
+      begin = window.end;
+    }
+    return works;
+  }
+
+private:
+  std::vector<Window> windows_;
+};
+
+/// First and last layer of a phase; transfers of later layers may come before commands of earlier
+/// ones.
+struct LayerRange {
+  int32_t first = std::numeric_limits<int32_t>::max(), last = -1;
+};
+
+LayerRange layersOf(const Program &program, CommandRange phase) {
+  LayerRange range;
+  for (size_t i = phase.begin; i < phase.end; ++i) {
+    range.first = std::min(range.first, program.commands[i].layer);
+    range.last = std::max(range.last, program.commands[i].layer);
+  }
+  return range;
+}
+
+/// The work of the phase's layers at one clock.
+absl::StatusOr<std::vector<ClockedWork>> workAt(double clock, const PackageModule &module,
+                                                Target target, Phase phase,
+                                                ProgramStreams &streams) {
+  target.clock = clock;
+  std::vector<TraceEvent> events;
+  const SimulatorOptions options{.first = phase, .last = phase, .values = false, .trace = &events};
+  Simulator simulator(module, target);
+  if (auto run = simulator.run({}, options); !run.ok())
+    return run.status();
+  const Program &program = module.info.program;
+  const LayerRange layers = layersOf(program, phasesOf(program)[static_cast<size_t>(phase)]);
+  WindowWork windows(program, layers.first, layers.last, events);
+  // Events are in the order in which commands start, which is that of their costs.
+  CommandTiming core(withEnergyOf(target, false), program.constantsBytes);
+  CommandTiming dram(withEnergyOf(target, true), program.constantsBytes);
+  for (const TraceEvent &event : events) {
+    const Command &command = program.commands[event.command];
+    GatherIds ids;
+    if (const auto *gather = std::get_if<DmaGather>(&command.args))
+      ids.resize(static_cast<size_t>(gather->rows));
+    const StreamFacts *facts = streams.facts(event.command);
+    const CommandCost cost = core.cost(command, ids, facts);
+    // A DMA command first waits for the bus, and ends a latency after it has left it.
+    int64_t begin = event.begin, end = event.end;
+    const Unit unit = unitOf(command.queue);
+    double dramEnergy = 0;
+    if (unit == DmaUnit) {
+      dramEnergy = dram.cost(command, ids, facts).energy;
+      end -= std::max<int64_t>(core.dmaLatency(), 1);
+      begin = std::max(begin, end - std::max<int64_t>({cost.cycles, cost.decoderCycles, 1}));
+    }
+    windows.add(unit, begin, end, cost.energy, dramEnergy);
+  }
+  return windows.work(clock);
+}
+
+} // namespace
+
+absl::StatusOr<std::optional<PowerModule>> simulatedWork(const PackageModule &module,
+                                                         const Target &target,
+                                                         const PowerModel &model, Phase phase,
+                                                         int64_t runs) {
+  if (absl::Status status = checkPowerModel(model); !status.ok())
+    return status;
+  const Program &program = module.info.program;
+  const Network &network = module.info.network;
+  const CommandRange range = phasesOf(program)[static_cast<size_t>(phase)];
+  if (range.begin == range.end)
+    return std::optional<PowerModule>();
+  ProgramStreams streams(program, module.constants, target.array);
+  const bool isOnly = range.end - range.begin == program.commands.size();
+  PowerModule result{
+      isOnly ? network.name : absl::StrCat(network.name, ".", name(phase)), runs, {}};
+  for (const OperatingPoint &point : model.points) {
+    const auto works = workAt(point.clock, module, target, phase, streams);
+    if (!works.ok())
+      return works.status();
+    result.layers.resize(works->size());
+    for (size_t i = 0; i < works->size(); ++i)
+      result.layers[i].at.push_back((*works)[i]);
+  }
+  const int32_t first = layersOf(program, range).first;
+  for (size_t i = 0; i < result.layers.size(); ++i)
+    result.layers[i].name = network.layers[static_cast<size_t>(first) + i].name;
+  return result;
+}
+
+} // namespace sdopt

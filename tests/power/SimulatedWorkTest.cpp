@@ -1,0 +1,133 @@
+// Layers' work from simulations adds up to what the simulator says about the whole run.
+
+#include "compiler/power/SimulatedWork.h"
+#include "compiler/power/ClockPlan.h"
+#include "compiler/simulator/Simulator.h"
+#include "tests/power/PlannedModule.h"
+#include "tests/schedule/LayerZoo.h"
+#include "tests/simulator/PhasedModule.h"
+#include "tests/simulator/TestTarget.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sdopt {
+namespace {
+
+PowerModel modelOf(const Target &target) {
+  PowerModel model;
+  model.points = {{0.6, 0.4 * target.clock}, {0.8, target.clock}, {0.9, 1.2 * target.clock}};
+  model.nominal = 1;
+  model.leakagePower = target.energy.leakagePower;
+  model.leakageSlope = 0.3;
+  model.dramIdlePower = target.energy.dramIdlePower;
+  model.clockSwitch = 1e-6;
+  model.voltageSwitch = 100e-6;
+  return model;
+}
+
+/// Layers that are bound by arrays, by the vector unit and by DRAM.
+Network mixedNetwork() {
+  NetworkBuilder b;
+  b.network.name = "mixed";
+  TensorId x = b.tensor({1, 24, 20, 32}, ElementType::I8, TensorRole::Input);
+  x = b.conv(x, 48, 3, 1, ElementType::I8);
+  x = b.table(x, ElementType::I8);
+  const TensorId y = b.conv(x, 48, 1, 1, ElementType::I8);
+  x = b.combine(x, y, ElementType::I8);
+  x = b.groupNorm(x, 8, ElementType::I8);
+  x = b.linear(b.conv(x, 16, 3, 2, ElementType::I8), 300, ElementType::I8);
+  b.network.tensors[x].role = TensorRole::Output;
+  return b.network;
+}
+
+void expectSumsOfRun(const PackageModule &module, Target target, Phase phase) {
+  const PowerModel model = modelOf(target);
+  const auto work = simulatedWork(module, target, model, phase, 1);
+  ASSERT_TRUE(work.ok()) << work.status();
+  ASSERT_TRUE(work->has_value());
+  EXPECT_EQ(checkWorkload(model, {**work}), absl::OkStatus());
+  for (size_t clock = 0; clock < model.points.size(); ++clock) {
+    target.clock = model.points[clock].clock;
+    Simulator simulator(module, target);
+    RunStatistics run;
+    ASSERT_TRUE(simulator.run({}, {.first = phase, .last = phase, .values = false}, &run).ok());
+    double seconds = 0, energy = 0, dram = 0;
+    for (const PowerLayer &layer : (*work)->layers) {
+      const ClockedWork &at = layer.at[clock];
+      seconds += at.seconds;
+      energy += at.switched + at.dram +
+                at.seconds * (target.energy.leakagePower + target.energy.dramIdlePower);
+      dram += at.dram;
+      // No unit works faster than the busiest moment of its busiest command.
+      EXPECT_LE(at.switched, at.switchedPeak * at.seconds * (1 + 1e-9));
+      EXPECT_LE(at.dram, at.dramPeak * at.seconds * (1 + 1e-9));
+    }
+    EXPECT_NEAR(seconds, run.seconds, 1e-9 * run.seconds);
+    EXPECT_NEAR(energy, run.energy, 1e-9 * run.energy);
+    const double accesses = static_cast<double>(run.dramReadBytes) * target.energy.dramReadByte +
+                            static_cast<double>(run.dramWriteBytes) * target.energy.dramWriteByte +
+                            static_cast<double>(run.dramActivations) * target.energy.dramActivate;
+    // Whole bursts are moved.
+    EXPECT_GE(dram, accesses * (1 - 1e-9));
+    EXPECT_LE(dram, accesses * 2);
+  }
+}
+
+TEST(SimulatedWork, AddsUpToTheRunAtEveryClock) {
+  const Target target = test::testTarget(16 * 1024);
+  const auto module = test::plannedModule(mixedNetwork(), target);
+  ASSERT_TRUE(module.ok()) << module.status();
+  expectSumsOfRun(*module, target, Phase::Step);
+  const auto none = simulatedWork(*module, target, modelOf(target), Phase::Prompt, 1);
+  ASSERT_TRUE(none.ok());
+  EXPECT_FALSE(none->has_value());
+}
+
+TEST(SimulatedWork, PhasesAreModulesOfTheirOwn) {
+  const auto phased = test::PhasedModule::create();
+  size_t layers = 0;
+  for (Phase phase : {Phase::Prompt, Phase::Schedule, Phase::Step}) {
+    expectSumsOfRun(phased->module, phased->target, phase);
+    const auto work =
+        simulatedWork(phased->module, phased->target, modelOf(phased->target), phase, 7);
+    ASSERT_TRUE(work.ok() && work->has_value());
+    EXPECT_EQ((*work)->runs, 7);
+    EXPECT_THAT((*work)->name, testing::EndsWith(std::string(".") + name(phase)));
+    layers += (*work)->layers.size();
+  }
+  EXPECT_EQ(layers, phased->module.info.network.layers.size());
+}
+
+TEST(SimulatedWork, ALayerBoundByDramHardlyDependsOnTheClock) {
+  NetworkBuilder b;
+  b.network.name = "rows";
+  // One product for each weight.
+  TensorId x = b.tensor({1, 1, 1, 512}, ElementType::I8, TensorRole::Input);
+  x = b.linear(x, 2048, ElementType::I8);
+  b.network.tensors[x].role = TensorRole::Output;
+  Target target = test::testTarget();
+  target.array.count = 64;
+  target.decoder.weights = 1024;
+  target.vector.lanes = 64;
+  const auto module = test::plannedModule(b.network, target);
+  ASSERT_TRUE(module.ok()) << module.status();
+  const PowerModel model = modelOf(target);
+  const auto work = simulatedWork(*module, target, model, Phase::Step, 1);
+  ASSERT_TRUE(work.ok()) << work.status();
+  const std::vector<ClockedWork> &at = (*work)->layers.back().at;
+  EXPECT_LT(at[0].seconds, 1.3 * at[2].seconds);
+  EXPECT_GT(at[0].seconds, 0.99 * at[2].seconds);
+}
+
+TEST(SimulatedWork, FailsAsTheSimulatorDoes) {
+  Target target = test::testTarget(16 * 1024);
+  const auto module = test::plannedModule(mixedNetwork(), target);
+  ASSERT_TRUE(module.ok()) << module.status();
+  target.sram.bytes = 64;
+  const auto work = simulatedWork(*module, target, modelOf(target), Phase::Step, 1);
+  EXPECT_THAT(work.status().message(), testing::HasSubstr("bytes of sram"));
+}
+
+} // namespace
+} // namespace sdopt
