@@ -28,6 +28,25 @@ double PowerModel::idlePower(size_t voltage, size_t clock) const {
          dramIdlePower;
 }
 
+absl::StatusOr<PowerModel> powerModel(const Target &target) {
+  const PowerTarget &power = target.power;
+  PowerModel model{.points = power.points,
+                   .nominal = power.points.size(),
+                   .leakagePower = target.energy.leakagePower,
+                   .leakageSlope = power.leakageSlope,
+                   .clockPower = power.clockPower,
+                   .dramIdlePower = target.energy.dramIdlePower,
+                   .clockSwitch = power.clockSwitch,
+                   .voltageSwitch = power.voltageSwitch};
+  for (size_t i = 0; i < power.points.size(); ++i)
+    if (power.points[i].clock == target.clock)
+      model.nominal = i;
+  if (absl::Status status = checkPowerModel(model); !status.ok())
+    return absl::InvalidArgumentError(
+        absl::StrCat("target '", target.name, "': ", status.message()));
+  return model;
+}
+
 absl::Status checkPowerModel(const PowerModel &model) {
   if (model.points.empty())
     return absl::InvalidArgumentError("power model has no operating point; needs at least one");

@@ -23,12 +23,6 @@
 
 namespace sdopt {
 
-/// A voltage and the highest clock at which the NPU works with it.
-struct OperatingPoint {
-  double voltage = 0; ///< V
-  double clock = 0;   ///< Hz
-};
-
 /// At the voltage of a point its clock and those of all points before it can be chosen.
 struct PowerModel {
   std::vector<OperatingPoint> points; ///< voltages and clocks ascending
@@ -47,6 +41,10 @@ struct PowerModel {
   /// W that are drawn without any work: leakage, clock, idle DRAM.
   double idlePower(size_t voltage, size_t clock) const;
 };
+
+/// The target's constants; its clock is the nominal one. INVALID_ARGUMENT if it has no points or
+/// none with its clock.
+absl::StatusOr<PowerModel> powerModel(const Target &target);
 
 /// INVALID_ARGUMENT if there is no point, one does not ascend, or a number is negative or not
 /// finite.

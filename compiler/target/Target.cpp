@@ -57,7 +57,7 @@ private:
     if (auto node = map.take("name"))
       target_.name = yamlName(*node, "'name'", errors_).value_or("");
     readSection("", map);
-    for (const char *section : {"array", "vector", "decoder", "sram", "dram", "energy"}) {
+    for (const char *section : {"array", "vector", "decoder", "sram", "dram", "energy", "power"}) {
       auto node = map.take(section);
       if (!node)
         continue;
@@ -67,6 +67,8 @@ private:
       readSection(section, inner);
       if (std::string_view(section) == "dram")
         readDramExtras(inner);
+      if (std::string_view(section) == "power")
+        readPoints(inner);
       inner.finish();
     }
     map.finish();
@@ -203,6 +205,49 @@ private:
       errors_.add(node.Mark(), "'dram.mapping' must start with burst, the bytes within one burst");
   }
 
+  /// [[volts, hertz], ...], ascending.
+  void readPoints(YamlMap &power) {
+    auto node = power.take("operating_points");
+    if (!node)
+      return;
+    YamlMap map(*node, "'power.operating_points'", errors_);
+    if (!map.valid())
+      return;
+    marks_.emplace("power.operating_points", map.mark());
+    readSource("power.operating_points", map);
+    auto giga = map.takeOptional("volts_gigahertz"), base = map.takeOptional("volts_hertz");
+    map.finish();
+    if (giga && base)
+      errors_.add(base->Mark(), "'power.operating_points' has two lists");
+    else if (!giga && !base)
+      errors_.add(map.mark(), "'power.operating_points' lacks its list; give it in one of: "
+                              "volts_hertz, volts_gigahertz");
+    else
+      readPointList(giga ? *giga : *base, giga ? 9 : 0);
+  }
+
+  void readPointList(const YAML::Node &list, int exponent10) {
+    constexpr size_t kMostPoints = 64;
+    const std::string what = "'power.operating_points'";
+    if (!list.IsSequence() || list.size() == 0 || list.size() > kMostPoints)
+      return errors_.add(list.Mark(), what + " must be a list of 1 to 64 pairs");
+    for (const YAML::Node &pair : list) {
+      if (!pair.IsSequence() || pair.size() != 2)
+        return errors_.add(pair.Mark(), what + " must hold pairs of a voltage and a clock");
+      auto voltage = yamlNumber(pair[0], "a voltage of " + what, 0, 0, errors_);
+      auto clock = yamlNumber(pair[1], "a clock of " + what, exponent10, 0, errors_);
+      if (!voltage || !clock)
+        return;
+      const OperatingPoint before =
+          target_.power.points.empty() ? OperatingPoint{} : target_.power.points.back();
+      if (*voltage <= before.voltage || *clock <= before.clock)
+        return errors_.add(pair.Mark(), what + " must ascend in voltage and clock");
+      if (*voltage > 100 || *clock > 1e11)
+        return errors_.add(pair.Mark(), what + " must be at most 100 volts and 1e11 hertz");
+      target_.power.points.push_back({*voltage, *clock});
+    }
+  }
+
   YAML::Mark markOf(const std::string &path) const {
     auto found = marks_.find(path);
     return found == marks_.end() ? YAML::Mark() : found->second;
@@ -239,6 +284,11 @@ private:
                 std::has_single_bit(static_cast<uint64_t>(dram.bytes)),
             "dram.mapping",
             "puts row below another field, which needs a capacity that is a power of two");
+    const auto &points = target_.power.points;
+    require(std::any_of(points.begin(), points.end(),
+                        [&](const OperatingPoint &point) { return point.clock == target_.clock; }),
+            "power.operating_points",
+            "lack the clock of " + numberText(target_.clock) + " hertz that energies are for");
   }
 
   YamlErrors errors_;
@@ -250,6 +300,14 @@ std::string mappingText(const std::vector<DramField> &mapping) {
   std::string text;
   for (DramField field : mapping)
     text += (text.empty() ? "" : ", ") + std::string(kFieldNames[static_cast<size_t>(field)]);
+  return "[" + text + "]";
+}
+
+std::string pointsText(const std::vector<OperatingPoint> &points) {
+  std::string text;
+  for (const OperatingPoint &point : points)
+    text += (text.empty() ? "[" : ", [") + exactText(point.voltage) + ", " +
+            exactText(point.clock) + "]";
   return "[" + text + "]";
 }
 
@@ -275,6 +333,8 @@ std::string canonicalText(const Target &target) {
         text += "  kind: " + quoteYaml(target.dram.kind) + "\n";
         text += "  mapping: {low_to_high: " + mappingText(target.dram.mapping) + source;
       }
+      if (section == "power")
+        text += "  operating_points: {volts_hertz: " + pointsText(target.power.points) + source;
     }
     text += std::string(section.empty() ? "" : "  ") + constant.key + ": {" +
             constant.units[0].key + ": " + valueText(constant, target) + source;

@@ -75,6 +75,22 @@ struct EnergyTarget {
   double dramIdlePower = 0; ///< W
 };
 
+/// A voltage and the highest clock at which the NPU works with it.
+struct OperatingPoint {
+  double voltage = 0; ///< V
+  double clock = 0;   ///< Hz
+};
+
+/// Clocks and voltages to choose from. Energies and powers of EnergyTarget are at the point of
+/// Target::clock.
+struct PowerTarget {
+  std::vector<OperatingPoint> points; ///< ascending; one of them has Target::clock
+  double leakageSlope = 0;            ///< V over which leakage current grows e-fold
+  double clockPower = 0;              ///< W, switched in every cycle whatever runs
+  double clockSwitch = 0;             ///< seconds of standstill
+  double voltageSwitch = 0;           ///< seconds of standstill
+};
+
 struct Target {
   std::string name;
   double clock = 0; ///< Hz
@@ -84,6 +100,7 @@ struct Target {
   SramTarget sram;
   DramTarget dram;
   EnergyTarget energy;
+  PowerTarget power;
   /// One line for each constant whose source starts with "assumed", in a fixed order, for reports:
   /// "energy.dram_read: assumed: ...". Not part of the canonical form.
   std::vector<std::string> assumptions;

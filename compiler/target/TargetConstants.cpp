@@ -12,6 +12,8 @@ constexpr TargetUnit kBytes[] = {
 constexpr TargetUnit kBandwidth[] = {
     {"bytes_per_second", 0, 0}, {"megabytes_per_second", 6, 0}, {"gigabytes_per_second", 9, 0}};
 constexpr TargetUnit kTime[] = {{"seconds", 0, 0}, {"nanoseconds", -9, 0}};
+constexpr TargetUnit kSwitchTime[] = {{"seconds", 0, 0}, {"microseconds", -6, 0}};
+constexpr TargetUnit kVoltage[] = {{"volts", 0, 0}, {"millivolts", -3, 0}};
 constexpr TargetUnit kEnergy[] = {
     {"joules", 0, 0}, {"nanojoules", -9, 0}, {"picojoules", -12, 0}, {"femtojoules", -15, 0}};
 constexpr TargetUnit kEnergyPerByte[] = {
@@ -64,6 +66,10 @@ const TargetConstant kConstants[] = {
     {"energy", "dram_activate", kEnergy, SDOPT_REAL(energy.dramActivate), 0, kMostEnergy},
     {"energy", "leakage", kPower, SDOPT_REAL(energy.leakagePower), 0, 1e4},
     {"energy", "dram_idle", kPower, SDOPT_REAL(energy.dramIdlePower), 0, 1e4},
+    {"power", "leakage_slope", kVoltage, SDOPT_REAL(power.leakageSlope), 1e-3, 1e3},
+    {"power", "clock_tree", kPower, SDOPT_REAL(power.clockPower), 0, 1e4},
+    {"power", "clock_switch", kSwitchTime, SDOPT_REAL(power.clockSwitch), 0, 1},
+    {"power", "voltage_switch", kSwitchTime, SDOPT_REAL(power.voltageSwitch), 0, 1},
 };
 
 #undef SDOPT_INTEGER

@@ -103,20 +103,20 @@ TEST(SimulatedWork, ALayerBoundByDramHardlyDependsOnTheClock) {
   NetworkBuilder b;
   b.network.name = "rows";
   // One product for each weight.
-  TensorId x = b.tensor({1, 1, 1, 512}, ElementType::I8, TensorRole::Input);
-  x = b.linear(x, 2048, ElementType::I8);
+  TensorId x = b.tensor({1, 1, 1, 2048}, ElementType::I8, TensorRole::Input);
+  x = b.linear(x, 4096, ElementType::I8);
   b.network.tensors[x].role = TensorRole::Output;
-  Target target = test::testTarget();
-  target.array.count = 64;
-  target.decoder.weights = 1024;
-  target.vector.lanes = 64;
+  const absl::StatusOr<Target> preset = loadTarget("mobile");
+  ASSERT_TRUE(preset.ok());
+  const Target &target = *preset;
   const auto module = test::plannedModule(b.network, target);
   ASSERT_TRUE(module.ok()) << module.status();
   const PowerModel model = modelOf(target);
   const auto work = simulatedWork(*module, target, model, Phase::Step, 1);
   ASSERT_TRUE(work.ok()) << work.status();
   const std::vector<ClockedWork> &at = (*work)->layers.back().at;
-  EXPECT_LT(at[0].seconds, 1.3 * at[2].seconds);
+  // Three times the clock.
+  EXPECT_LT(at[0].seconds, 1.6 * at[2].seconds);
   EXPECT_GT(at[0].seconds, 0.99 * at[2].seconds);
 }
 

@@ -125,6 +125,8 @@ TEST(TargetCanonical, DoesNotDependOnUnitsOrSources) {
   for (const std::string &text : {edited("{nanoseconds: 42.5,", "{seconds: 4.25e-8,"),
                                   edited("{gigahertz: 1.0,", "{megahertz: 1000,"),
                                   edited("{mebibytes: 4,", "{bytes: 4194304,"),
+                                  edited("{microseconds: 100,", "{seconds: 1e-4,"),
+                                  edited("{volts: 0.34,", "{millivolts: 340,"),
                                   edited("{picojoules: 0.40,", "{femtojoules: 400,"),
                                   edited("{picojoules_per_bit: 5.0,", "{picojoules_per_byte: 40,"),
                                   edited("reference NPU, phone class", "assumed: other words")}) {
@@ -132,7 +134,10 @@ TEST(TargetCanonical, DoesNotDependOnUnitsOrSources) {
     ASSERT_TRUE(target.ok()) << target.status();
     EXPECT_EQ(target->digest, mobile.digest);
   }
-  auto other = parseTarget(edited("{gigahertz: 1.0,", "{gigahertz: 1.0000000000000002,"), "f");
+  auto other = parseTarget(edited("{volts: 0.34,", "{volts: 0.34000000000000002,"), "f");
+  ASSERT_TRUE(other.ok());
+  EXPECT_EQ(other->digest, mobile.digest);
+  other = parseTarget(edited("{volts: 0.34,", "{volts: 0.34000000000000008,"), "f");
   ASSERT_TRUE(other.ok());
   EXPECT_NE(other->digest, mobile.digest);
 }
@@ -246,6 +251,26 @@ TEST(TargetErrors, Mapping) {
   expectError(edited(list, "[row, burst, channel, bank_group, column, bank]"), "[row",
               "'dram.mapping' must start with burst");
   expectError(edited(list, "burst"), "burst\n", "'dram.mapping' must be a list");
+}
+
+TEST(TargetErrors, OperatingPoints) {
+  EXPECT_EQ(preset("mobile").power.points.size(), 6u);
+  EXPECT_EQ(preset("mobile").power.points[4].clock, preset("mobile").clock);
+  EXPECT_EQ(preset("laptop").power.voltageSwitch, 100e-6);
+  const std::string point = "[0.58, 0.57]";
+  expectError(edited(point, "[0.48, 0.57]"), "[0.48",
+              "'power.operating_points' must ascend in voltage and clock");
+  expectError(edited(point, "[0.58, 0.37]"), "[0.58",
+              "'power.operating_points' must ascend in voltage and clock");
+  expectError(edited(point, "[0.58]"), "[0.58]",
+              "'power.operating_points' must hold pairs of a voltage and a clock");
+  expectError(edited(point, "[0.58, fast]"), "fast",
+              "a clock of 'power.operating_points' must be a decimal number");
+  expectError(edited("[0.90, 1.15]", "[0.90, 115]"), "[0.90, 115",
+              "'power.operating_points' must be at most");
+  expectError(edited("volts_gigahertz: [[", "volts: [["), "volts: [[", "unknown key 'volts' in");
+  expectError(edited("{gigahertz: 1.0,", "{gigahertz: 1.1,"), "volts_gigahertz",
+              "'power.operating_points' lack the clock of 1.1e+09 hertz");
 }
 
 TEST(TargetErrors, NotYaml) {
