@@ -38,14 +38,17 @@ struct LayerState {
 /// One graph for one policy: stages are a start, all layers and an end.
 class ClockGraph {
 public:
-  /// `fixedClock`: the only clock, or nothing.
+  /// `voltages` of the first modules are decided; `fixedClock`: the only clock, or nothing.
   ClockGraph(const PowerModel &model, const PowerWorkload &workload, PowerGoal goal,
-             const PowerLimits &limits, ClockPolicy policy, std::optional<size_t> fixedClock)
+             const PowerLimits &limits, ClockPolicy policy, const std::vector<size_t> &voltages,
+             std::optional<size_t> fixedClock)
       : model_(model), workload_(workload), goal_(goal), limits_(limits), policy_(policy) {
     const ClockState nominal{model.nominal, model.nominal};
     addStage(0, {PathCost{}}, {true});
-    for (const PowerModule &module : workload)
-      states_.push_back(statesOf(module, fixedClock));
+    for (size_t m = 0; m < workload.size(); ++m)
+      states_.push_back(statesOf(workload[m],
+                                 m < voltages.size() ? std::optional(voltages[m]) : std::nullopt,
+                                 fixedClock));
     for (size_t m = 0; m < workload.size(); ++m) {
       addHops(m == 0 ? hopsFrom(nominal, m) : hopsBetween(m - 1, m));
       addLayer(m, 0);
@@ -90,10 +93,11 @@ private:
   }
 
   /// Higher clocks first: of equal choices they are taken.
-  States statesOf(const PowerModule &module, std::optional<size_t> fixedClock) const {
+  States statesOf(const PowerModule &module, std::optional<size_t> voltage,
+                  std::optional<size_t> fixedClock) const {
     States states;
     for (size_t v = 0; v < model_.points.size(); ++v) {
-      if (!choosesVoltage(policy_) && v != model_.nominal)
+      if (voltage ? v != *voltage : !choosesVoltage(policy_) && v != model_.nominal)
         continue;
       for (size_t first = v + 1; first-- > 0;)
         for (size_t clock = v + 1; clock-- > 0;)
@@ -209,31 +213,120 @@ bool isBetter(const PlanCost &a, const PlanCost &b, PowerGoal goal) {
                                         : a.seconds < b.seconds;
 }
 
-/// The best plan of a policy, if there is one.
-std::optional<ClockChoice> search(const PowerModel &model, const PowerWorkload &workload,
-                                  PowerGoal goal, const PowerLimits &limits, ClockPolicy policy,
-                                  std::optional<size_t> fixedClock, int64_t mostLabels) {
-  const ClockGraph graph(model, workload, goal, limits, policy, fixedClock);
-  const double limit = goal == PowerGoal::LeastTime ? limits.energy : limits.seconds;
-  const std::optional<LayeredPath> path =
-      bestPath(graph.graph(), limit * (1 + kRounding / 2), mostLabels);
-  if (!path)
-    return std::nullopt;
-  ClockChoice choice{graph.planOf(*path), {}, path->bound, path->labels};
-  choice.cost = planCost(model, workload, choice.plan);
-  choice.bound = std::min(choice.bound, goalOf(choice.cost, goal));
-  return choice;
-}
+/// Branch and bound over the voltages of modules: few choices that weigh much, which leave the
+/// search by labels a gap that it would take long to close. The part with the lowest bound is split
+/// next, until none can hold a better plan.
+class VoltageSearch {
+public:
+  VoltageSearch(const PowerModel &model, const PowerWorkload &workload, PowerGoal goal,
+                const PowerLimits &limits, ClockPolicy policy, std::optional<size_t> fixedClock,
+                int64_t mostLabels)
+      : model_(model), workload_(workload), goal_(goal), limits_(limits), policy_(policy),
+        fixedClock_(fixedClock), labelsLeft_(mostLabels),
+        limit_((goal == PowerGoal::LeastTime ? limits.energy : limits.seconds) *
+               (1 + kRounding / 2)) {}
+
+  std::optional<ClockChoice> run() {
+    look({});
+    while (!parts_.empty()) {
+      const auto next =
+          std::min_element(parts_.begin(), parts_.end(),
+                           [](const Part &a, const Part &b) { return a.bound < b.bound; });
+      if (next->bound >= best() || looked_ >= kMostParts)
+        break;
+      const std::vector<size_t> voltages = std::move(next->voltages);
+      parts_.erase(next);
+      if (!choosesVoltage(policy_) || voltages.size() == workload_.size())
+        decide(voltages);
+      else
+        split(voltages);
+    }
+    if (!choice_)
+      return std::nullopt;
+    for (const Part &part : parts_)
+      bound_ = std::min(bound_, part.bound);
+    choice_->bound = std::min(bound_, best());
+    choice_->labels = labels_;
+    return std::move(choice_);
+  }
+
+private:
+  static constexpr int kMostParts = 2000;
+
+  /// Plans in which the first modules have these voltages.
+  struct Part {
+    double bound = 0;
+    std::vector<size_t> voltages;
+  };
+
+  double best() const { return choice_ ? goalOf(choice_->cost, goal_) : kInfinity; }
+
+  ClockGraph graphOf(const std::vector<size_t> &voltages) const {
+    return {model_, workload_, goal_, limits_, policy_, voltages, fixedClock_};
+  }
+
+  void offer(const ClockGraph &graph, const LayeredPath &path) {
+    ClockPlan plan = graph.planOf(path);
+    const PlanCost cost = planCost(model_, workload_, plan);
+    if (!choice_ || isBetter(cost, choice_->cost, goal_))
+      choice_ = ClockChoice{std::move(plan), cost};
+  }
+
+  void look(std::vector<size_t> voltages) {
+    ++looked_;
+    const ClockGraph graph = graphOf(voltages);
+    const std::optional<LayeredPath> path = bestPath(graph.graph(), limit_, {});
+    if (!path)
+      return;
+    offer(graph, *path);
+    // What is best among these is known.
+    if (path->bound == path->cost.first)
+      return;
+    parts_.push_back({path->bound, std::move(voltages)});
+  }
+
+  void split(const std::vector<size_t> &voltages) {
+    for (size_t v = 0; v < model_.points.size(); ++v) {
+      std::vector<size_t> more = voltages;
+      more.push_back(v);
+      look(std::move(more));
+    }
+  }
+
+  void decide(const std::vector<size_t> &voltages) {
+    ++looked_;
+    const ClockGraph graph = graphOf(voltages);
+    const std::optional<LayeredPath> path =
+        bestPath(graph.graph(), limit_, {std::max<int64_t>(labelsLeft_, 1), best()});
+    labelsLeft_ -= path->labels;
+    labels_ += path->labels;
+    bound_ = std::min(bound_, path->bound);
+    offer(graph, *path);
+  }
+
+  const PowerModel &model_;
+  const PowerWorkload &workload_;
+  const PowerGoal goal_;
+  const PowerLimits &limits_;
+  const ClockPolicy policy_;
+  const std::optional<size_t> fixedClock_;
+  int64_t labelsLeft_, labels_ = 0;
+  const double limit_;
+  std::vector<Part> parts_;
+  std::optional<ClockChoice> choice_;
+  double bound_ = kInfinity; ///< of the parts that were decided
+  int looked_ = 0;
+};
 
 std::optional<ClockChoice> searchPolicy(const PowerModel &model, const PowerWorkload &workload,
                                         PowerGoal goal, const PowerLimits &limits,
                                         ClockPolicy policy, int64_t mostLabels) {
   if (policy != ClockPolicy::Fixed)
-    return search(model, workload, goal, limits, policy, std::nullopt, mostLabels);
+    return VoltageSearch(model, workload, goal, limits, policy, std::nullopt, mostLabels).run();
   std::optional<ClockChoice> best;
   for (size_t clock = model.nominal + 1; clock-- > 0;) {
     std::optional<ClockChoice> choice =
-        search(model, workload, goal, limits, policy, clock, mostLabels);
+        VoltageSearch(model, workload, goal, limits, policy, clock, mostLabels).run();
     if (choice && (!best || isBetter(choice->cost, best->cost, goal)))
       best = std::move(choice);
   }

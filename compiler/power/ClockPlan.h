@@ -6,8 +6,9 @@
 // too. The most images per second and watt (that is, per joule) are those of the least energy.
 //
 // Time and energy of a plan are sums over layers and changes, so the choice is a path through
-// layers of (voltage, clock): exact by LayeredPath.h, or with a bound of what is left. A joint
-// choice that the bounded search leaves behind one of the simpler policies is replaced by it.
+// layers of (voltage, clock): exact by branch and bound over voltages and LayeredPath.h, or with a
+// bound of what is left. A choice that the bounded search leaves behind one of a simpler policy is
+// replaced by it.
 //
 // Compare Kim et al., Layer-wise frequency scaling for a neural processing unit, ETRI Journal
 // 44(5), 2022, doi 10.4218/etrij.2022-0094: the highest clock of each layer under a power limit.

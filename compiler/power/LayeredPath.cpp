@@ -91,10 +91,12 @@ struct Label {
 
 class LabelSearch {
 public:
-  LabelSearch(const LayeredGraph &graph, double limit, const Bracket &start, int64_t mostLabels)
+  LabelSearch(const LayeredGraph &graph, double limit, const Bracket &start,
+              const PathSearch &search)
       : graph_(graph), limit_(limit), weight_(start.weight), best_(start.within),
-        mostLabels_(mostLabels), firstToGo_(weightsToGo(graph, {1, 0})),
-        secondToGo_(weightsToGo(graph, {0, 1})), bothToGo_(weightsToGo(graph, {1, start.weight})) {}
+        mostLabels_(search.mostLabels), below_(std::min(search.below, start.within.cost.first)),
+        firstToGo_(weightsToGo(graph, {1, 0})), secondToGo_(weightsToGo(graph, {0, 1})),
+        bothToGo_(weightsToGo(graph, {1, start.weight})) {}
 
   LayeredPath run() {
     labels_.resize(graph_.stages.size());
@@ -104,7 +106,7 @@ public:
     for (size_t s = 1; s < graph_.stages.size() && !labels_[s - 1].empty(); ++s)
       extend(s);
     takeBest();
-    best_.bound = std::min(best_.cost.first, dropped_);
+    best_.bound = std::min({best_.cost.first, below_, dropped_});
     return std::move(best_);
   }
 
@@ -119,7 +121,7 @@ private:
 
   void offer(size_t stage, const Label &label, std::vector<Label> &to) const {
     const double second = label.cost.second + secondToGo_[stage][label.node];
-    if (second <= limit_ * (1 + kRounding) && boundOf(stage, label) < best_.cost.first)
+    if (second <= limit_ * (1 + kRounding) && boundOf(stage, label) < below_)
       to.push_back(label);
   }
 
@@ -198,6 +200,7 @@ private:
   const double limit_, weight_;
   LayeredPath best_;
   const int64_t mostLabels_;
+  const double below_;
   std::vector<std::vector<double>> firstToGo_, secondToGo_, bothToGo_;
   std::vector<std::vector<Label>> labels_;
   double dropped_ = kInfinity;
@@ -250,18 +253,20 @@ std::optional<LayeredPath> lightestPath(const LayeredGraph &graph, PathCost weig
   return path;
 }
 
-std::optional<LayeredPath> bestPath(const LayeredGraph &graph, double limit, int64_t mostLabels) {
+std::optional<LayeredPath> bestPath(const LayeredGraph &graph, double limit,
+                                    const PathSearch &search) {
   const std::optional<Bracket> start = bracket(graph, limit);
   if (!start)
     return std::nullopt;
-  const double least = start->within.cost.first;
-  if (start->bound >= least * (1 - kRounding)) {
-    LayeredPath path = start->within;
+  LayeredPath path = start->within;
+  path.bound = std::min(start->bound, path.cost.first);
+  if (path.bound >= path.cost.first * (1 - kRounding))
     path.bound = path.cost.first;
-    return path;
+  else if (search.mostLabels > 0 && path.bound < search.below) {
+    const double bound = path.bound;
+    path = LabelSearch(graph, limit, *start, search).run();
+    path.bound = std::max(path.bound, bound);
   }
-  LayeredPath path = LabelSearch(graph, limit, *start, mostLabels).run();
-  path.bound = std::max(path.bound, std::min(start->bound, path.cost.first));
   return path;
 }
 

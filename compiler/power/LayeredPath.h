@@ -20,6 +20,7 @@
 #define SDOPT_COMPILER_POWER_LAYEREDPATH_H
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -56,8 +57,15 @@ struct LayeredPath {
   int64_t labels = 0; ///< that were searched
 };
 
-/// Nothing if no path keeps the limit. Infinity: no limit. `mostLabels` at least 1.
-std::optional<LayeredPath> bestPath(const LayeredGraph &graph, double limit, int64_t mostLabels);
+struct PathSearch {
+  int64_t mostLabels = 0; ///< 0: the path of the hull and its bound
+  /// Paths whose first sum is not below are of no interest: the bound is at most this.
+  double below = std::numeric_limits<double>::infinity();
+};
+
+/// Nothing if no path keeps the limit. Infinity: no limit.
+std::optional<LayeredPath> bestPath(const LayeredGraph &graph, double limit,
+                                    const PathSearch &search);
 
 /// The path of least weight first * first + weight second * second; the other sum breaks ties.
 /// Nothing if there is no path.

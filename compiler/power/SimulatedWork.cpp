@@ -32,7 +32,10 @@ Target withEnergyOf(Target target, bool dram) {
 /// Cycles of a run that belong to a layer, and what happens in them.
 struct Window {
   int64_t end = 0;
-  double switched = 0, dram = 0; ///< J
+  /// The bus and the decoder of the DMA unit work at the same time.
+  std::array<double, kUnits> cycles = {0, 0, 0}, switched = {0, 0, 0}; ///< busy; J
+  double decoderCycles = 0;
+  double dram = 0; ///< J
   /// J per cycle of the busiest command.
   std::array<double, kUnits> switchedRate = {0, 0, 0};
   double dramRate = 0;
@@ -53,36 +56,61 @@ public:
       windows_[i].end = std::max(windows_[i].end, windows_[i - 1].end);
   }
 
-  /// Energy of a command that is busy in [begin, end).
-  void add(Unit unit, int64_t begin, int64_t end, double switched, double dram) {
+  /// A command that is busy in [begin, end).
+  void add(Unit unit, int64_t begin, int64_t end, const CommandCost &cost, double dram) {
     const double cycles = static_cast<double>(end - begin);
     auto window = std::upper_bound(windows_.begin(), windows_.end(), begin,
                                    [](int64_t at, const Window &w) { return at < w.end; });
     for (; begin < end && window != windows_.end();
          begin = std::max(begin, window->end), ++window) {
       const double share = static_cast<double>(std::min(end, window->end) - begin) / cycles;
-      window->switched += share * switched;
+      window->cycles[unit] += share * static_cast<double>(cost.cycles);
+      window->decoderCycles += share * static_cast<double>(cost.decoderCycles);
+      window->switched[unit] += share * cost.energy;
       window->dram += share * dram;
       double &rate = window->switchedRate[unit];
-      rate = std::max(rate, switched / cycles);
+      rate = std::max(rate, cost.energy / cycles);
       window->dramRate = std::max(window->dramRate, dram / cycles);
     }
   }
 
+  /// At the clock of the run.
   std::vector<ClockedWork> work(double clock) const {
     std::vector<ClockedWork> works;
     int64_t begin = 0;
     for (const Window &window : windows_) {
       ClockedWork work{.seconds = static_cast<double>(window.end - begin) / clock,
-                       .switched = window.switched,
                        .dram = window.dram,
                        .dramPeak = window.dramRate * clock};
-      for (double rate : window.switchedRate)
-        work.switchedPeak += rate * clock;
+      for (size_t unit = 0; unit < kUnits; ++unit) {
+        work.switched += window.switched[unit];
+        work.switchedPeak += window.switchedRate[unit] * clock;
+      }
       works.push_back(work);
       begin = window.end;
     }
     return works;
+  }
+
+  /// At all clocks; `clock`: that of the run.
+  std::vector<PowerLayer> scaled(const PowerModel &model, double clock) const {
+    std::vector<PowerLayer> layers;
+    int64_t begin = 0;
+    for (const Window &window : windows_) {
+      std::vector<UnitWork> units(kUnits);
+      double most = window.decoderCycles;
+      for (size_t unit = 0; unit < kUnits; ++unit) {
+        most = std::max(most, window.cycles[unit]);
+        units[unit] = {.cycles = window.cycles[unit], .switched = window.switched[unit]};
+      }
+      units[DmaUnit].seconds = window.cycles[DmaUnit] / clock;
+      units[DmaUnit].cycles = window.decoderCycles;
+      units[DmaUnit].dram = window.dram;
+      const double latency = static_cast<double>(window.end - begin) - most;
+      layers.push_back(layerOfUnits(model, "", units, std::max(latency, 0.0)));
+      begin = window.end;
+    }
+    return layers;
   }
 
 private:
@@ -104,10 +132,9 @@ LayerRange layersOf(const Program &program, CommandRange phase) {
   return range;
 }
 
-/// The work of the phase's layers at one clock.
-absl::StatusOr<std::vector<ClockedWork>> workAt(double clock, const PackageModule &module,
-                                                Target target, Phase phase,
-                                                ProgramStreams &streams) {
+/// One run of the phase's layers at a clock.
+absl::StatusOr<WindowWork> workAt(double clock, const PackageModule &module, Target target,
+                                  Phase phase, ProgramStreams &streams) {
   target.clock = clock;
   std::vector<TraceEvent> events;
   const SimulatorOptions options{.first = phase, .last = phase, .values = false, .trace = &events};
@@ -136,9 +163,9 @@ absl::StatusOr<std::vector<ClockedWork>> workAt(double clock, const PackageModul
       end -= std::max<int64_t>(core.dmaLatency(), 1);
       begin = std::max(begin, end - std::max<int64_t>({cost.cycles, cost.decoderCycles, 1}));
     }
-    windows.add(unit, begin, end, cost.energy, dramEnergy);
+    windows.add(unit, begin, end, cost, dramEnergy);
   }
-  return windows.work(clock);
+  return windows;
 }
 
 } // namespace
@@ -146,7 +173,7 @@ absl::StatusOr<std::vector<ClockedWork>> workAt(double clock, const PackageModul
 absl::StatusOr<std::optional<PowerModule>> simulatedWork(const PackageModule &module,
                                                          const Target &target,
                                                          const PowerModel &model, Phase phase,
-                                                         int64_t runs) {
+                                                         int64_t runs, SimulatedClocks clocks) {
   if (absl::Status status = checkPowerModel(model); !status.ok())
     return status;
   const Program &program = module.info.program;
@@ -155,21 +182,29 @@ absl::StatusOr<std::optional<PowerModule>> simulatedWork(const PackageModule &mo
   if (range.begin == range.end)
     return std::optional<PowerModule>();
   ProgramStreams streams(program, module.constants, target.array);
-  const bool isOnly = range.end - range.begin == program.commands.size();
-  PowerModule result{
-      isOnly ? network.name : absl::StrCat(network.name, ".", name(phase)), runs, {}};
-  for (const OperatingPoint &point : model.points) {
-    const auto works = workAt(point.clock, module, target, phase, streams);
-    if (!works.ok())
-      return works.status();
-    result.layers.resize(works->size());
-    for (size_t i = 0; i < works->size(); ++i)
-      result.layers[i].at.push_back((*works)[i]);
+  std::vector<PowerLayer> layers;
+  for (size_t i = 0; i < model.points.size(); ++i) {
+    const double clock = model.points[i].clock;
+    if (clocks == SimulatedClocks::Nominal && i != model.nominal)
+      continue;
+    const auto windows = workAt(clock, module, target, phase, streams);
+    if (!windows.ok())
+      return windows.status();
+    if (clocks == SimulatedClocks::Nominal) {
+      layers = windows->scaled(model, clock);
+      continue;
+    }
+    const std::vector<ClockedWork> works = windows->work(clock);
+    layers.resize(works.size());
+    for (size_t l = 0; l < works.size(); ++l)
+      layers[l].at.push_back(works[l]);
   }
-  const int32_t first = layersOf(program, range).first;
-  for (size_t i = 0; i < result.layers.size(); ++i)
-    result.layers[i].name = network.layers[static_cast<size_t>(first) + i].name;
-  return result;
+  const auto first = static_cast<size_t>(layersOf(program, range).first);
+  for (size_t l = 0; l < layers.size(); ++l)
+    layers[l].name = network.layers[first + l].name;
+  const bool isOnly = range.end - range.begin == program.commands.size();
+  return PowerModule{isOnly ? network.name : absl::StrCat(network.name, ".", name(phase)), runs,
+                     std::move(layers)};
 }
 
 } // namespace sdopt

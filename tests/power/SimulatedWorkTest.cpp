@@ -43,7 +43,7 @@ Network mixedNetwork() {
 
 void expectSumsOfRun(const PackageModule &module, Target target, Phase phase) {
   const PowerModel model = modelOf(target);
-  const auto work = simulatedWork(module, target, model, phase, 1);
+  const auto work = simulatedWork(module, target, model, phase, 1, SimulatedClocks::Every);
   ASSERT_TRUE(work.ok()) << work.status();
   ASSERT_TRUE(work->has_value());
   EXPECT_EQ(checkWorkload(model, {**work}), absl::OkStatus());
@@ -84,6 +84,40 @@ TEST(SimulatedWork, AddsUpToTheRunAtEveryClock) {
   EXPECT_FALSE(none->has_value());
 }
 
+TEST(SimulatedWork, OneSimulationTellsAboutAllClocks) {
+  const Target target = test::testTarget(16 * 1024);
+  const auto module = test::plannedModule(mixedNetwork(), target);
+  ASSERT_TRUE(module.ok()) << module.status();
+  const PowerModel model = modelOf(target);
+  const auto every = simulatedWork(*module, target, model, Phase::Step, 1, SimulatedClocks::Every);
+  const auto scaled = simulatedWork(*module, target, model, Phase::Step, 1);
+  ASSERT_TRUE(every.ok() && scaled.ok());
+  ASSERT_EQ((*every)->layers.size(), (*scaled)->layers.size());
+  for (const PowerLayer &layer : (*scaled)->layers)
+    for (size_t clock = 1; clock < model.points.size(); ++clock)
+      EXPECT_LE(layer.at[clock].seconds, layer.at[clock - 1].seconds);
+  for (size_t clock = 0; clock < model.points.size(); ++clock) {
+    ClockedWork a, b;
+    for (size_t l = 0; l < (*every)->layers.size(); ++l) {
+      const ClockedWork &from = (*every)->layers[l].at[clock], &to = (*scaled)->layers[l].at[clock];
+      a.seconds += from.seconds;
+      a.switched += from.switched;
+      a.dram += from.dram;
+      b.seconds += to.seconds;
+      b.switched += to.switched;
+      b.dram += to.dram;
+      EXPECT_EQ((*every)->layers[l].name, (*scaled)->layers[l].name);
+      if (clock == model.nominal) {
+        EXPECT_NEAR(from.seconds, to.seconds, 1e-9 * from.seconds);
+      }
+    }
+    // Only how much of the transfers hides differs at other clocks.
+    EXPECT_NEAR(b.seconds, a.seconds, 0.1 * a.seconds);
+    EXPECT_NEAR(b.switched, a.switched, 1e-9 * a.switched);
+    EXPECT_NEAR(b.dram, a.dram, 0.05 * a.dram);
+  }
+}
+
 TEST(SimulatedWork, PhasesAreModulesOfTheirOwn) {
   const auto phased = test::PhasedModule::create();
   size_t layers = 0;
@@ -112,7 +146,7 @@ TEST(SimulatedWork, ALayerBoundByDramHardlyDependsOnTheClock) {
   const auto module = test::plannedModule(b.network, target);
   ASSERT_TRUE(module.ok()) << module.status();
   const PowerModel model = modelOf(target);
-  const auto work = simulatedWork(*module, target, model, Phase::Step, 1);
+  const auto work = simulatedWork(*module, target, model, Phase::Step, 1, SimulatedClocks::Every);
   ASSERT_TRUE(work.ok()) << work.status();
   const std::vector<ClockedWork> &at = (*work)->layers.back().at;
   // Three times the clock.
