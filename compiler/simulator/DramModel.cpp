@@ -11,6 +11,12 @@ namespace {
 /// it.
 constexpr int64_t kTicks = 1024;
 
+/// Of one bank.
+int64_t rowsOf(const DramTarget &target) {
+  const int64_t banks = target.channels * target.bankGroups * target.banks;
+  return std::max<int64_t>(target.bytes / (banks * target.pageBytes), 1);
+}
+
 int64_t roundedUp(double value) { return static_cast<int64_t>(std::ceil(value)); }
 
 } // namespace
@@ -26,7 +32,7 @@ DramModel::DramModel(const DramTarget &target, double clock)
     : burstBytes_(std::max<int64_t>(target.burstBytes, 1)) {
   const int64_t columns = std::max<int64_t>(target.pageBytes / burstBytes_, 1);
   const std::array<int64_t, 6> sizes = {burstBytes_, target.channels, target.bankGroups,
-                                        columns,     target.banks,    int64_t{1} << 62};
+                                        columns,     target.banks,    1};
   std::vector<DramField> mapping = target.mapping;
   // A mapping that leaves a field out has it above all others, before the row.
   for (int i = 0; i < 6; ++i)
@@ -35,9 +41,11 @@ DramModel::DramModel(const DramTarget &target, double clock)
                      static_cast<DramField>(i));
   int64_t divisor = 1;
   for (DramField which : mapping) {
-    const int64_t size = std::max<int64_t>(sizes[static_cast<size_t>(which)], 1);
+    int64_t size = std::max<int64_t>(sizes[static_cast<size_t>(which)], 1);
+    if (which == DramField::Row)
+      size = mapping.back() == which ? int64_t{1} << 62 : rowsOf(target);
     fields_[static_cast<size_t>(which)] = Field(divisor, size);
-    if (which != DramField::Row)
+    if (which != mapping.back())
       divisor *= size;
   }
   interleave_ = field(DramField::Column).divisor() / burstBytes_;
@@ -47,7 +55,15 @@ DramModel::DramModel(const DramTarget &target, double clock)
                    field(DramField::Bank).size());
 
   const double bytesPerCycle = target.bandwidth / clock / static_cast<double>(channels_.size());
-  burstTicks_ = roundedUp(static_cast<double>(burstBytes_ * kTicks) / bytesPerCycle);
+  const bool rotatesGroups =
+      field(DramField::BankGroup).divisor() < field(DramField::Column).divisor();
+  const double groups = rotatesGroups ? static_cast<double>(target.bankGroups) : 1;
+  const double burstTime = std::max(static_cast<double>(burstBytes_) / bytesPerCycle,
+                                    target.groupBurst * clock / groups);
+  const double away = target.refreshTime / target.refreshInterval *
+                      static_cast<double>(target.refreshBanks) /
+                      static_cast<double>(target.bankGroups * target.banks);
+  burstTicks_ = roundedUp(burstTime * kTicks / (1 - std::clamp(away, 0.0, 0.5)));
   auto ticks = [&](double seconds) {
     return std::max<int64_t>(roundedUp((seconds - target.hitLatency) * clock * kTicks), 0);
   };

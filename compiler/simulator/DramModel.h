@@ -9,6 +9,11 @@
 // that one is in another bank of the channel. The transfer takes as long as its busiest channel. A
 // run of contiguous bytes costs whole bursts.
 //
+// Bursts of one bank group follow each other no faster than the target's groupBurst. A page's
+// bursts wait for that unless the mapping has the bank groups below the columns, so that bursts go
+// from group to group. Refresh takes the share refreshTime / refreshInterval of as many banks of a
+// channel as it closes; transfers are in order, so they take that much longer on average.
+//
 // Work is proportional to the pages touched, not to the bytes.
 //
 //===----------------------------------------------------------------------===//
@@ -79,7 +84,8 @@ private:
   int64_t burstBytes_ = 1;
   int64_t interleave_ = 1;   ///< pages that alternate burst by burst
   int64_t stripeBursts_ = 1; ///< bursts after which the next set of pages begins
-  int64_t burstTicks_ = 0, missTicks_ = 0, conflictTicks_ = 0, latency_ = 0;
+  int64_t burstTicks_ = 0;   ///< of one burst in a long run, refresh included
+  int64_t missTicks_ = 0, conflictTicks_ = 0, latency_ = 0;
   std::vector<int64_t> openRows_; ///< by channel, bank group, bank; -1: closed
   std::vector<Channel> channels_;
   DramTransfer transfer_;

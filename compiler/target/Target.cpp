@@ -276,6 +276,11 @@ private:
             "is below 'dram.hit_latency'");
     require(dram.conflictLatency >= dram.missLatency, "dram.conflict_latency",
             "is below 'dram.miss_latency'");
+    require(dram.refreshBanks <= dram.banks * dram.bankGroups, "dram.refresh_banks",
+            "of " + std::to_string(dram.refreshBanks) + " is more than the " +
+                std::to_string(dram.banks * dram.bankGroups) + " banks of a channel");
+    require(2 * dram.refreshTime <= dram.refreshInterval, "dram.refresh_time",
+            "is more than half of 'dram.refresh_interval'");
     int64_t openBytes = dram.pageBytes * dram.banks * dram.bankGroups * dram.channels;
     require(dram.bytes % openBytes == 0, "dram.capacity",
             "of " + std::to_string(dram.bytes) + " bytes is no multiple of one row of all banks, " +

@@ -58,6 +58,10 @@ struct DramTarget {
   double hitLatency = 0;      ///< seconds, row open
   double missLatency = 0;     ///< seconds, bank closed
   double conflictLatency = 0; ///< seconds, other row open
+  double groupBurst = 0;      ///< seconds between bursts of one bank group; 0: they don't wait
+  double refreshInterval = 1; ///< seconds between refreshes of a channel
+  double refreshTime = 0;     ///< seconds that one takes
+  int64_t refreshBanks = 1;   ///< that one closes
   std::vector<DramField> mapping;
 };
 

@@ -234,6 +234,10 @@ TEST(TargetErrors, Contradictions) {
   expectError(
       edited("{gibibytes: 4,", "{bytes: 131073,"), "{bytes: 131073",
       "'dram.capacity' of 131073 bytes is no multiple of one row of all banks, 131072 bytes");
+  expectError(edited("refresh_banks: {count: 1,", "refresh_banks: {count: 17,"), "{count: 17",
+              "'dram.refresh_banks' of 17 is more than the 16 banks of a channel");
+  expectError(edited("{nanoseconds: 140,", "{nanoseconds: 245,"), "{nanoseconds: 245",
+              "'dram.refresh_time' is more than half of 'dram.refresh_interval'");
   std::string mapped = edited("column, bank, row]", "row, column, bank]");
   EXPECT_TRUE(parseTarget(mapped, "file.yaml").ok());
   size_t capacity = mapped.find("{gibibytes: 4,");
