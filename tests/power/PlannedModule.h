@@ -9,6 +9,9 @@ namespace sdopt::test {
 
 /// Plans and expands the network; constants are zeros that nothing stores.
 absl::StatusOr<PackageModule> plannedModule(const Network &network, const Target &target);
+/// The same with a plan that is there.
+absl::StatusOr<PackageModule> expandedModule(const Network &network, Plan plan,
+                                             const Target &target);
 
 } // namespace sdopt::test
 
