@@ -448,6 +448,19 @@ bool keepsLimits(const PlanCost &cost, const PowerLimits &limits) {
          keeps(cost.seconds, limits.seconds) && keeps(cost.energy, limits.energy);
 }
 
+double leastLayerPower(const PowerModel &model, const PowerWorkload &workload) {
+  double highest = 0;
+  for (const PowerModule &module : workload)
+    for (const PowerLayer &layer : module.layers) {
+      double least = kInfinity;
+      for (size_t voltage = 0; voltage < model.points.size(); ++voltage)
+        for (size_t clock = 0; clock <= voltage; ++clock)
+          least = std::min(least, layerPower(model, layer, voltage, clock));
+      highest = std::max(highest, least);
+    }
+  return highest;
+}
+
 absl::StatusOr<ClockChoice> chooseClocks(const PowerModel &model, const PowerWorkload &workload,
                                          PowerGoal goal, const PowerLimits &limits,
                                          ClockPolicy policy, const ClockSearch &search) {

@@ -82,6 +82,9 @@ struct ClockSearch {
 PlanCost planCost(const PowerModel &model, const PowerWorkload &workload, const ClockPlan &plan);
 bool keepsLimits(const PlanCost &cost, const PowerLimits &limits);
 
+/// W: no limit of PowerLimits::layerPower below it can be kept at any voltage and clock.
+double leastLayerPower(const PowerModel &model, const PowerWorkload &workload);
+
 /// INVALID_ARGUMENT for a model, workload or limit that makes no sense; FAILED_PRECONDITION if no
 /// plan keeps the limits: with the layer that draws too much at every point, or the least time or
 /// energy that there is.

@@ -2,6 +2,7 @@
 
 #include "compiler/report/Charts.h"
 #include "compiler/report/Numbers.h"
+#include "compiler/report/PowerChart.h"
 #include "compiler/report/Report.h"
 #include "compiler/report/Svg.h"
 
@@ -231,6 +232,62 @@ std::string moduleSections(const Report &report) {
   return html;
 }
 
+std::string limitText(const PowerStudy &study) {
+  std::string text = study.goal();
+  if (study.most_layer_power() > 0)
+    text += ", layers at most " + withPrefix(study.most_layer_power(), "W");
+  if (study.most_seconds() > 0)
+    text += ", at most " + withPrefix(study.most_seconds(), "s");
+  return text;
+}
+
+std::string choiceRow(const PowerChoice &choice) {
+  std::string row = "<tr>" + textCell(choice.policy());
+  if (!choice.problem().empty())
+    return row + "<td class=\"t\" colspan=\"8\">" + escapeHtml(choice.problem()) + "</td></tr>\n";
+  std::string voltages;
+  for (const ModuleClockReport &module : choice.modules())
+    voltages += (voltages.empty() ? "" : "<br>") + escapeHtml(module.name()) + " " +
+                fixed(module.voltage(), 2) + " V, " +
+                (module.lowest_clock() < module.highest_clock()
+                     ? withPrefix(module.lowest_clock(), "Hz") + " to "
+                     : "") +
+                withPrefix(module.highest_clock(), "Hz");
+  return row + cell(withPrefix(choice.seconds(), "s")) + cell(withPrefix(choice.energy(), "J")) +
+         cell(significant(choice.images_per_second())) +
+         cell(significant(choice.images_per_second_per_watt())) +
+         cell(withPrefix(choice.layer_power(), "W")) + cell(withPrefix(choice.peak_power(), "W")) +
+         cell(grouped(choice.clock_switches()) + " + " + grouped(choice.voltage_switches())) +
+         "<td class=\"t\"><small>" + voltages + "</small></td></tr>\n";
+}
+
+std::string powerSection(const PowerReport &power) {
+  if (power.studies_size() == 0)
+    return "";
+  std::vector<TimeEnergy> curve;
+  for (const PowerPoint &point : power.curve())
+    curve.push_back({point.seconds(), point.energy()});
+  // What the policies reach under the first goal without limits shows where they stand.
+  std::vector<NamedTimeEnergy> marks;
+  for (const PowerChoice &choice : power.studies(0).choices())
+    if (choice.problem().empty())
+      marks.push_back({choice.policy(), {choice.seconds(), choice.energy()}});
+  std::string html =
+      "<h2>Voltage and clock</h2>\n<div class=\"card scroll\">\n" + timeEnergyChart(curve, marks) +
+      "<table>\n" +
+      headerRow({"policy", "time", "energy", "images/s", "images/s/W", "hottest layer", "peak",
+                 "clock + voltage changes", "voltage and clocks"},
+                1) +
+      "<tbody>\n";
+  for (const PowerStudy &study : power.studies()) {
+    html +=
+        "<tr><td class=\"t\" colspan=\"9\"><b>" + escapeHtml(limitText(study)) + "</b></td></tr>\n";
+    for (const PowerChoice &choice : study.choices())
+      html += choiceRow(choice);
+  }
+  return html + "</tbody></table></div>\n";
+}
+
 std::string remarkItem(const Remark &remark) {
   std::string html = "<li>";
   if (remark.kind() == Remark::MISSED)
@@ -295,8 +352,9 @@ std::string toHtml(const Report &report) {
          escapeHtml(report.model()) + " on " + escapeHtml(report.target()) +
          " - sdopt</title>\n<style>" + kStyle + "</style></head>\n<body><main>\n<h1>" +
          escapeHtml(report.model()) + "</h1>\n<p class=\"lead\">" + escapeHtml(lead) + "</p>\n" +
-         tiles(report) + moduleTable(report) + phaseTable(report) + charts +
-         moduleSections(report) + remarks(report) + assumptions(report) + "</main></body></html>\n";
+         tiles(report) + moduleTable(report) + phaseTable(report) + powerSection(report.power()) +
+         charts + moduleSections(report) + remarks(report) + assumptions(report) +
+         "</main></body></html>\n";
 }
 
 } // namespace sdopt

@@ -79,20 +79,6 @@ absl::Status compare(const char *title, const PowerModel &model, const PowerWork
   return absl::OkStatus();
 }
 
-/// The highest mean power of a layer where each draws as little as it can.
-double leastPower(const PowerModel &model, const PowerWorkload &workload) {
-  double most = 0;
-  for (const PowerModule &module : workload)
-    for (const PowerLayer &layer : module.layers) {
-      double least = layerPower(model, layer, model.nominal, model.nominal);
-      for (size_t v = 0; v < model.points.size(); ++v)
-        for (size_t clock = 0; clock <= v; ++clock)
-          least = std::min(least, layerPower(model, layer, v, clock));
-      most = std::max(most, least);
-    }
-  return most;
-}
-
 absl::Status study(const std::string &preset, int64_t steps, bool checks) {
   const absl::StatusOr<Target> target = loadTarget(preset);
   if (!target.ok())
@@ -109,7 +95,7 @@ absl::Status study(const std::string &preset, int64_t steps, bool checks) {
     return fixed.status();
   const double seconds = fixed->cost.seconds;
   auto cap = [&](double share) {
-    const double least = leastPower(*model, *workload);
+    const double least = leastLayerPower(*model, *workload);
     return least + share * (fixed->cost.layerPower - least);
   };
   struct Case {

@@ -42,6 +42,16 @@ TEST(ReportHtml, EscapesEveryText) {
     remark.set_what(evil);
   }
   report.add_assumptions(evil);
+  for (PowerStudy &study : *report.mutable_power()->mutable_studies()) {
+    study.set_goal(evil);
+    for (PowerChoice &choice : *study.mutable_choices()) {
+      choice.set_policy(evil);
+      if (!choice.problem().empty())
+        choice.set_problem(evil);
+      for (ModuleClockReport &module : *choice.mutable_modules())
+        module.set_name(evil);
+    }
+  }
   std::string html = toHtml(report);
   EXPECT_THAT(html, Not(HasSubstr("<script")));
   EXPECT_THAT(html, Not(HasSubstr("\"x'")));
@@ -54,6 +64,18 @@ TEST(ReportHtml, ShowsTimestepsAndGuidanceWhereTheyWereMeasured) {
                            "cosine of c - u 0.9934", "guided 44.1 dB", "worst timesteps 51.5 dB"})
     EXPECT_THAT(html, HasSubstr(text));
   EXPECT_THAT(html, Not(HasSubstr("by timestep of vae_decoder")));
+}
+
+TEST(ReportHtml, ShowsVoltagesAndClocks) {
+  std::string html = toHtml(sampleReport());
+  for (const char *text :
+       {"least time under a cap, layers at most 2.90 W", "unet.step 0.72 V, 570 MHz to 860 MHz",
+        "1,234 + 2", "layer &#39;a&lt;b&#39; draws at least 3 W",
+        "Energy of a picture against its time"})
+    EXPECT_THAT(html, HasSubstr(text));
+  Report without = sampleReport();
+  without.clear_power();
+  EXPECT_THAT(toHtml(without), Not(HasSubstr("Voltage and clock")));
 }
 
 TEST(ReportHtml, IsSelfContained) {

@@ -109,6 +109,36 @@ void addTimesteps(ModuleReport &module) {
   }
 }
 
+void addPower(PowerReport &power) {
+  PowerStudy &study = *power.add_studies();
+  study.set_goal("least time under a cap");
+  study.set_most_layer_power(2.9);
+  PowerChoice &choice = *study.add_choices();
+  choice.set_policy("joint");
+  choice.set_seconds(0.44);
+  choice.set_energy(0.29);
+  choice.set_images_per_second(1 / 0.44);
+  choice.set_images_per_second_per_watt(1 / 0.29);
+  choice.set_layer_power(2.87);
+  choice.set_peak_power(8.5);
+  choice.set_clock_switches(1234);
+  choice.set_voltage_switches(2);
+  ModuleClockReport &module = *choice.add_modules();
+  module.set_name("unet.step");
+  module.set_runs(20);
+  module.set_voltage(0.72);
+  module.set_lowest_clock(0.57e9);
+  module.set_highest_clock(0.86e9);
+  PowerChoice &none = *study.add_choices();
+  none.set_policy("fixed clock");
+  none.set_problem("layer 'a<b' draws at least 3 W");
+  for (int i = 0; i < 4; ++i) {
+    PowerPoint &point = *power.add_curve();
+    point.set_seconds(0.4 + 0.1 * i);
+    point.set_energy(0.32 - 0.02 * i);
+  }
+}
+
 } // namespace
 
 Report sampleReport(int unetLayers) {
@@ -131,6 +161,7 @@ Report sampleReport(int unetLayers) {
   pipeline.set_joules_per_image(0.31);
   pipeline.set_images_per_second_per_watt(1 / 0.31);
   pipeline.set_average_power(0.31 / 0.42);
+  addPower(*report.mutable_power());
   addRemark(report, Remark::PASSED, "normalize", "unet", "/blocks.0/norm1",
             "group_norm from 9 nodes");
   addRemark(report, Remark::PASSED, "quantize", "unet", "/blocks.0/conv1",
