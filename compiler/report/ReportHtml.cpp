@@ -272,13 +272,12 @@ std::string powerSection(const PowerReport &power) {
   for (const PowerChoice &choice : power.studies(0).choices())
     if (choice.problem().empty())
       marks.push_back({choice.policy(), {choice.seconds(), choice.energy()}});
-  std::string html =
-      "<h2>Voltage and clock</h2>\n<div class=\"card scroll\">\n" + timeEnergyChart(curve, marks) +
-      "<table>\n" +
-      headerRow({"policy", "time", "energy", "images/s", "images/s/W", "hottest layer", "peak",
-                 "clock + voltage changes", "voltage and clocks"},
-                1) +
-      "<tbody>\n";
+  std::string html = "<h2>Voltage and clock</h2>\n<div class=\"card scroll\">\n" +
+                     timeEnergyChart(curve, marks) + "<table>\n" +
+                     headerRow({"policy", "time", "energy", "images/s", "images/s/W", "layer power",
+                                "peak", "clock + V changes", "voltage and clocks"},
+                               1) +
+                     "<tbody>\n";
   for (const PowerStudy &study : power.studies()) {
     html +=
         "<tr><td class=\"t\" colspan=\"9\"><b>" + escapeHtml(limitText(study)) + "</b></td></tr>\n";
