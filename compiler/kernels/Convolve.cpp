@@ -9,22 +9,9 @@
 
 namespace sdopt {
 
-namespace {
-
-// Null for kernels that are not ours: tests plant faults in theirs.
-const DotKernels *levelOf(const IntegerKernels &kernels) {
-  std::span<const IntegerKernels *const> levels = fastKernelLevels();
-  for (size_t i = 0; i < levels.size(); ++i)
-    if (levels[i] == &kernels)
-      return &dotKernelLevels()[i];
-  return nullptr;
-}
-
-} // namespace
-
 void convolve(const IntegerKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
               const ChannelParams *params, CodeFormat format, void *y) {
-  const DotKernels *level = levelOf(kernels);
+  const DotKernels *level = dotKernelsOf(kernels);
   const WeightTile whole{0, tile.outputChannels, 0, tile.inputChannels, weights};
   if (level && fastConvolve(*level, tile, x, {&whole, 1}, params, format, y))
     return;
@@ -39,7 +26,7 @@ void convolve(const IntegerKernels &kernels, const ConvTile &tile, Codes x, cons
 bool convolveTiles(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
                    std::span<const WeightTile> weights, const ChannelParams *params,
                    CodeFormat format, void *y) {
-  const DotKernels *level = levelOf(kernels);
+  const DotKernels *level = dotKernelsOf(kernels);
   return level && fastConvolve(*level, tile, x, weights, params, format, y);
 }
 

@@ -296,4 +296,12 @@ std::span<const IntegerKernels *const> fastKernelLevels() {
   return pointers;
 }
 
+const DotKernels *dotKernelsOf(const IntegerKernels &kernels) {
+  std::span<const IntegerKernels *const> levels = fastKernelLevels();
+  for (size_t i = 0; i < levels.size(); ++i)
+    if (levels[i] == &kernels)
+      return &dotKernelLevels()[i];
+  return nullptr;
+}
+
 } // namespace sdopt

@@ -11,6 +11,7 @@
 #include "compiler/kernels/DotPanels.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/IntegerKernels.h"
+#include "compiler/kernels/IntegerWinograd.h"
 
 #include <chrono>
 #include <cstdio>
@@ -90,8 +91,8 @@ constexpr Layer kLayers[] = {
 };
 
 void measureLayers(const Clock &clock) {
-  std::printf("%-28s %12s %12s %12s %12s\n", "GMAC/s", "A8 sums", "A8 layer", "A16 sums",
-              "A16 layer");
+  std::printf("%-28s %12s %12s %12s %12s %12s %12s\n", "GMAC/s (of 9 taps)", "A8 sums", "A8 layer",
+              "A8 winograd", "A16 sums", "A16 layer", "A16 winograd");
   for (const Layer &layer : kLayers) {
     const ConvTile &t = layer.tile;
     int64_t depth = t.kernelHeight * t.kernelWidth * t.inputChannels;
@@ -113,6 +114,15 @@ void measureLayers(const Clock &clock) {
       });
       double products = static_cast<double>(outputs * depth) * 1e-9;
       std::printf(" %12.1f %12.1f", products / seconds, products / direct);
+      if (!hasWinogradForm(t)) {
+        std::printf(" %12s", "");
+        continue;
+      }
+      double winograd = clock.best([&] {
+        winogradAccumulate(fastKernels(), t, {x.bytes(), format}, weights.values<int8_t>().data(),
+                           acc.data());
+      });
+      std::printf(" %12.1f", products / winograd);
     }
     std::printf("\n");
   }
