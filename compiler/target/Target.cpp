@@ -20,6 +20,7 @@ namespace {
 
 constexpr const char *kFieldNames[] = {"burst", "channel", "bank_group", "column", "bank", "row"};
 constexpr size_t kFieldCount = std::size(kFieldNames);
+constexpr int64_t kLeastBits = 8, kMostBits = 32; ///< of one side of a multiplier
 constexpr const char *kCanonicalSource = "canonical form";
 
 /// 17 significant digits name one double; to_chars does not know the locale.
@@ -65,6 +66,8 @@ private:
       if (!inner.valid())
         continue;
       readSection(section, inner);
+      if (std::string_view(section) == "array")
+        readMultiplier(inner);
       if (std::string_view(section) == "dram")
         readDramExtras(inner);
       if (std::string_view(section) == "power")
@@ -156,6 +159,38 @@ private:
                                  ", needs " + (open ? "more than " : "at least ") +
                                  numberText(constant.least) + " and at most " +
                                  numberText(constant.most) + " " + constant.units[0].key);
+  }
+
+  void readMultiplier(YamlMap &map) {
+    auto node = map.take("multiplier");
+    if (!node)
+      return;
+    YamlMap multiplier(*node, "'array.multiplier'", errors_);
+    if (!multiplier.valid())
+      return;
+    readSource("array.multiplier", multiplier);
+    if (auto bits = multiplier.take("bits"))
+      readBits(*bits);
+    multiplier.finish();
+  }
+
+  /// "11x12"
+  void readBits(const YAML::Node &node) {
+    auto text = yamlText(node, "'array.multiplier' in bits", errors_);
+    if (!text)
+      return;
+    MultiplierTarget &bits = target_.array.multiplier;
+    const char *end = text->data() + text->size();
+    auto [cross, failure] = std::from_chars(text->data(), end, bits.codes);
+    std::from_chars_result rest{end, std::errc::invalid_argument};
+    if (failure == std::errc() && cross != end && *cross == 'x')
+      rest = std::from_chars(cross + 1, end, bits.weights);
+    const auto inRange = [](int64_t n) { return n >= kLeastBits && n <= kMostBits; };
+    if (rest.ec != std::errc() || rest.ptr != end || !inRange(bits.codes) || !inRange(bits.weights))
+      errors_.add(node.Mark(), "'array.multiplier' in bits must be two numbers from " +
+                                   std::to_string(kLeastBits) + " to " + std::to_string(kMostBits) +
+                                   ", those of codes and of weights, such as 11x12; found '" +
+                                   *text + "'");
   }
 
   void readDramExtras(YamlMap &map) {
@@ -334,6 +369,11 @@ std::string canonicalText(const Target &target) {
     if (constant.section != section) {
       section = constant.section;
       text += std::string(section) + ":\n";
+      if (section == "array") {
+        const MultiplierTarget &bits = target.array.multiplier;
+        text += "  multiplier: {bits: " + std::to_string(bits.codes) + "x" +
+                std::to_string(bits.weights) + source;
+      }
       if (section == "dram") {
         text += "  kind: " + quoteYaml(target.dram.kind) + "\n";
         text += "  mapping: {low_to_high: " + mappingText(target.dram.mapping) + source;

@@ -16,7 +16,13 @@
 
 namespace sdopt {
 
-/// Systolic arrays: `count` arrays of rows x columns int8 multipliers.
+/// Bits of the two sides of a product, with the sign.
+struct MultiplierTarget {
+  int64_t codes = 8;   ///< of an activation, or a sum of them
+  int64_t weights = 8; ///< of a weight, or a sum of them
+};
+
+/// Systolic arrays: `count` arrays of rows x columns multipliers, int8 x int8 at least.
 struct ArrayTarget {
   int64_t count = 1;
   int64_t rows = 32;        ///< input channels
@@ -25,6 +31,7 @@ struct ArrayTarget {
   double a16a16Rate = 0.25; ///< attention products on 16-bit values
   int64_t sparseWindow =
       16; ///< input channels among which a row finds the next weight that is not 0
+  MultiplierTarget multiplier = {}; ///< wide ones take the sums of Winograd's transforms
 };
 
 struct VectorTarget {
@@ -70,6 +77,8 @@ struct EnergyTarget {
   double mac8 = 0;          ///< one int8 x int8 multiply-accumulate
   double mac16 = 0;         ///< int16 x int8
   double mac16x16 = 0;      ///< int16 x int16
+  double macWinograd = 0;   ///< one product of transformed int8 codes and weights, accumulated
+  double addition = 0;      ///< one 32-bit addition of a transform
   double vectorElement = 0; ///< one element through the vector unit
   double sramByte = 0;      ///< one byte read or written
   double dramReadByte = 0;

@@ -63,6 +63,8 @@ const TargetConstant kConstants[] = {
     {"energy", "mac8", kEnergy, SDOPT_REAL(energy.mac8), 0, kMostEnergy},
     {"energy", "mac16", kEnergy, SDOPT_REAL(energy.mac16), 0, kMostEnergy},
     {"energy", "mac16x16", kEnergy, SDOPT_REAL(energy.mac16x16), 0, kMostEnergy},
+    {"energy", "mac_winograd", kEnergy, SDOPT_REAL(energy.macWinograd), 0, kMostEnergy},
+    {"energy", "addition", kEnergy, SDOPT_REAL(energy.addition), 0, kMostEnergy},
     {"energy", "vector_element", kEnergy, SDOPT_REAL(energy.vectorElement), 0, kMostEnergy},
     {"energy", "sram", kEnergyPerByte, SDOPT_REAL(energy.sramByte), 0, kMostEnergy},
     {"energy", "dram_read", kEnergyPerByte, SDOPT_REAL(energy.dramReadByte), 0, kMostEnergy},

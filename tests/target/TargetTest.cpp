@@ -245,6 +245,25 @@ TEST(TargetErrors, Contradictions) {
   expectError(mapped, "[burst, channel", "'dram.mapping' puts row below another field");
 }
 
+TEST(TargetErrors, Multiplier) {
+  const MultiplierTarget wide = preset("mobile").array.multiplier;
+  EXPECT_EQ(wide.codes, 11);
+  EXPECT_EQ(wide.weights, 12);
+  auto narrow = parseTarget(edited("{bits: 11x12,", "{bits: 8x9,"), "file.yaml");
+  ASSERT_TRUE(narrow.ok()) << narrow.status();
+  EXPECT_EQ(narrow->array.multiplier.codes, 8);
+  EXPECT_EQ(narrow->array.multiplier.weights, 9);
+  EXPECT_NE(narrow->digest, preset("mobile").digest);
+  EXPECT_EQ(parseTarget(canonicalText(*narrow), "canonical")->digest, narrow->digest);
+  for (const char *bad : {"11", "x12", "11x", "7x12", "11x33", "11x12x", "11X12", "-11x12", "wide"})
+    expectError(edited("{bits: 11x12,", std::string("{bits: ") + bad + ","), bad,
+                "'array.multiplier' in bits must be two numbers from 8 to 32, those of codes and "
+                "of weights, such as 11x12; found '" +
+                    std::string(bad) + "'");
+  expectError(edited("  multiplier: {bits: 11x12, ", "  multiplier: {"),
+              "{source: \"reference NPU: sums of four", "'array.multiplier' lacks the key 'bits'");
+}
+
 TEST(TargetErrors, Mapping) {
   std::string list = "[burst, channel, bank_group, column, bank, row]";
   expectError(edited(list, "[burst, channel, bank_group, column, bank]"), "[burst, channel, bank",
