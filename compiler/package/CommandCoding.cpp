@@ -276,10 +276,17 @@ Opcode opcodeOf(const CommandArgs &args) {
       Opcode::Modulate,        Opcode::DmaWeights,
   };
   static_assert(std::size(kOpcodes) == std::variant_size_v<CommandArgs>);
+  if (const auto *conv = std::get_if<ConvCommand>(&args); conv && conv->winograd)
+    return Opcode::ConvWinograd;
   return kOpcodes[args.index()];
 }
 
 std::optional<CommandArgs> argsOf(uint8_t opcode) {
+  if (opcode == static_cast<uint8_t>(Opcode::ConvWinograd)) {
+    ConvCommand conv;
+    conv.winograd = true;
+    return conv;
+  }
   std::optional<CommandArgs> found;
   [&]<size_t... I>(std::index_sequence<I...>) {
     (

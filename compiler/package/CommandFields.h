@@ -33,6 +33,7 @@ enum class Opcode : uint8_t {
   Conv = 0x10,
   AttentionMaxima = 0x11,
   AttentionAccumulate = 0x12,
+  ConvWinograd = 0x13,
   Requantize = 0x20,
   Combine = 0x21,
   Table = 0x22,

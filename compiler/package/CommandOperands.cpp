@@ -1,6 +1,7 @@
 #include "compiler/package/CommandOperands.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/kernels/IntegerWinograd.h"
 #include "compiler/package/CommandFields.h"
 #include "compiler/package/SaturatingArithmetic.h"
 
@@ -262,6 +263,10 @@ struct FieldCheck {
               {"dilation", t.dilationW}});
     notNegative({{"pad", t.padTop}, {"pad", t.padLeft}});
     format("input_format", c.inputFormat);
+    if (problem.empty() && c.winograd &&
+        (!hasWinogradForm(t) || t.inputChannels > kWinogradChannels))
+      problem = absl::StrCat("needs a 3x3 window of stride and dilation 1 over at most ",
+                             kWinogradChannels, " input channels");
   }
   void operator()(const RequantizeCommand &c) {
     positive({{"rows", c.rows}, {"channels", c.channels}});

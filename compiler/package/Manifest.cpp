@@ -39,6 +39,7 @@ struct SpecWriter {
     m->set_pad_right(spec.padRight);
     m->set_weights(spec.weights);
     m->set_params(spec.params);
+    m->set_winograd(spec.winograd);
   }
   void operator()(const CombineLayer &spec) {
     auto *m = out.mutable_combine();
@@ -220,7 +221,8 @@ MatrixLayer take(const manifest::MatrixSpec &in) {
           .padBottom = in.pad_bottom(),
           .padRight = in.pad_right(),
           .weights = in.weights(),
-          .params = in.params()};
+          .params = in.params(),
+          .winograd = in.winograd()};
 }
 
 NormLayer take(const manifest::NormSpec &in) {

@@ -13,6 +13,8 @@ constexpr int64_t kMaxCount = (int64_t{1} << 31) - 1;
 constexpr int64_t kMaxWindow = 1 << 16; ///< kernels, strides, dilations, padding
 constexpr int64_t kMaxStride = int64_t{1} << 44;
 constexpr int64_t kMaxRuns = 4096; ///< separate runs of one transfer in SRAM
+/// 4 * 9 * 128 * 128 times as many are below 2^31.
+constexpr int64_t kMostTransformed = 3640;
 constexpr double kMaxCode = 65536; ///< |code - zero point| of 16 bits, with room
 
 struct Loop {
@@ -242,6 +244,12 @@ struct CommandCheck {
       within("kernel, stride or dilation", value, 1, kMaxWindow);
     for (int64_t value : {t.padTop, t.padLeft})
       within("padding", value, 0, kMaxWindow);
+    require(!c.winograd || (t.kernelHeight == 3 && t.kernelWidth == 3 && t.strideH == 1 &&
+                            t.strideW == 1 && t.dilationH == 1 && t.dilationW == 1),
+            "transforms a window that is not 3x3 of stride and dilation 1");
+    require(!c.winograd || t.inputChannels <= kMostTransformed,
+            absl::StrCat("transforms ", t.inputChannels,
+                         " input channels; sums of 32 bits need 1..", kMostTransformed));
     if (!format("input format", c.inputFormat, true))
       return;
     read("input", c.input, {t.inputHeight, t.inputWidth, t.inputChannels, width(c.inputFormat)},

@@ -148,6 +148,13 @@ public:
                         ", which are of no constant of its layer");
   }
 
+  static std::string window(const Layer &layer, const ConvCommand &c) {
+    const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
+    if (c.winograd == (matrix && matrix->winograd))
+      return "";
+    return c.winograd ? "is by winograd; its layer is not" : "is not by winograd as its layer is";
+  }
+
   /// A tensor that is not wholly written.
   std::optional<TensorId> incomplete() {
     for (const Layer &layer : network.layers) {
@@ -197,6 +204,8 @@ absl::Status checkDataflow(const Network &network, const Plan &plan, const Progr
       problem = flow.weights(layer, *weights);
     else if (const auto *store = std::get_if<DmaStore>(&command.args))
       problem = flow.store(layer, *store);
+    else if (const auto *conv = std::get_if<ConvCommand>(&command.args))
+      problem = Dataflow::window(layer, *conv);
     else if (const auto *gather = std::get_if<DmaGather>(&command.args))
       problem = flow.constant(layer, gather->dram, gather->tableRows * gather->rowBytes);
     if (!problem.empty())

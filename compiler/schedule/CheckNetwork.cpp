@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/WinogradLayers.h"
 
 #include <set>
 
@@ -136,6 +137,8 @@ struct SpecCheck {
             absl::StrCat("takes constant '", info.name, "', whose share is ", info.share,
                          "; needs 1..", kShareUnit));
     constant("params", s.params, ConstantKind::ChannelParams, y[3] * kRecord);
+    if (s.winograd)
+      require(winogradProblem(s, info, x[3]).empty(), winogradProblem(s, info, x[3]));
   }
 
   void operator()(const CombineLayer &s) {

@@ -84,12 +84,14 @@ struct DmaWeights {
   WeightExtent block;
 };
 
-/// Array: acc (+)= conv(x, w). `clear` starts from zero.
+/// Array: acc (+)= conv(x, w). `clear` starts from zero. With `winograd` by F(2x2, 3x3), to the
+/// same bits: a window of winogradProblem().
 struct ConvCommand {
   ConvTile tile;
   CodeFormat inputFormat;
   SramOffset input = 0, weights = 0, accumulator = 0;
   bool clear = true;
+  bool winograd = false;
 };
 
 /// Vector: codes from accumulators [rows][channels].

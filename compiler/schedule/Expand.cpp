@@ -4,6 +4,7 @@
 #include "compiler/schedule/Emitter.h"
 #include "compiler/schedule/Synchronize.h"
 #include "compiler/schedule/TrafficModel.h"
+#include "compiler/schedule/WinogradLayers.h"
 
 namespace sdopt {
 namespace {
@@ -11,6 +12,8 @@ namespace {
 absl::Status inputProblem(const Network &network, const Plan &plan, const Target &target,
                           const std::vector<int64_t> &constantOffsets, int64_t constantsBytes) {
   if (absl::Status status = checkNetwork(network); !status.ok())
+    return status;
+  if (absl::Status status = checkWinograd(network, target.array.multiplier); !status.ok())
     return status;
   if (plan.layers.size() != network.layers.size() ||
       plan.offsets.size() != network.tensors.size() ||

@@ -124,6 +124,7 @@ void Emitter::expand(const MatrixShape &s) {
       conv.weights = at(layout.weights, weightBuffer);
       conv.accumulator = accumulator;
       conv.clear = ci == 0;
+      conv.winograd = spec.winograd;
       add(conv);
     }
     if (paramStream.next(co))

@@ -35,6 +35,7 @@ struct ShapeOf {
     shape.inputBytes = widthOf(input());
     shape.outputBytes = widthOf(output());
     shape.wideInput = shape.inputBytes > 1;
+    shape.winograd = s.winograd;
     const ConstantInfo &weights = network.constants[s.weights];
     shape.weights = weights.form;
     shape.weightShare = weights.share;
@@ -204,7 +205,7 @@ struct SignatureOf {
                 static_cast<int64_t>(s.weights.coding), s.weights.bits, s.weights.groupSize,
                 s.weights.symmetric ? 1 : 0, s.weights.sharedTaps ? 1 : 0, s.weights.paletteOutputs,
                 static_cast<int64_t>(s.weights.zeros), s.weights.kept, s.weights.run,
-                s.weights.lanes, s.weightShare, s.packedBytes});
+                s.weights.lanes, s.weightShare, s.packedBytes, s.winograd ? 1 : 0});
   }
   void operator()(const RowsShape &s) {
     out.insert(out.end(), {s.pictures, s.rows, s.channels, s.inputBytes[0], s.inputBytes[1],

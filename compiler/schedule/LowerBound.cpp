@@ -76,6 +76,9 @@ struct BoundOf {
     const int64_t compulsory =
         s.batch * rows.positions * columns.positions * s.inputChannels * s.inputBytes +
         s.leastWeightBytes() + s.outputChannels * 16 + output();
+    // The other bound is of convolutions that make every product of their definition.
+    if (s.winograd)
+      return compulsory;
     const int64_t all = s.batch * rows.pairs * columns.pairs * s.inputChannels * s.outputChannels;
     // Products with zeros that the array skips are not made: at most one for each output that a
     // weight has part in.

@@ -82,6 +82,7 @@ struct MatrixLayer {
   int64_t padTop = 0, padLeft = 0, padBottom = 0, padRight = 0;
   ConstantId weights = kNone; ///< Weights
   ConstantId params = kNone;  ///< ChannelParams
+  bool winograd = false;      ///< by F(2x2, 3x3), to the same bits (WinogradLayers.h)
 };
 
 /// inputs {a} or {a, b}; b is of a's dims, or [batch,1,1,channels] if params.broadcastRows.
@@ -207,7 +208,8 @@ const char *kindName(const Layer &layer);
 /// index.
 std::vector<TensorId> keptTensors(const Network &network, Phase phase);
 
-/// Multiply-accumulates of the layer (both products of attention counted).
+/// Multiply-accumulates of the layer (both products of attention counted; of a layer by Winograd
+/// those of its transformed codes, in 2x2 outputs from the first pixel on).
 int64_t multiplyAccumulates(const Network &network, const Layer &layer);
 
 } // namespace sdopt

@@ -5,6 +5,7 @@
 #include "compiler/schedule/Plan.h"
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/schedule/TrafficModel.h"
+#include "compiler/schedule/WinogradLayers.h"
 
 #include <map>
 
@@ -159,6 +160,8 @@ absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target) {
   if (absl::Status status = checkNetwork(network); !status.ok())
     return status;
   if (absl::Status status = targetProblem(target); !status.ok())
+    return status;
+  if (absl::Status status = checkWinograd(network, target.array.multiplier); !status.ok())
     return status;
   Plan plan;
   absl::StatusOr<std::vector<LayerPlan>> tiles = planTiles(network, target);

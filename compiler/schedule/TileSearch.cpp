@@ -4,6 +4,7 @@
 
 #include "compiler/schedule/SramLayout.h"
 #include "compiler/schedule/TrafficModel.h"
+#include "compiler/schedule/WinogradLayers.h"
 
 #include <tuple>
 
@@ -142,9 +143,9 @@ struct Search {
   }
 };
 
-std::vector<WindowCut> cuts(const WindowAxis &axis) {
+std::vector<WindowCut> cuts(const WindowAxis &axis, int64_t granule) {
   std::vector<WindowCut> result;
-  for (int64_t tile : tileSizes(axis.output))
+  for (int64_t tile : tileSizes(axis.output, granule))
     result.emplace_back(axis, tile);
   return result;
 }
@@ -166,7 +167,9 @@ void Search::matrixTiles(const MatrixShape &s, Tiling tiling, const std::vector<
 }
 
 void Search::operator()(const MatrixShape &s) {
-  const std::vector<WindowCut> rows = cuts(s.vertical), columns = cuts(s.horizontal);
+  const int64_t granule = s.winograd ? kWinogradOutputs : 1;
+  const std::vector<WindowCut> rows = cuts(s.vertical, granule),
+                               columns = cuts(s.horizontal, granule);
   const std::vector<int64_t> outputs = tileSizes(s.outputChannels, target.array.columns);
   const std::vector<int64_t> inputs = tileSizes(s.inputChannels, target.array.rows);
   // The best candidates tend to come late in these lists: an early good one prunes the rest.

@@ -3,6 +3,7 @@
 #include "compiler/schedule/TrafficModel.h"
 
 #include "compiler/schedule/SramLayout.h"
+#include "compiler/schedule/WinogradLayers.h"
 
 #include <cmath>
 
@@ -42,12 +43,12 @@ struct Traffic {
   }
 };
 
-/// One matrix product on the arrays (docs/isa.md, "Timing").
+/// One matrix product on the arrays (docs/isa.md, "Timing"); `depth`: of adders around them.
 int64_t productCycles(const ArrayTarget &array, double rate, int64_t streamed, int64_t reduction,
-                      int64_t outputs, int64_t taps) {
+                      int64_t outputs, int64_t taps, int64_t depth = 0) {
   const int64_t reductions = ceilDiv(reduction, array.rows) * taps;
   const int64_t blocks = ceilDiv(outputs, array.columns);
-  const int64_t fill = 2 * array.rows + array.columns;
+  const int64_t fill = 2 * array.rows + array.columns + depth;
   const auto streaming = [&](int64_t rows) {
     return static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate)) + fill;
   };
@@ -107,11 +108,20 @@ struct Work {
   int64_t array = 0, vector = 0;
 };
 
+/// A tile of h x w outputs.
+int64_t windowCycles(const MatrixShape &shape, const ArrayTarget &array, int64_t h, int64_t w,
+                     int64_t inputs, int64_t outputs) {
+  const double rate = shape.wideInput ? array.a16w8Rate : 1.0;
+  if (shape.winograd)
+    return productCycles(array, rate, ceilDiv(h, kWinogradOutputs) * ceilDiv(w, kWinogradOutputs),
+                         inputs, outputs, kWinogradProducts, kWinogradDepth);
+  return productCycles(array, rate, h * w, inputs, outputs, shape.taps());
+}
+
 Work matrixWork(const MatrixShape &shape, const WindowCut &vertical, const WindowCut &horizontal,
                 const Tiling &t, const Target &target) {
   const AxisCut outputs(shape.outputChannels, t.outputChannels);
   const AxisCut inputs(shape.inputChannels, t.inputChannels);
-  const double rate = shape.wideInput ? target.array.a16w8Rate : 1.0;
   Work work;
   forSizes(vertical.cut, [&](int64_t h, int64_t nh) {
     forSizes(horizontal.cut, [&](int64_t w, int64_t nw) {
@@ -119,8 +129,7 @@ Work matrixWork(const MatrixShape &shape, const WindowCut &vertical, const Windo
         const int64_t times = shape.batch * nh * nw * nco;
         work.vector += times * ceilDiv(h * w * co, target.vector.lanes);
         forSizes(inputs, [&](int64_t ci, int64_t nci) {
-          work.array +=
-              times * nci * productCycles(target.array, rate, h * w, ci, co, shape.taps());
+          work.array += times * nci * windowCycles(shape, target.array, h, w, ci, co);
         });
       });
     });

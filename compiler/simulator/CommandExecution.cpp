@@ -1,6 +1,7 @@
 #include "compiler/simulator/CommandExecution.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/kernels/IntegerWinograd.h"
 #include "compiler/kernels/KernelThreads.h"
 
 #include <algorithm>
@@ -100,7 +101,11 @@ public:
     auto *accumulator = at<int64_t>(c.accumulator);
     if (c.clear)
       std::fill_n(accumulator, t.outputHeight * t.outputWidth * t.outputChannels, 0);
-    kernels_.convAccumulate(t, codes(c.input, c.inputFormat), at<int8_t>(c.weights), accumulator);
+    const Codes x = codes(c.input, c.inputFormat);
+    if (c.winograd)
+      winogradAccumulate(kernels_, t, x, at<int8_t>(c.weights), accumulator);
+    else
+      kernels_.convAccumulate(t, x, at<int8_t>(c.weights), accumulator);
     return absl::OkStatus();
   }
 

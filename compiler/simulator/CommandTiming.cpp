@@ -1,6 +1,7 @@
 #include "compiler/simulator/CommandTiming.h"
 
 #include "compiler/package/CommandOperands.h"
+#include "compiler/schedule/WinogradLayers.h"
 
 #include <algorithm>
 #include <cmath>
@@ -55,7 +56,7 @@ void CommandTiming::addProduct(CommandCost &cost, const Product &product,
   const bool both = product.wideA && product.wideB, any = product.wideA || product.wideB;
   const double rate = both ? array.a16a16Rate : any ? array.a16w8Rate : 1.0;
   const int64_t blocks = ceilDiv(product.outputs, array.columns);
-  const int64_t fill = 2 * array.rows + array.columns;
+  const int64_t fill = 2 * array.rows + array.columns + (product.transformed ? kWinogradDepth : 0);
   auto streaming = [&](int64_t rows) {
     return static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate)) + fill;
   };
@@ -84,11 +85,12 @@ void CommandTiming::addProduct(CommandCost &cost, const Product &product,
   cost.minimumCycles += static_cast<double>(macs) /
                         (static_cast<double>(array.count * array.rows * array.columns) * rate);
   const EnergyTarget &energy = target_.energy;
-  cost.energy += static_cast<double>(macs) * (both  ? energy.mac16x16
-                                              : any ? energy.mac16
-                                                    : energy.mac8);
+  const double mac = both ? energy.mac16x16 : any ? energy.mac16 : energy.mac8;
+  cost.energy +=
+      static_cast<double>(macs) * (product.transformed ? energy.macWinograd * (any ? 2 : 1) : mac);
   // The streamed operand is read again for every block of outputs and every tap.
-  const int64_t streamedBytes = product.streamed * rows * (product.wideA ? 2 : 1);
+  const int64_t terms = product.transformed ? kWinogradCodeTerms / kWinogradProducts : 1;
+  const int64_t streamedBytes = product.streamed * rows * terms * (product.wideA ? 2 : 1);
   cost.energy += static_cast<double>(streamedBytes) * energy.sramByte;
 }
 
@@ -153,19 +155,40 @@ void CommandTiming::add(CommandCost &cost, const DmaGather &c, const GatherIds &
   addTransfer(cost, c.rows * c.rowBytes, false);
 }
 
+// To add numbers up takes one addition less than there are numbers.
+void CommandTiming::addTransforms(CommandCost &cost, const ConvCommand &c) const {
+  const ConvTile &t = c.tile;
+  const ArrayTarget &array = target_.array;
+  const int64_t tiles = winogradTiles(t), planes = isWide(c.inputFormat) ? 2 : 1;
+  const int64_t codes = tiles * t.inputChannels * ceilDiv(t.outputChannels, array.columns) *
+                        (kWinogradCodeTerms - kWinogradProducts);
+  const int64_t weights =
+      t.inputChannels * t.outputChannels * (kWinogradWeightTerms - kWinogradProducts);
+  const int64_t sums =
+      tiles * t.outputChannels * ceilDiv(t.inputChannels, array.rows) * kWinogradSumTerms;
+  const int64_t ends = t.outputHeight * t.outputWidth * t.outputChannels;
+  const int64_t additions = (codes + sums + ends) * planes + weights;
+  cost.additions += additions;
+  cost.energy += static_cast<double>(additions) * target_.energy.addition;
+}
+
 void CommandTiming::add(CommandCost &cost, const ConvCommand &c, const StreamFacts *facts) const {
   const ConvTile &t = c.tile;
-  const StreamFacts *sparse = facts && facts->isSparse ? facts : nullptr;
+  const StreamFacts *sparse = facts && facts->isSparse && !c.winograd ? facts : nullptr;
+  const int64_t taps = c.winograd ? kWinogradProducts : t.kernelHeight * t.kernelWidth;
   addProduct(cost,
-             {.streamed = t.outputHeight * t.outputWidth,
+             {.streamed = c.winograd ? winogradTiles(t) : t.outputHeight * t.outputWidth,
               .reduction = t.inputChannels,
               .outputs = t.outputChannels,
-              .taps = t.kernelHeight * t.kernelWidth,
-              .wideA = isWide(c.inputFormat)},
+              .taps = taps,
+              .wideA = isWide(c.inputFormat),
+              .transformed = c.winograd},
              sparse);
-  const int64_t weights = sparse
-                              ? sparse->nonzeros
-                              : t.outputChannels * t.kernelHeight * t.kernelWidth * t.inputChannels;
+  if (c.winograd)
+    addTransforms(cost, c);
+  const int64_t weights =
+      sparse ? sparse->nonzeros
+             : t.outputChannels * t.inputChannels * (c.winograd ? kWinogradWeightTerms : taps);
   const int64_t sums = t.outputHeight * t.outputWidth * t.outputChannels * 8 * (c.clear ? 1 : 2);
   cost.energy += static_cast<double>(weights + sums) * target_.energy.sramByte;
 }

@@ -20,6 +20,7 @@ struct CommandCost {
   int64_t decoderCycles = 0; ///< of a DMA that decodes weights, at the same time
   int64_t multiplyAccumulates = 0;
   int64_t skippedMultiplies = 0; ///< with weights that their form tells are 0
+  int64_t additions = 0;         ///< of Winograd's transforms
   int64_t vectorElements = 0;    ///< times passes
   int64_t dramReadBytes = 0, dramWriteBytes = 0;
   int64_t dramActivations = 0;
@@ -49,9 +50,11 @@ private:
   struct Product {
     int64_t streamed = 0, reduction = 0, outputs = 0, taps = 1;
     bool wideA = false, wideB = false; ///< 16-bit operands
+    bool transformed = false;          ///< of Winograd's transforms, whose adders are around it
   };
   void addProduct(CommandCost &cost, const Product &product,
                   const StreamFacts *sparse = nullptr) const;
+  void addTransforms(CommandCost &cost, const ConvCommand &c) const;
   void addVector(CommandCost &cost, int64_t elements, int64_t passes) const;
   void addRuns(const DmaShape &shape, int64_t base);
   void addTransfer(CommandCost &cost, int64_t bytes, bool write);

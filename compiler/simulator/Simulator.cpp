@@ -6,6 +6,7 @@
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Manifest.h"
+#include "compiler/schedule/WinogradLayers.h"
 #include "compiler/simulator/CommandExecution.h"
 #include "compiler/simulator/CommandTiming.h"
 #include "compiler/simulator/EventQueues.h"
@@ -231,6 +232,8 @@ absl::Status Simulator::State::prepare() {
     status = checkCommands(program(), static_cast<int64_t>(network().layers.size()));
   if (status.ok())
     status = checkCapacity();
+  if (status.ok())
+    status = checkWinograd(network(), target.array.multiplier);
   if (!status.ok())
     return status;
   commandsOfLayer.resize(network().layers.size());

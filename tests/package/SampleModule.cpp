@@ -173,6 +173,11 @@ CommandArgs randomArgs(size_t index, std::mt19937 &random) {
   Filler filler{random};
   visitFields(filler, args);
   // Fields that depend on each other.
+  if (auto *c = std::get_if<ConvCommand>(&args); c && (c->winograd = random() % 2)) {
+    c->tile.kernelHeight = c->tile.kernelWidth = 3;
+    c->tile.strideH = c->tile.strideW = c->tile.dilationH = c->tile.dilationW = 1;
+    c->tile.inputChannels = 1 + c->tile.inputChannels % 3640;
+  }
   if (auto *c = std::get_if<CombineCommand>(&args))
     c->b = random() % 2 ? -1 : c->b;
   if (auto *c = std::get_if<NormSumsCommand>(&args))

@@ -56,6 +56,21 @@ TensorId NetworkBuilder::conv(TensorId x, int64_t outputs, int64_t kernel, int64
   return layer({x}, tensor({d[0], h, w, outputs}, type), s);
 }
 
+TensorId NetworkBuilder::winograd(TensorId x, int64_t outputs, std::array<int64_t, 4> padding,
+                                  ElementType type) {
+  const TensorId y = conv(x, outputs, 3, 1, type);
+  auto &s = std::get<MatrixLayer>(network.layers.back().spec);
+  s.winograd = true;
+  const auto [top, left, bottom, right] = padding;
+  s.padTop = top;
+  s.padLeft = left;
+  s.padBottom = bottom;
+  s.padRight = right;
+  network.tensors[y].dims[1] += top + bottom - 2;
+  network.tensors[y].dims[2] += left + right - 2;
+  return y;
+}
+
 TensorId NetworkBuilder::linear(TensorId x, int64_t outputs, ElementType type) {
   return conv(x, outputs, 1, 1, type);
 }
@@ -296,6 +311,17 @@ Network randomLayer(int kind, std::mt19937 &random) {
   case 15:
     y = b.codes({1, pick(random, 1, 5), pick(random, 1, 31), pick(random, 1, 67)}, to);
     break;
+  case kZooWinograd: {
+    const int64_t height = pick(random, 1, 13), width = pick(random, 1, 11);
+    const TensorId x =
+        b.tensor({batch, height, width, pick(random, 1, 70)}, anyCode(random), TensorRole::Input);
+    std::array<int64_t, 4> padding = {1, 1, 1, 1};
+    for (size_t side = 0; side < 4; ++side)
+      if (b.dims(x)[1 + side % 2] > 2 && random() % 3 == 0)
+        padding[side] = 0;
+    y = b.winograd(x, pick(random, 1, 67), padding, to);
+    break;
+  }
   default: {
     const int64_t count = pick(random, 1, 13);
     const TensorId hidden = tokens(count, pick(random, 1, 67));
@@ -315,6 +341,7 @@ Target smallTarget(int64_t sram) {
   target.name = "small";
   target.clock = 1e9;
   target.array = {.count = 1, .rows = 32, .columns = 32, .a16w8Rate = 0.5, .a16a16Rate = 0.25};
+  target.array.multiplier = {.codes = 11, .weights = 12};
   target.vector.lanes = 64;
   target.sram = {.bytes = sram, .banks = 1, .alignment = 64};
   target.dram.bytes = int64_t{1} << 40;

@@ -21,6 +21,9 @@ public:
 
   TensorId conv(TensorId x, int64_t outputs, int64_t kernel, int64_t stride = 1,
                 ElementType type = ElementType::I16, int64_t dilation = 1);
+  /// 3x3 of stride 1 by F(2x2, 3x3), with padding where `padding` (top, left, bottom, right) is 1.
+  TensorId winograd(TensorId x, int64_t outputs, std::array<int64_t, 4> padding = {1, 1, 1, 1},
+                    ElementType type = ElementType::I16);
   TensorId linear(TensorId x, int64_t outputs, ElementType type = ElementType::I16);
   TensorId combine(TensorId a, TensorId b, ElementType type = ElementType::I16);
   TensorId table(TensorId x, ElementType type = ElementType::I16);
@@ -43,7 +46,8 @@ public:
 };
 
 /// A network with one layer of a random kind and odd sizes; `kind` in [0, kZooKinds).
-inline constexpr int kZooKinds = 17;
+inline constexpr int kZooKinds = 18;
+inline constexpr int kZooWinograd = 16;
 Network randomLayer(int kind, std::mt19937 &random);
 /// Any way to store weights.
 WeightForm randomForm(std::mt19937 &random);

@@ -188,6 +188,77 @@ TEST(Plan, RefusesNetworksThatDoNotFitTogether) {
   EXPECT_THAT(message([&](Network &n) { n.tensors[1].dims[0] = 2; }), HasSubstr("batch"));
 }
 
+TEST(Plan, WinogradNeedsItsWindowWeightsAndMultipliers) {
+  const auto message = [](auto change) {
+    NetworkBuilder b;
+    const TensorId x = b.tensor({1, 8, 6, 4}, ElementType::I16, TensorRole::Input);
+    b.network.tensors[b.winograd(x, 4)].role = TensorRole::Output;
+    b.network.name = "example";
+    Target target = smallTarget(64 * 1024);
+    change(b, target);
+    return std::string(planNetwork(b.network, target).status().message());
+  };
+  const auto matrix = [](NetworkBuilder &b) -> MatrixLayer & {
+    return std::get<MatrixLayer>(b.network.layers[0].spec);
+  };
+  EXPECT_EQ(message([](NetworkBuilder &, Target &) {}), "");
+  EXPECT_EQ(message([](NetworkBuilder &, Target &t) { t.array.multiplier = {10, 12}; }), "");
+  const std::string place = "module 'example': layer 't1' ";
+  for (MultiplierTarget narrow : {MultiplierTarget{9, 12}, {10, 11}, {8, 8}})
+    EXPECT_EQ(message([&](NetworkBuilder &, Target &t) { t.array.multiplier = narrow; }),
+              place + "needs multipliers of 10x12 for winograd; the target has " +
+                  std::to_string(narrow.codes) + "x" + std::to_string(narrow.weights));
+  EXPECT_EQ(message([&](NetworkBuilder &b, Target &) {
+              matrix(b).strideH = 2;
+              b.network.tensors[1].dims[1] = 4;
+            }),
+            place + "(conv) has a window of 3x3 with stride 2x1 and dilation 1x1; winograd needs "
+                    "3x3 with 1x1 and 1x1");
+  EXPECT_THAT(message([&](NetworkBuilder &b, Target &) {
+                matrix(b).kernelHeight = 1;
+                b.network.tensors[1].dims[1] = 10;
+                b.network.constants[0].bytes /= 3;
+              }),
+              HasSubstr("padding 1+1"));
+  EXPECT_EQ(message([&](NetworkBuilder &b, Target &) {
+              b.network.constants[0].form.zeros = ZeroLayout::Bitmap;
+            }),
+            place + "(conv) skips zeros of constant 'c0'; winograd needs weights whose form tells "
+                    "none");
+  EXPECT_EQ(message([](NetworkBuilder &b, Target &) {
+              b.network.constants[0].form.zeros = ZeroLayout::Runs;
+            }),
+            "");
+  EXPECT_EQ(message([&](NetworkBuilder &b, Target &) {
+              b.network.tensors[0].dims[3] = 3641;
+              b.network.constants[0].bytes = 4 * 9 * 3641;
+            }),
+            place + "(conv) has 3641 input channels; winograd needs at most 3640");
+}
+
+// Two tilings of the same layer: the even one multiplies less.
+TEST(Plan, WinogradCountsWholeTiles) {
+  NetworkBuilder b;
+  const TensorId x = b.tensor({1, 12, 12, 64}, ElementType::I8, TensorRole::Input);
+  b.winograd(x, 64);
+  const Network &network = b.network;
+  const Target target = smallTarget(1 << 20);
+  EXPECT_EQ(4 * 12 * 12 * 64 * 64 * 9, 9 * multiplyAccumulates(network, network.layers[0]));
+  const auto cycles = [&](int64_t height) {
+    const Tiling tiling{.height = height, .width = 12, .outputChannels = 64, .inputChannels = 64};
+    return layerCost(network, network.layers[0], tiling, target).computeCycles;
+  };
+  // 2 x 2 weight tiles for each of 16 positions; 6 tiles of 2x2 outputs across.
+  const int64_t fill = 3 * 32 + 7;
+  EXPECT_EQ(cycles(12), 64 * (36 + fill));
+  EXPECT_EQ(cycles(6), 2 * 64 * (18 + fill));
+  EXPECT_EQ(cycles(5), 2 * 64 * (18 + fill) + 64 * (6 + fill));
+  const absl::StatusOr<Plan> plan = planNetwork(network, smallTarget(8 * 1024));
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  const Tiling &tiling = plan->layers[0].tiling;
+  EXPECT_EQ(tiling.height % 2 + tiling.width % 2, 0) << tiling.height << " " << tiling.width;
+}
+
 TEST(Plan, SharedWeightsMustBeCutAlike) {
   NetworkBuilder b;
   const TensorId x = b.tensor({1, 1, 2000, 64}, ElementType::I16, TensorRole::Input);

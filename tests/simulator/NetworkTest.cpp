@@ -138,7 +138,9 @@ struct Problem {
       constants.push_back(randomConstant(constant, random));
     if (const auto *matrix = std::get_if<MatrixLayer>(&layer.spec)) {
       ConstantInfo &weights = network.constants[matrix->weights];
-      weights.form = randomForm(random);
+      do
+        weights.form = randomForm(random);
+      while (matrix->winograd && weights.form.tellsZeros());
       weights.share = pick(random, 1, kShareUnit);
       makeWeights(*matrix, random);
     }

@@ -13,6 +13,7 @@ inline Target testTarget(int64_t sramBytes = 64 * 1024) {
   target.name = "test";
   target.clock = 1e9;
   target.array = {.count = 1, .rows = 8, .columns = 8, .a16w8Rate = 0.5, .a16a16Rate = 0.25};
+  target.array.multiplier = {.codes = 11, .weights = 12};
   target.vector.lanes = 4;
   target.sram = {.bytes = sramBytes, .banks = 4, .alignment = 64};
   target.dram = {.kind = "test",
@@ -31,6 +32,8 @@ inline Target testTarget(int64_t sramBytes = 64 * 1024) {
   target.energy = {.mac8 = 1e-13,
                    .mac16 = 2e-13,
                    .mac16x16 = 4e-13,
+                   .macWinograd = 3e-13,
+                   .addition = 1e-14,
                    .vectorElement = 1e-13,
                    .sramByte = 1e-13,
                    .dramReadByte = 1e-11,

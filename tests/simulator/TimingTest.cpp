@@ -155,6 +155,37 @@ TEST(CommandTiming, ConvolutionByHand) {
   EXPECT_DOUBLE_EQ(cost.minimumCycles, 48.0 * 4 * 4 * 9 / 32);
 }
 
+TEST(CommandTiming, WinogradByHand) {
+  // The same convolution by 4x3 tiles of 2x2 outputs: 16 weight tiles, each 12 / 0.5 + 2 * 8 + 8
+  // cycles and 7 more through the adders.
+  const Target target = testTarget();
+  CommandTiming timing(target, 256);
+  Command command = test::sampleModule().program.commands[3];
+  auto &conv = std::get<ConvCommand>(command.args);
+  const double direct = timing.cost(command).energy;
+  conv.winograd = true;
+  const CommandCost cost = timing.cost(command);
+  EXPECT_EQ(cost.cycles, 16 * (24 + 24 + 7));
+  EXPECT_EQ(cost.multiplyAccumulates, 12 * 16 * 4 * 4);
+  EXPECT_EQ(cost.skippedMultiplies, 0);
+  EXPECT_DOUBLE_EQ(cost.minimumCycles, 12.0 * 16 * 4 * 4 / 32);
+  // Two planes: 3 additions for each code, 36 for the sums of each tile and output channel, one for
+  // each output; once for weights.
+  const int64_t additions = 2 * (12 * 16 * 4 * 3 + 12 * 4 * 36 + 48 * 4) + 4 * 4 * 48;
+  EXPECT_EQ(cost.additions, additions);
+  // Codes of two bytes four times for each transformed one, 64 for the weights of a pair of
+  // channels, sums once.
+  const int64_t bytes = 12 * 16 * 4 * 4 * 2 + 4 * 4 * 64 + 48 * 4 * 8;
+  EXPECT_NEAR(cost.energy, 12 * 16 * 16 * 2 * 3e-13 + additions * 1e-14 + bytes * 1e-13, 1e-18);
+  EXPECT_NE(cost.energy, direct);
+  // Odd sizes take whole tiles; weights whose zeros are known are all multiplied.
+  conv.tile.outputHeight = 7;
+  conv.tile.outputWidth = 5;
+  EXPECT_EQ(timing.cost(command).multiplyAccumulates, 12 * 16 * 4 * 4);
+  const StreamFacts facts{.isSparse = true, .nonzeros = 1, .rows = 1, .tiles = {1}};
+  EXPECT_EQ(timing.cost(command, {}, &facts).multiplyAccumulates, 12 * 16 * 4 * 4);
+}
+
 TEST(EventQueues, DeadlockNamesTheHeads) {
   Program program = test::sampleModule().program;
   program.commands[3].waits[0] = 3;

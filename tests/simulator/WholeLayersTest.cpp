@@ -135,7 +135,7 @@ TEST_P(WholeLayers, DamagedCommandsAreNotMistaken) {
   EXPECT_GT(products, 100);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, WholeLayers, testing::Values(kConvolution, kLinear));
+INSTANTIATE_TEST_SUITE_P(Kinds, WholeLayers, testing::Values(kConvolution, kLinear, kZooWinograd));
 
 TEST(WholeLayers, BytesThatAnotherLayerReads) {
   ModuleInfo info = test::sampleModule();
