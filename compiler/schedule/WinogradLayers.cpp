@@ -1,6 +1,8 @@
 #include "compiler/schedule/WinogradLayers.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/schedule/TileSearch.h"
+#include "compiler/schedule/TrafficModel.h"
 
 namespace sdopt {
 
@@ -27,6 +29,18 @@ std::string winogradProblem(const MatrixLayer &layer, const ConstantInfo &weight
 
 bool multipliesTransformed(const MultiplierTarget &multiplier) {
   return multiplier.codes >= kWinogradCodeBits && multiplier.weights >= kWinogradWeightBits;
+}
+
+WinogradChoice winogradChoice(const Network &network, const Layer &layer, const Target &target) {
+  auto shape = std::get<MatrixShape>(shapeOf(network, layer));
+  const auto cycles = [&](bool winograd) -> std::optional<int64_t> {
+    shape.winograd = winograd;
+    const TileChoice choice = searchTiles(shape, target);
+    if (!choice.plan)
+      return std::nullopt;
+    return estimate(shape, choice.plan->tiling, target).cycles;
+  };
+  return {cycles(false), cycles(true)};
 }
 
 absl::Status checkWinograd(const Network &network, const MultiplierTarget &multiplier) {

@@ -14,6 +14,7 @@
 #include "compiler/schedule/Network.h"
 #include "compiler/target/Target.h"
 
+#include <optional>
 #include <string>
 
 namespace sdopt {
@@ -34,6 +35,16 @@ bool multipliesTransformed(const MultiplierTarget &multiplier);
 
 /// FAILED_PRECONDITION names the first layer by Winograd for which the multipliers are too narrow.
 absl::Status checkWinograd(const Network &network, const MultiplierTarget &multiplier);
+
+/// Cycles of one layer, with what overlaps overlapping, at the tilings that searchTiles() finds for
+/// either way; nothing where none fits.
+struct WinogradChoice {
+  std::optional<int64_t> direct, winograd;
+  bool pays() const { return winograd && (!direct || *winograd < *direct); }
+};
+
+/// Of a matrix layer without winogradProblem(); whether it is by Winograd now does not matter.
+WinogradChoice winogradChoice(const Network &network, const Layer &layer, const Target &target);
 
 } // namespace sdopt
 
