@@ -23,7 +23,8 @@ Unit unitOf(Queue queue) {
 Target withEnergyOf(Target target, bool dram) {
   EnergyTarget &energy = target.energy;
   if (dram)
-    energy.mac8 = energy.mac16 = energy.mac16x16 = energy.vectorElement = energy.sramByte = 0;
+    energy.mac8 = energy.mac16 = energy.mac16x16 = energy.macWinograd = energy.addition =
+        energy.vectorElement = energy.sramByte = 0;
   else
     energy.dramReadByte = energy.dramWriteByte = energy.dramActivate = 0;
   return target;
