@@ -266,7 +266,8 @@ StorageChoice chooseStorage(const WeightForm &plain, const StoredWeights &weight
         form.lanes = coded;
         if (zeros == ZeroLayout::Structured)
           std::tie(form.kept, form.run) = measurement.structure();
-        if (zeros != ZeroLayout::Structured || form.run > 0)
+        const bool isThere = zeros != ZeroLayout::Structured || form.run > 0;
+        if (isThere && !(use.winograd && form.tellsZeros()))
           forms.push_back(form);
       }
   double allowedCycles = 0;

@@ -45,6 +45,7 @@ struct StorageChoice {
 /// What a layer does with its weights.
 struct WeightUse {
   double computeCycles = 0; ///< that the arrays need at least, with all weights
+  bool winograd = false;    ///< by Winograd: no form that tells zeros will do
 };
 
 /// Weights [outputs][taps][inputs] as codes of a plain form; `meant` are the int8 weights of the

@@ -91,6 +91,19 @@ TEST(WeightStorage, FollowsTheWeights) {
   EXPECT_EQ(noise.choose(Storage::Auto).share(), kShareUnit);
 }
 
+// Winograd multiplies with all weights.
+TEST(WeightStorage, TellsNoZerosToWinograd) {
+  const Weights few(320, 1, 320, 10), half(320, 1, 320, 100, 2, 4);
+  for (const Weights &weights : {few, half})
+    for (Storage storage : {Storage::Auto, Storage::Bitmap, Storage::Structured, Storage::Runs}) {
+      const WeightUse use{.computeCycles = 1e6, .winograd = true};
+      const StorageChoice choice = weights.choose(storage, use);
+      for (const MeasuredForm &measured : choice.tried)
+        EXPECT_FALSE(measured.form.tellsZeros()) << name(measured.form);
+    }
+  EXPECT_TRUE(few.choose(Storage::Bitmap, {.computeCycles = 1e6}).best().form.tellsZeros());
+}
+
 /// A decoder that cannot keep up with DRAM is not used, unless the arrays are slower still or the
 /// recipe insists.
 TEST(WeightStorage, NoLayerWaitsForTheDecoder) {
