@@ -106,26 +106,42 @@ struct MatrixWalk {
   const ConstantInfo &weights;
   int64_t read = 0, written = 0;
 
-  static int64_t inputs(int64_t first, int64_t count, int64_t stride, int64_t dilation,
-                        int64_t kernel, int64_t pad, int64_t size) {
+  /// First and last input position that some outputs of one axis see.
+  static std::array<int64_t, 2> inputs(int64_t first, int64_t count, int64_t stride,
+                                       int64_t dilation, int64_t kernel, int64_t pad,
+                                       int64_t size) {
     const int64_t low = first * stride - pad;
     const int64_t high = (first + count - 1) * stride - pad + (kernel - 1) * dilation;
-    return std::min(high, size - 1) - std::max<int64_t>(low, 0) + 1;
+    return {std::max<int64_t>(low, 0), std::min(high, size - 1)};
+  }
+
+  /// Input rows of all tiles of a stripe; those that the tile above has left are not read again.
+  bool keepsRows() const {
+    return t.buffers > 8 &&
+           (t.order == LoopOrder::InputResident ||
+            (t.order == LoopOrder::WeightResident && t.inputChannels == x.dims[3]));
   }
 
   void run() {
     std::vector<std::array<int64_t, 4>> spatial; // input bytes of one channel, outputs, key
-    for (int64_t b = 0; b < y.dims[0]; ++b)
-      for (int64_t h = 0; h < y.dims[1]; h += t.height)
-        for (int64_t w = 0; w < y.dims[2]; w += t.width) {
+    const int64_t pictures = std::max<int64_t>(t.height / y.dims[1], 1);
+    for (int64_t b = 0; b < y.dims[0]; b += pictures)
+      for (int64_t w = 0; w < y.dims[2]; w += t.width) {
+        int64_t lastRow = -1;
+        for (int64_t h = 0; h < y.dims[1]; h += t.height) {
+          const int64_t n = std::min(pictures, y.dims[0] - b);
           const int64_t nh = std::min(t.height, y.dims[1] - h);
           const int64_t nw = std::min(t.width, y.dims[2] - w);
-          const int64_t rows = inputs(h, nh, spec.strideH, spec.dilationH, spec.kernelHeight,
-                                      spec.padTop, x.dims[1]);
-          const int64_t columns = inputs(w, nw, spec.strideW, spec.dilationW, spec.kernelWidth,
-                                         spec.padLeft, x.dims[2]);
-          spatial.push_back({rows * columns, nh * nw, static_cast<int64_t>(spatial.size()), 0});
+          const auto rows = inputs(h, nh, spec.strideH, spec.dilationH, spec.kernelHeight,
+                                   spec.padTop, x.dims[1]);
+          const auto columns = inputs(w, nw, spec.strideW, spec.dilationW, spec.kernelWidth,
+                                      spec.padLeft, x.dims[2]);
+          const int64_t above = keepsRows() ? std::max(rows[0], lastRow + 1) : rows[0];
+          lastRow = rows[1];
+          spatial.push_back({n * (rows[1] - above + 1) * (columns[1] - columns[0] + 1), n * nh * nw,
+                             static_cast<int64_t>(spatial.size()), 0});
         }
+      }
     if (t.order == LoopOrder::WeightResident) {
       for (int64_t co = 0; co < y.dims[3]; co += t.outputChannels)
         for (const auto &tile : spatial)
@@ -209,8 +225,9 @@ Problem matrixProblem(const Network &network, const Layer &layer, const LayerPla
   const MatrixLayer &spec = std::get<MatrixLayer>(layer.spec);
   const TensorInfo &x = network.tensors[layer.inputs[0]], &y = network.tensors[layer.output];
   const Tiling &t = plan.tiling;
-  if (t.height > y.dims[1] || t.width > y.dims[2] || t.outputChannels > y.dims[3] ||
-      t.inputChannels > x.dims[3])
+  const bool cutsBatch = t.height > y.dims[1];
+  if ((cutsBatch && (t.height % y.dims[1] != 0 || t.height > y.dims[0] * y.dims[1])) ||
+      t.width > y.dims[2] || t.outputChannels > y.dims[3] || t.inputChannels > x.dims[3])
     return "has a tile larger than its tensors";
   MatrixWalk walk{spec, x, y, t, network.constants[spec.weights]};
   walk.run();
@@ -232,8 +249,10 @@ Problem attentionProblem(const Network &network, const Layer &layer, const Layer
   if (t.width >= k.dims[2]) {
     read += k.bytes() + v.bytes();
   } else {
+    const bool keysStay = t.order == LoopOrder::WeightResident;
+    read += keysStay ? k.bytes() : 0;
     for (int64_t first = 0; first < q.dims[2]; first += t.height)
-      read += 2 * k.bytes() + v.bytes();
+      read += (keysStay ? 0 : 2 * k.bytes()) + v.bytes();
   }
   if (read != plan.cost.dramReadBytes)
     return absl::StrCat("states ", plan.cost.dramReadBytes, " bytes read; its tiles read ", read);
@@ -246,8 +265,9 @@ Problem layerProblem(const Network &network, const Layer &layer, const LayerPlan
   for (int64_t size : {t.height, t.width, t.outputChannels, t.inputChannels})
     if (size < 1)
       return absl::StrCat("has tile size ", size, "; needs at least 1");
-  if (t.buffers < 1 || t.buffers > 4)
-    return absl::StrCat("has ", t.buffers, " buffers; needs 1..4");
+  const bool isMatrix = std::holds_alternative<MatrixLayer>(layer.spec);
+  if (t.buffers < 1 || (t.buffers > 4 && !(isMatrix && t.buffers > 8 && t.buffers <= 12)))
+    return absl::StrCat("has ", t.buffers, " buffers; needs 1..4, or 9..12 in matrix layers");
   const LayerCost &cost = plan.cost;
   if (cost.sramBytes < 1 || cost.sramBytes > target.sram.bytes)
     return absl::StrCat("takes ", cost.sramBytes, " bytes of SRAM; there are ", target.sram.bytes);

@@ -9,6 +9,7 @@ void Emitter::expand(const AttentionShape &s) {
   const AxisCut queries(s.queries, tiling.height), keys(s.keys, tiling.width);
   const AttentionLayout layout = layoutOf(s, tiling, target.sram.alignment);
   const bool resident = keys.tiles == 1;
+  const bool keysStay = resident || tiling.order == LoopOrder::WeightResident;
   int64_t block = 0, kLoads = 0, vLoads = 0;
 
   for (int64_t picture = 0; picture < s.batch; ++picture)
@@ -21,6 +22,9 @@ void Emitter::expand(const AttentionShape &s) {
       };
       const auto loadK = [&](int64_t j) {
         load(layer.inputs[1], box(keys, j, s.kBytes), at(layout.k, kLoads++));
+      };
+      const auto keysAt = [&](int64_t j) {
+        return at(layout.k, keysStay ? kLoads - keys.tiles + j : kLoads - 1);
       };
       const auto loadV = [&](int64_t j) {
         load(layer.inputs[2], box(keys, j, s.vBytes), at(layout.v, vLoads++));
@@ -40,12 +44,15 @@ void Emitter::expand(const AttentionShape &s) {
                                .keyStride = s.headDim};
         };
         load(layer.inputs[0], box(queries, i, s.qBytes), q);
+        if (keysStay && i == 0)
+          for (int64_t j = 0; j < keys.tiles; ++j)
+            loadK(j);
         for (int64_t j = 0; j < keys.tiles; ++j) {
-          if (!resident || i == 0)
+          if (!keysStay)
             loadK(j);
           add(AttentionMaximaCommand{.tile = tile(j),
                                      .q = q,
-                                     .k = at(layout.k, kLoads - 1),
+                                     .k = keysAt(j),
                                      .rowMax = rowMax,
                                      .qFormat = input(0).format(),
                                      .kFormat = input(1).format(),
@@ -53,13 +60,13 @@ void Emitter::expand(const AttentionShape &s) {
                                      .clear = j == 0});
         }
         for (int64_t j = 0; j < keys.tiles; ++j) {
-          if (!resident)
+          if (!keysStay)
             loadK(j);
           if (!resident || i == 0)
             loadV(j);
           add(AttentionAccumulateCommand{.tile = tile(j),
                                          .q = q,
-                                         .k = at(layout.k, kLoads - 1),
+                                         .k = keysAt(j),
                                          .v = at(layout.v, vLoads - 1),
                                          .rowMax = rowMax,
                                          .rowSum = rowSum,

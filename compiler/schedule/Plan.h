@@ -32,16 +32,16 @@ enum class LoopOrder : uint8_t {
 };
 const char *name(LoopOrder order);
 
-/// Tile sizes of one layer. Matrix layers use all; attention: height = query rows, width = key
-/// rows; others: height (rows of the picture), width, channels as their kind allows. Full size
-/// where not cut.
+/// Tile sizes of one layer. Matrix layers use all, a height of n pictures takes n at once;
+/// attention: height = query rows, width = key rows; others: height (rows of the picture), width,
+/// channels as their kind allows. Full size where not cut.
 struct Tiling {
   LoopOrder order = LoopOrder::InputResident;
   int64_t height = 1;
   int64_t width = 1;
   int64_t outputChannels = 1;
   int64_t inputChannels = 1;
-  int64_t buffers = 2; ///< 2 = streamed operands doubled; 1..4: SramLayout.h
+  int64_t buffers = 2; ///< 2 = streamed operands doubled; 1..4, 9..12: SramLayout.h
   friend bool operator==(const Tiling &, const Tiling &) = default;
 };
 

@@ -61,7 +61,8 @@ absl::Status doesNotFit(const Network &network, const Layer &layer, const Target
                    target.sram.bytes, "; needs at least ", least, " bytes of SRAM"));
 }
 
-absl::StatusOr<std::vector<LayerPlan>> planTiles(const Network &network, const Target &target) {
+absl::StatusOr<std::vector<LayerPlan>> planTiles(const Network &network, const Target &target,
+                                                 const SearchOptions &options) {
   std::vector<LayerPlan> plans;
   std::map<std::vector<int64_t>, LayerPlan> known;
   for (const Layer &layer : network.layers) {
@@ -69,7 +70,7 @@ absl::StatusOr<std::vector<LayerPlan>> planTiles(const Network &network, const T
     std::vector<int64_t> key = signature(shape);
     auto found = known.find(key);
     if (found == known.end()) {
-      const TileChoice choice = searchTiles(shape, target);
+      const TileChoice choice = searchTiles(shape, target, options);
       if (!choice.plan)
         return doesNotFit(network, layer, target, choice.leastSram);
       found = known.emplace(std::move(key), *choice.plan).first;
@@ -157,6 +158,11 @@ absl::Status capacityProblem(const Network &network, const Plan &plan, const Tar
 } // namespace
 
 absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target) {
+  return planNetwork(network, target, SearchOptions());
+}
+
+absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target,
+                                 const SearchOptions &options) {
   if (absl::Status status = checkNetwork(network); !status.ok())
     return status;
   if (absl::Status status = targetProblem(target); !status.ok())
@@ -164,7 +170,7 @@ absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target) {
   if (absl::Status status = checkWinograd(network, target.array.multiplier); !status.ok())
     return status;
   Plan plan;
-  absl::StatusOr<std::vector<LayerPlan>> tiles = planTiles(network, target);
+  absl::StatusOr<std::vector<LayerPlan>> tiles = planTiles(network, target, options);
   if (!tiles.ok())
     return tiles.status();
   plan.layers = *std::move(tiles);

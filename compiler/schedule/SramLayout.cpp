@@ -11,10 +11,21 @@ constexpr int64_t kRecord = 16; ///< bytes of ChannelParams, NormChannel, NormSu
 
 /// Buffers of a streamed operand that is loaded `loads` times in all.
 int64_t streamed(const Tiling &tiling, int64_t loads) {
-  return std::min<int64_t>(tiling.buffers >= 2 ? 2 : 1, loads);
+  return std::min<int64_t>(bufferLevel(tiling) >= 2 ? 2 : 1, loads);
 }
 
 } // namespace
+
+WindowCut::WindowCut(const WindowAxis &axis, int64_t tile) : cut(axis.output, tile) {
+  int64_t end = 0;
+  for (int64_t i = 0; i < cut.tiles; ++i) {
+    const InputSpan span = axis.span(cut.first(i), cut.extent(i));
+    maxSpan = std::max(maxSpan, span.count);
+    sumSpan += span.count;
+    sumNew += span.first + span.count - std::max(end, span.first);
+    end = span.first + span.count;
+  }
+}
 
 Ring SramCursor::add(int64_t bytes, int64_t count) {
   const Ring ring = {next, (bytes + alignment - 1) & -alignment, count};
@@ -22,30 +33,45 @@ Ring SramCursor::add(int64_t bytes, int64_t count) {
   return ring;
 }
 
-MatrixLayout layoutOf(const MatrixShape &shape, const Tiling &t, int64_t maxInputPixels,
-                      int64_t alignment) {
-  const AxisCut outputs(shape.outputChannels, t.outputChannels);
-  const AxisCut inputs(shape.inputChannels, t.inputChannels);
-  const int64_t spatial = shape.batch * AxisCut(shape.vertical.output, t.height).tiles *
-                          AxisCut(shape.horizontal.output, t.width).tiles;
-  const int64_t pixels =
-      std::min(t.height, shape.vertical.output) * std::min(t.width, shape.horizontal.output);
+int64_t ringRows(const MatrixShape &shape, const Tiling &t, const WindowCut &vertical,
+                 bool hasAllInputs) {
+  const bool byInputs = t.order == LoopOrder::InputResident;
+  const bool inTurn = byInputs || (t.order == LoopOrder::WeightResident && hasAllInputs);
+  if (t.buffers < kHaloKept || !inTurn || vertical.sumNew == vertical.sumSpan)
+    return 0;
+  const int64_t ahead =
+      bufferLevel(t) >= (byInputs ? 4 : 2) ? vertical.cut.tile * shape.vertical.stride : 0;
+  return std::min(vertical.maxSpan + ahead, shape.vertical.input);
+}
+
+MatrixLayout layoutOf(const MatrixShape &shape, const Tiling &t, const ChannelCut &channels,
+                      const WindowCut &vertical, const WindowCut &horizontal, int64_t alignment) {
+  const AxisCut &outputs = channels.outputs, &inputs = channels.inputs;
+  const PictureCut pictures(shape, t);
+  const int64_t level = bufferLevel(t);
+  const int64_t spatial = pictures.tiles * vertical.cut.tiles * horizontal.cut.tiles;
+  const int64_t pixels = pictures.tile * vertical.cut.tile * horizontal.cut.tile;
   const int64_t inputLoads = spatial * inputs.tiles, weightLoads = outputs.tiles * inputs.tiles;
-  const int64_t residents = t.buffers >= 4 ? 2 : 1;
-  const int64_t inputCount = t.order == LoopOrder::InputResident
-                                 ? inputs.tiles * std::min(residents, spatial)
-                                 : streamed(t, inputLoads);
+  const int64_t residents = level >= 4 ? 2 : 1;
+  MatrixLayout layout;
+  layout.ringRows = ringRows(shape, t, vertical, inputs.tiles == 1);
+  int64_t inputCount = streamed(t, inputLoads), inputRows = pictures.tile * vertical.maxSpan;
+  if (t.order == LoopOrder::InputResident)
+    inputCount = inputs.tiles * std::min(residents, spatial);
+  if (layout.ringRows > 0) {
+    inputCount = inputs.tiles;
+    inputRows = layout.ringRows;
+  }
   const int64_t weightCount = t.order == LoopOrder::WeightResident
                                   ? inputs.tiles * std::min(residents, outputs.tiles)
                                   : streamed(t, weightLoads);
   SramCursor cursor(alignment);
-  MatrixLayout layout;
-  layout.input = cursor.add(maxInputPixels * inputs.tile * shape.inputBytes, inputCount);
+  layout.input =
+      cursor.add(inputRows * horizontal.maxSpan * inputs.tile * shape.inputBytes, inputCount);
   layout.weights = cursor.add(outputs.tile * shape.taps() * inputs.tile, weightCount);
   layout.params = cursor.add(outputs.tile * kRecord, streamed(t, outputs.tiles));
-  layout.accumulator =
-      cursor.add(pixels * outputs.tile * kWide,
-                 std::min<int64_t>(t.buffers >= 3 ? 2 : 1, spatial * outputs.tiles));
+  layout.accumulator = cursor.add(pixels * outputs.tile * kWide,
+                                  std::min<int64_t>(level >= 3 ? 2 : 1, spatial * outputs.tiles));
   layout.output =
       cursor.add(pixels * outputs.tile * shape.outputBytes, streamed(t, spatial * outputs.tiles));
   layout.bytes = cursor.bytes();
@@ -91,14 +117,17 @@ GroupNormLayout layoutOf(const GroupNormShape &shape, const Tiling &t, int64_t a
 AttentionLayout layoutOf(const AttentionShape &shape, const Tiling &t, int64_t alignment) {
   const AxisCut queries(shape.queries, t.height), keys(shape.keys, t.width);
   const int64_t heads = shape.batch * shape.heads, blocks = heads * queries.tiles;
-  const int64_t keyCount = keys.tiles == 1 ? std::min<int64_t>(t.buffers >= 4 ? 2 : 1, heads)
-                                           : streamed(t, blocks * keys.tiles);
-  const int64_t sums = std::min<int64_t>(t.buffers >= 3 ? 2 : 1, blocks);
+  const int64_t residents = std::min<int64_t>(bufferLevel(t) >= 4 ? 2 : 1, heads);
+  const int64_t loaded = streamed(t, blocks * keys.tiles);
+  const bool keysStay = keys.tiles == 1 || t.order == LoopOrder::WeightResident;
+  const int64_t sums = std::min<int64_t>(bufferLevel(t) >= 3 ? 2 : 1, blocks);
   SramCursor cursor(alignment);
   AttentionLayout layout;
   layout.q = cursor.add(queries.tile * shape.headDim * shape.qBytes, streamed(t, blocks));
-  layout.k = cursor.add(keys.tile * shape.headDim * shape.kBytes, keyCount);
-  layout.v = cursor.add(keys.tile * shape.headDim * shape.vBytes, keyCount);
+  layout.k = cursor.add(keys.tile * shape.headDim * shape.kBytes,
+                        keysStay ? keys.tiles * residents : loaded);
+  layout.v =
+      cursor.add(keys.tile * shape.headDim * shape.vBytes, keys.tiles == 1 ? residents : loaded);
   layout.rowMax = cursor.add(queries.tile * kWide, sums);
   layout.rowSum = cursor.add(queries.tile * kWide, sums);
   layout.accumulator = cursor.add(queries.tile * shape.headDim * kWide, sums);

@@ -11,6 +11,15 @@
 //   3  and accumulators: the array starts a tile while the vector unit finishes the last one
 //   4  and the resident operand of orders A and B: no stall where the outer loop advances
 //
+// A matrix layer adds kHaloKept where the input rows that two tiles share stay in SRAM when the one
+// below follows the one above: the buffer is a ring of rows, row r of the picture in slot r mod
+// rows, and only new rows are loaded. So the picture is read once for each stripe of columns.
+//
+//   3x3, tiles of 4 rows, ring of 6:   tile 0 reads rows 0..4   slots 0 1 2 3 4 .
+//                                      tile 1       rows 3..8         6 7 8 3 4 5
+//
+// A window that runs over the end of the ring is summed in two commands, one for each side.
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef SDOPT_COMPILER_SCHEDULE_SRAMLAYOUT_H
@@ -20,6 +29,32 @@
 #include "compiler/schedule/Plan.h"
 
 namespace sdopt {
+
+inline constexpr int64_t kHaloKept = 8;
+inline int64_t bufferLevel(const Tiling &tiling) { return tiling.buffers % kHaloKept; }
+
+/// A window axis cut into tiles, with the input positions that they need.
+struct WindowCut {
+  AxisCut cut;
+  int64_t maxSpan = 0; ///< of one tile
+  int64_t sumSpan = 0; ///< of all tiles, overlaps counted again
+  int64_t sumNew = 0;  ///< of all tiles, overlaps counted once
+  WindowCut(const WindowAxis &axis, int64_t tile);
+};
+
+/// Channels of a matrix layer cut into tiles.
+struct ChannelCut {
+  AxisCut outputs, inputs;
+  ChannelCut(const MatrixShape &shape, const Tiling &tiling)
+      : outputs(shape.outputChannels, tiling.outputChannels),
+        inputs(shape.inputChannels, tiling.inputChannels) {}
+};
+
+/// Output tiles of a matrix layer: Tiling::height beyond a picture's cuts the batch.
+struct PictureCut : AxisCut {
+  PictureCut(const MatrixShape &shape, const Tiling &tiling)
+      : AxisCut(shape.batch, tiling.height / shape.vertical.output) {}
+};
 
 struct Ring {
   SramOffset offset = 0;
@@ -39,13 +74,18 @@ private:
   int64_t alignment, next = 0;
 };
 
+/// Rows of the ring that keeps what tiles share of the input; 0 where they share none, or where the
+/// order does not visit them in turn.
+int64_t ringRows(const MatrixShape &shape, const Tiling &tiling, const WindowCut &vertical,
+                 bool hasAllInputs);
+
 struct MatrixLayout {
   Ring input, weights, params, accumulator, output;
+  int64_t ringRows = 0; ///< of the ring that an input buffer is; 0: tiles are loaded whole
   int64_t bytes = 0;
 };
-/// `maxInputPixels`: pixels of the largest input tile.
-MatrixLayout layoutOf(const MatrixShape &shape, const Tiling &tiling, int64_t maxInputPixels,
-                      int64_t alignment);
+MatrixLayout layoutOf(const MatrixShape &shape, const Tiling &tiling, const ChannelCut &channels,
+                      const WindowCut &vertical, const WindowCut &horizontal, int64_t alignment);
 
 struct RowsLayout {
   std::array<Ring, 2> inputs;
@@ -66,7 +106,8 @@ struct AttentionLayout {
   Ring q, k, v, rowMax, rowSum, accumulator, output;
   int64_t bytes = 0;
 };
-/// One key tile: the keys and values of a head stay while its queries pass.
+/// One key tile: the keys and values of a head stay while its queries pass; order WeightResident:
+/// its keys stay, tile by tile, and values are streamed.
 AttentionLayout layoutOf(const AttentionShape &shape, const Tiling &tiling, int64_t alignment);
 
 /// Upsample and permute: one ring that is loaded and stored.

@@ -11,37 +11,77 @@
 namespace sdopt {
 namespace {
 
+/// Every tile size that the other sizes of an axis do not beat: the smallest for each number of
+/// tiles.
+std::vector<int64_t> allSizes(int64_t size) {
+  std::vector<int64_t> sizes;
+  for (int64_t tile = size; tile > 0; tile = tile > 1 ? ceilDiv(size, ceilDiv(size, tile - 1)) : 0)
+    sizes.push_back(tile);
+  return {sizes.rbegin(), sizes.rend()};
+}
+
+/// The same, and the next multiples of `granule`.
+std::vector<int64_t> allSizes(int64_t size, int64_t granule) {
+  std::vector<int64_t> sizes = allSizes(size);
+  for (size_t i = 0, count = sizes.size(); i < count; ++i)
+    if (sizes[i] > granule)
+      sizes.push_back(std::min(ceilDiv(sizes[i], granule) * granule, size));
+  std::sort(sizes.begin(), sizes.end());
+  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  return sizes;
+}
+
 /// Keeps the offers that may still win.
 class Selection {
 public:
-  explicit Selection(const Target &target) : target(target) {}
+  Selection(const Target &target, const SearchOptions &options)
+      : target(target), objective(options.objective),
+        cycleSlack(std::max<int64_t>(options.cycleSlack, 1)) {}
 
   bool fits(int64_t sram) {
     least = std::min(least, sram);
     return sram <= target.sram.bytes;
   }
-  int64_t limit() const { return best == INT64_MAX ? best : best + best / 16; }
+  /// Can nothing win that moves so many bytes, or more, in so many cycles, or more?
+  bool isBeaten(int64_t bytes, int64_t cycles) const {
+    return cycles > cycleLimit() || bytes > byteLimit() ||
+           std::any_of(offers.begin(), offers.end(), [&](const Offer &o) {
+             return o.bytes() < bytes && o.estimate.cycles <= cycles;
+           });
+  }
+  int64_t cycleLimit() const {
+    return objective == Objective::Time ? withSlack(bestCycles, cycleSlack) : INT64_MAX;
+  }
+  int64_t byteLimit() const {
+    return objective == Objective::Traffic ? withSlack(bestBytes, kByteSlack) : INT64_MAX;
+  }
 
   void offer(const Tiling &tiling, const Estimate &estimate) {
-    if (!fits(estimate.cost.sramBytes) || estimate.cycles > limit())
+    const Offer candidate = {tiling, estimate};
+    if (!fits(estimate.cost.sramBytes) || isBeaten(candidate.bytes(), estimate.cycles) ||
+        std::any_of(offers.begin(), offers.end(),
+                    [&](const Offer &o) { return o.isNoWorse(candidate); }))
       return;
-    best = std::min(best, estimate.cycles);
-    offers.push_back({tiling, estimate});
-    if (offers.size() >= 4096)
-      prune();
+    bestCycles = std::min(bestCycles, estimate.cycles);
+    bestBytes = std::min(bestBytes, candidate.bytes());
+    std::erase_if(offers, [&](const Offer &o) {
+      return o.estimate.cycles > cycleLimit() || o.bytes() > byteLimit() || candidate.isNoWorse(o);
+    });
+    offers.push_back(candidate);
   }
 
   TileChoice choice() {
-    prune();
-    if (offers.empty())
-      return {std::nullopt, least};
-    const auto key = [](const Offer &o) {
-      return std::make_tuple(o.estimate.cost.dramReadBytes + o.estimate.cost.dramWriteBytes,
-                             o.estimate.tiles, o.estimate.cycles);
+    const auto key = [&](const Offer &o) {
+      return objective == Objective::Traffic
+                 ? std::make_tuple(o.estimate.cycles, o.bytes(), o.estimate.tiles)
+                 : std::make_tuple(o.bytes(), o.estimate.tiles, o.estimate.cycles);
     };
-    const auto first =
-        std::min_element(offers.begin(), offers.end(),
-                         [&](const Offer &a, const Offer &b) { return key(a) < key(b); });
+    const Offer *first = nullptr;
+    for (const Offer &o : offers)
+      if (!first || key(o) < key(*first))
+        first = &o;
+    if (!first)
+      return {std::nullopt, least};
     return {LayerPlan{first->tiling, first->estimate.cost}, least};
   }
 
@@ -49,28 +89,43 @@ private:
   struct Offer {
     Tiling tiling;
     Estimate estimate;
+    int64_t bytes() const { return estimate.cost.dramReadBytes + estimate.cost.dramWriteBytes; }
+    bool isNoWorse(const Offer &o) const {
+      return bytes() <= o.bytes() && estimate.cycles <= o.estimate.cycles &&
+             estimate.tiles <= o.estimate.tiles;
+    }
   };
-  void prune() {
-    std::erase_if(offers, [&](const Offer &o) { return o.estimate.cycles > limit(); });
+  static constexpr int64_t kByteSlack = 128;
+
+  static int64_t withSlack(int64_t best, int64_t part) {
+    return best == INT64_MAX ? best : best + best / part;
   }
 
   const Target &target;
-  int64_t best = INT64_MAX, least = INT64_MAX;
-  std::vector<Offer> offers;
+  const Objective objective;
+  const int64_t cycleSlack;
+  int64_t bestCycles = INT64_MAX, bestBytes = INT64_MAX, least = INT64_MAX;
+  std::vector<Offer> offers; ///< of which none is worse than another in all
 };
 
 struct Search {
   const LayerShape &shape;
   const Target &target;
-  std::optional<LoopOrder> order;
+  const SearchOptions &options;
   Selection selection;
 
-  bool allowed(LoopOrder candidate) const { return !order || *order == candidate; }
-  void offer(const Tiling &tiling) { selection.offer(tiling, estimate(shape, tiling, target)); }
+  void offer(const Tiling &tiling) {
+    if (bufferLevel(tiling) >= std::min(options.leastBuffers, int64_t{2}))
+      selection.offer(tiling, estimate(shape, tiling, target));
+  }
+
+  /// Sizes of an axis whose tiles bring bytes in anew.
+  std::vector<int64_t> sizes(int64_t size, int64_t granule = 1) const {
+    return options.objective == Objective::Traffic ? allSizes(size, granule)
+                                                   : tileSizes(size, granule);
+  }
 
   void operator()(const MatrixShape &s);
-  void matrixTiles(const MatrixShape &s, Tiling tiling, const std::vector<WindowCut> &rows,
-                   const std::vector<WindowCut> &columns);
 
   void operator()(const RowsShape &s) {
     const std::vector<int64_t> channels =
@@ -86,26 +141,26 @@ struct Search {
         for (int64_t rows : tileSizes(s.rows))
           for (int64_t buffers : {2, 1}) {
             const int64_t channels = groups * s.channelsPerGroup;
-            if (allowed(o))
-              offer({.order = o,
-                     .height = rows,
-                     .outputChannels = channels,
-                     .inputChannels = channels,
-                     .buffers = buffers});
+            offer({.order = o,
+                   .height = rows,
+                   .outputChannels = channels,
+                   .inputChannels = channels,
+                   .buffers = buffers});
           }
   }
   void operator()(const AttentionShape &s) {
     for (int64_t keys : tileSizes(s.keys, 32)) {
-      const LoopOrder o = keys >= s.keys ? LoopOrder::InputResident : LoopOrder::OutputStationary;
-      for (int64_t queries : tileSizes(s.queries, 32))
-        for (int64_t buffers : {4, 3, 2, 1})
-          if (allowed(o))
-            offer({.order = o,
-                   .height = queries,
-                   .width = keys,
-                   .outputChannels = s.headDim,
-                   .inputChannels = s.headDim,
-                   .buffers = buffers});
+      for (LoopOrder o :
+           {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary})
+        if ((keys >= s.keys) == (o == LoopOrder::InputResident))
+          for (int64_t queries : sizes(s.queries, 32))
+            for (int64_t buffers : {4, 3, 2, 1})
+              offer({.order = o,
+                     .height = queries,
+                     .width = keys,
+                     .outputChannels = s.headDim,
+                     .inputChannels = s.headDim,
+                     .buffers = buffers});
     }
   }
   void operator()(const UpsampleShape &s) {
@@ -131,7 +186,8 @@ struct Search {
         offer({.width = tokens, .outputChannels = s.channels, .buffers = buffers});
   }
   void operator()(const TimeEmbeddingShape &s) {
-    offer({.height = s.batch, .outputChannels = 2 * s.halfDim, .buffers = 1});
+    const Tiling whole{.height = s.batch, .outputChannels = 2 * s.halfDim, .buffers = 1};
+    selection.offer(whole, estimate(shape, whole, target));
   }
   void operator()(const PoolShape &s) {
     for (int64_t channels : tileSizes(s.channels, 32))
@@ -143,47 +199,179 @@ struct Search {
   }
 };
 
-std::vector<WindowCut> cuts(const WindowAxis &axis, int64_t granule) {
-  std::vector<WindowCut> result;
-  for (int64_t tile : tileSizes(axis.output, granule))
-    result.emplace_back(axis, tile);
+/// Tile of one axis of pixels; beyond all rows, of several pictures.
+struct SpatialCut {
+  int64_t size;
+  WindowCut window;
+};
+
+std::vector<SpatialCut> cuts(const WindowAxis &axis, const std::vector<int64_t> &sizes) {
+  std::vector<SpatialCut> result;
+  for (int64_t size : sizes)
+    result.push_back({size, WindowCut(axis, size)});
   return result;
 }
 
-void Search::matrixTiles(const MatrixShape &s, Tiling tiling, const std::vector<WindowCut> &rows,
-                         const std::vector<WindowCut> &columns) {
-  for (const WindowCut &column : columns) {
-    tiling.width = column.cut.tile;
-    for (const WindowCut &row : rows) {
-      tiling.height = row.cut.tile;
-      // SRAM grows with the tile.
-      if (!selection.fits(sramBytes(s, row, column, tiling, target)))
-        break;
-      const Estimate e = estimateMatrix(s, row, column, tiling, target, selection.limit());
-      if (e.cycles <= selection.limit())
-        selection.offer(tiling, e);
+/// The search of a matrix layer.
+struct MatrixSearch {
+  const MatrixShape &s;
+  const Target &target;
+  Selection &selection;
+  std::vector<SpatialCut> rows, columns;
+
+  MatrixSearch(const MatrixShape &s, const Target &target, Selection &selection,
+               const std::vector<int64_t> &heights, const std::vector<int64_t> &widths)
+      : s(s), target(target), selection(selection), rows(cuts(s.vertical, heights)),
+        columns(cuts(s.horizontal, widths)) {
+    for (int64_t pictures : tileSizes(s.batch))
+      if (pictures > 1)
+        rows.push_back({pictures * s.vertical.output, WindowCut(s.vertical, s.vertical.output)});
+  }
+
+  bool hasHalo() const {
+    return (s.vertical.kernel - 1) * s.vertical.dilation + 1 > s.vertical.stride &&
+           s.vertical.output > 1;
+  }
+  bool fits(const Tiling &t, const MatrixCut &cut, const SpatialCut &row,
+            const SpatialCut &column) {
+    return selection.fits(
+        layoutOf(s, t, cut, row.window, column.window, target.sram.alignment).bytes);
+  }
+  void offer(const Tiling &t, const MatrixCut &cut, const SpatialCut &row,
+             const SpatialCut &column) {
+    const Estimate e =
+        estimateMatrix(s, cut, row.window, column.window, t, target, selection.cycleLimit());
+    if (e.cycles <= selection.cycleLimit())
+      selection.offer(t, e);
+  }
+
+  /// Channels cut in one way, with cycles that no tiles of pixels can do without.
+  struct Channels {
+    MatrixCut cut;
+    ArrayBound array;
+    int64_t vector;
+  };
+  Channels channelsOf(const Tiling &t) const {
+    const MatrixCut cut(s, t);
+    const int64_t outputs = s.batch * s.vertical.output * s.horizontal.output * s.outputChannels;
+    return {cut, leastArrayCycles(s, cut, target), outputs / target.vector.lanes};
+  }
+
+  /// Is a tiling of so many tiles of pixels that moves such bytes, or more of both, beaten by how
+  /// it overlaps (estimateMatrix())?
+  bool isBeaten(const Tiling &t, const Channels &channels, const MatrixBytes &bytes,
+                int64_t tiles) const {
+    const int64_t level = bufferLevel(t), dram = busCycles(bytes.total(), target);
+    int64_t alone = 0; // cycles of DRAM in which nothing is computed
+    if (level < 2)
+      alone = dram;
+    else if (level < 4 && t.order == LoopOrder::InputResident)
+      alone = busCycles(bytes.input, target);
+    else if (level < 4 && t.order == LoopOrder::WeightResident)
+      alone = busCycles(bytes.weights, target);
+    const int64_t array = channels.array.all + channels.array.eachTile * tiles;
+    const int64_t compute = level < 3 ? array + channels.vector : array;
+    return selection.isBeaten(bytes.total(), std::max(compute + alone, dram));
+  }
+  bool isBeaten(const Tiling &t, const Channels &channels, const SpatialCut &row,
+                const SpatialCut &column) const {
+    return isBeaten(t, channels, bytesOf(s, channels.cut, row.window, column.window, t),
+                    s.batch * row.window.cut.tiles * column.window.cut.tiles);
+  }
+
+  /// Are all tiles of pixels beaten? Accumulators and weights bound the pixels of a tile, and those
+  /// the passes over the weights.
+  bool isBeaten(Tiling t, const Channels &channels) const {
+    const AxisCut &outputs = channels.cut.outputs, &inputs = channels.cut.inputs;
+    t.height = rows.back().size;
+    t.width = columns.back().size;
+    MatrixBytes least = bytesOf(s, channels.cut, rows.back().window, columns.back().window, t);
+    const bool byWeights = t.order == LoopOrder::WeightResident;
+    const int64_t weights = outputs.tile * s.taps() * (byWeights ? s.inputChannels : inputs.tile);
+    const int64_t pixels =
+        (target.sram.bytes - weights) / (outputs.tile * int64_t(sizeof(int64_t)));
+    if (pixels < 1)
+      return true;
+    const int64_t tiles = ceilDiv(s.batch * s.vertical.output * s.horizontal.output, pixels);
+    if (!byWeights && outputs.tiles * inputs.tiles > 1)
+      least.weights *= tiles;
+    return isBeaten(t, channels, least, tiles);
+  }
+
+  /// How many of the rows fit, shortest first.
+  size_t fitting(Tiling t, const MatrixCut &cut, const SpatialCut &column) {
+    size_t low = 0, high = rows.size();
+    while (low < high) {
+      const size_t middle = (low + high) / 2;
+      t.height = rows[middle].size;
+      if (fits(t, cut, rows[middle], column))
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return low;
+  }
+
+  /// Of each width the tallest tile that fits, since fewer tiles move fewer bytes; or every tile.
+  void pixelTiles(Tiling t, bool onlyTallest) {
+    const Channels channels = channelsOf(t);
+    if (isBeaten(t, channels))
+      return;
+    for (const SpatialCut &column : columns) {
+      t.width = column.size;
+      t.height = rows.back().size;
+      if (isBeaten(t, channels, rows.back(), column))
+        continue;
+      size_t count = fitting(t, channels.cut, column);
+      if (count == 0)
+        break; // nor does anything wider
+      for (; count > 0; --count) {
+        const SpatialCut &row = rows[count - 1];
+        t.height = row.size;
+        if (isBeaten(t, channels, row, column))
+          break;
+        offer(t, channels.cut, row, column);
+        if (onlyTallest)
+          break;
+      }
     }
   }
-}
+};
 
 void Search::operator()(const MatrixShape &s) {
-  const int64_t granule = s.winograd ? kWinogradOutputs : 1;
-  const std::vector<WindowCut> rows = cuts(s.vertical, granule),
-                               columns = cuts(s.horizontal, granule);
-  const std::vector<int64_t> outputs = tileSizes(s.outputChannels, target.array.columns);
+  const bool byTraffic = options.objective == Objective::Traffic;
+  const std::vector<int64_t> someOutputs = tileSizes(s.outputChannels, target.array.columns);
+  const std::vector<int64_t> allOutputs = sizes(s.outputChannels, target.array.columns);
   const std::vector<int64_t> inputs = tileSizes(s.inputChannels, target.array.rows);
-  // The best candidates tend to come late in these lists: an early good one prunes the rest.
-  for (int64_t buffers : {4, 3, 2, 1})
-    for (LoopOrder o :
-         {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary}) {
-      if (!allowed(o) || (buffers == 4 && o == LoopOrder::OutputStationary))
+  const int64_t granule = s.winograd ? kWinogradOutputs : 1; // of pixels
+  MatrixSearch search(s, target, selection, sizes(s.vertical.output, granule),
+                      sizes(s.horizontal.output, granule));
+  // The best candidates tend to come late in these lists: an early good one prunes the rest. The
+  // fewest bytes come with the fewest buffers.
+  const auto cutChannels = [&](int64_t level, int64_t halo, LoopOrder o, bool onlyTallest) {
+    if ((options.order && *options.order != o) || level < options.leastBuffers ||
+        (o == LoopOrder::OutputStationary && (level == 4 || halo > 0)) ||
+        (halo > 0 && !search.hasHalo()))
+      return;
+    const auto &outputs = o == LoopOrder::InputResident ? someOutputs : allOutputs;
+    for (auto ci = inputs.rbegin(); ci != inputs.rend(); ++ci) {
+      if (halo > 0 && o == LoopOrder::WeightResident && *ci < s.inputChannels)
         continue;
-      for (auto ci = inputs.rbegin(); ci != inputs.rend(); ++ci)
-        for (auto co = outputs.rbegin(); co != outputs.rend(); ++co)
-          matrixTiles(s,
-                      {.order = o, .outputChannels = *co, .inputChannels = *ci, .buffers = buffers},
-                      rows, columns);
+      for (auto co = outputs.rbegin(); co != outputs.rend(); ++co)
+        search.pixelTiles(
+            {.order = o, .outputChannels = *co, .inputChannels = *ci, .buffers = level + halo},
+            onlyTallest);
     }
+  };
+  // An early good candidate prunes the rest: the tallest tiles come first, the fewest bytes with
+  // the fewest buffers, the least time with the most.
+  for (bool onlyTallest : {true, false})
+    for (int64_t step : {4, 3, 2, 1})
+      for (int64_t halo : {kHaloKept, int64_t{0}})
+        for (LoopOrder o :
+             {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary})
+          if (onlyTallest || !byTraffic)
+            cutChannels(byTraffic ? 5 - step : step, halo, o, onlyTallest);
 }
 
 } // namespace
@@ -206,8 +394,8 @@ std::vector<int64_t> tileSizes(int64_t size, int64_t granule) {
 }
 
 TileChoice searchTiles(const LayerShape &shape, const Target &target,
-                       std::optional<LoopOrder> order) {
-  Search search{shape, target, order, Selection(target)};
+                       const SearchOptions &options) {
+  Search search{shape, target, options, Selection(target, options)};
   std::visit(search, shape);
   return search.selection.choice();
 }

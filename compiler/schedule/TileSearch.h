@@ -21,11 +21,30 @@ struct TileChoice {
   int64_t leastSram = 0;         ///< bytes of the smallest tiling, where nothing fits
 };
 
-/// Tries every combination of tile sizes, loop orders and buffers that fits. Least estimated time;
-/// among those within 1/16 of it least DRAM bytes, then fewest tiles, then time, then first tried.
-/// `order` restricts the search to one loop order (tests).
+/// What the best tiling has least of.
+enum class Objective : uint8_t {
+  Time = 0,   ///< estimated cycles; among those within a slack of the least, DRAM bytes
+  Traffic = 1 ///< DRAM bytes; among those within 1/128 of the least, cycles
+};
+
+struct SearchOptions {
+  Objective objective = Objective::Time;
+  /// Only this loop order in matrix layers, as a baseline.
+  std::optional<LoopOrder> order = std::nullopt;
+  /// Tiling::buffers must be at least this; 2: streamed operands are always doubled.
+  int64_t leastBuffers = 1;
+  /// By time, a layer may take 1 / cycleSlack longer than its least to move fewer bytes.
+  int64_t cycleSlack = 16;
+};
+
+/// Tries every combination of tile sizes, loop orders and buffers that fits and may be the best.
+/// Ties: fewest tiles, then first tried.
 TileChoice searchTiles(const LayerShape &shape, const Target &target,
-                       std::optional<LoopOrder> order = std::nullopt);
+                       const SearchOptions &options = {});
+
+/// As planNetwork() in Plan.h, with options for the search.
+absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target,
+                                 const SearchOptions &options);
 
 } // namespace sdopt
 

@@ -6,49 +6,97 @@
 #include "compiler/schedule/WinogradLayers.h"
 
 #include <cmath>
+#include <numeric>
 
 namespace sdopt {
-namespace {
-
-constexpr int64_t kWord = 4;
-constexpr int64_t kRecord = 16; ///< ChannelParams, NormChannel
-
-/// Bytes on the bus of `bytes` moved in runs of `run`.
-int64_t burstBytes(int64_t bytes, int64_t run, const Target &target) {
-  const int64_t burst = std::max<int64_t>(target.dram.burstBytes, 1);
-  if (run >= 64 * burst)
-    return bytes;
-  // Part of a run takes its share of the bursts.
-  const int64_t onBus = ceilDiv(run, burst) * burst;
-  return bytes / run * onBus + bytes % run * onBus / run;
-}
 
 int64_t busCycles(int64_t bytes, const Target &target) {
   return static_cast<int64_t>(
       std::ceil(static_cast<double>(bytes) / target.dram.bandwidth * target.clock));
 }
 
+namespace {
+
+constexpr int64_t kWord = 4;
+constexpr int64_t kRecord = 16; ///< ChannelParams, NormChannel
+
+/// What runs of bytes that do not follow each other take of the bus, after DramModel.h.
+class StridedRuns {
+public:
+  explicit StridedRuns(const DramTarget &dram)
+      : dram(dram), burst(std::max<int64_t>(dram.burstBytes, 1)) {
+    const auto below = [&](DramField field, DramField other) {
+      const auto at = [&](DramField f) {
+        return std::find(dram.mapping.begin(), dram.mapping.end(), f);
+      };
+      return at(field) < at(other);
+    };
+    const bool rotates = below(DramField::Channel, DramField::Column) &&
+                         (below(DramField::Channel, DramField::BankGroup) || dram.bankGroups == 1);
+    channels = rotates ? std::max<int64_t>(dram.channels, 1) : 1;
+    if (below(DramField::BankGroup, DramField::Column))
+      groups = std::max<int64_t>(dram.bankGroups, 1);
+  }
+
+  /// Bytes that the bus moves in the time of `bytes` in runs of `run` that begin `stride` apart; 0:
+  /// one run begins where another ends.
+  int64_t busBytes(int64_t bytes, int64_t run, int64_t stride) const {
+    if (run >= stride && stride > 0)
+      return bytes;
+    const int64_t bursts = ceilDiv(run, burst);
+    if (bursts >= 64 * channels)
+      return bytes;
+    // Channels that no run begins in wait for those that all begin in.
+    const int64_t step = stride > 0 && stride % burst == 0 ? std::gcd(stride / burst, channels) : 1;
+    const double onBus =
+        static_cast<double>(ceilDiv(bursts, step) * step * burst) + openingBytes(bursts, stride);
+    return static_cast<int64_t>(static_cast<double>(bytes) / static_cast<double>(run) * onBus);
+  }
+
+private:
+  /// Bytes that could move while a run waits for rows to open.
+  double openingBytes(int64_t bursts, int64_t stride) const {
+    if (stride == 0)
+      return 0;
+    const auto pages = static_cast<double>(groups);
+    const double stripe = static_cast<double>(dram.pageBytes * channels) * pages;
+    const double opened =
+        std::min(pages * static_cast<double>(stride) / stripe,
+                 static_cast<double>(std::min(groups, ceilDiv(bursts, channels))));
+    const int64_t before = std::max<int64_t>(bursts / (channels * groups), 1);
+    const double hidden = static_cast<double>(before * burst * channels);
+    const double waits = (dram.conflictLatency - dram.hitLatency) * dram.bandwidth;
+    return opened * std::max(waits - hidden, 0.0);
+  }
+
+  const DramTarget &dram;
+  int64_t burst, channels = 1, groups = 1;
+};
+
 /// Counts reads and writes with the bus time they take.
 struct Traffic {
   const Target &target;
+  StridedRuns runs{target.dram};
   int64_t reads = 0, writes = 0, bus = 0;
 
-  void read(int64_t bytes, int64_t run) {
+  void read(int64_t bytes, int64_t run, int64_t stride = 0) {
     reads += bytes;
-    bus += burstBytes(bytes, run, target);
+    bus += runs.busBytes(bytes, run, stride);
   }
-  void write(int64_t bytes, int64_t run) {
+  void write(int64_t bytes, int64_t run, int64_t stride = 0) {
     writes += bytes;
-    bus += burstBytes(bytes, run, target);
+    bus += runs.busBytes(bytes, run, stride);
   }
 };
+
+int64_t fillCycles(const ArrayTarget &array) { return 2 * array.rows + array.columns; }
 
 /// One matrix product on the arrays (docs/isa.md, "Timing"); `depth`: of adders around them.
 int64_t productCycles(const ArrayTarget &array, double rate, int64_t streamed, int64_t reduction,
                       int64_t outputs, int64_t taps, int64_t depth = 0) {
   const int64_t reductions = ceilDiv(reduction, array.rows) * taps;
   const int64_t blocks = ceilDiv(outputs, array.columns);
-  const int64_t fill = 2 * array.rows + array.columns + depth;
+  const int64_t fill = fillCycles(array) + depth;
   const auto streaming = [&](int64_t rows) {
     return static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate)) + fill;
   };
@@ -137,6 +185,21 @@ Work matrixWork(const MatrixShape &shape, const WindowCut &vertical, const Windo
   return work;
 }
 
+/// Cycles of the array for windows that run over the end of a ring of rows, which are summed in two
+/// commands, and for starting anew at the ring's end.
+int64_t seamWork(const MatrixShape &s, int64_t ringRows, const WindowCut &horizontal,
+                 const Tiling &t, const Target &target) {
+  const AxisCut outputs(s.outputChannels, t.outputChannels);
+  const AxisCut inputs(s.inputChannels, t.inputChannels);
+  const WindowAxis &axis = s.vertical;
+  const int64_t seams = s.batch * ((axis.input - 1) / ringRows) * horizontal.cut.tiles;
+  const int64_t rows = ceilDiv((axis.kernel - 1) * axis.dilation, axis.stride);
+  const auto cycles = [&](int64_t h, int64_t w) {
+    return windowCycles(s, target.array, h, w, inputs.tile, outputs.tile);
+  };
+  return seams * outputs.tiles * inputs.tiles * (cycles(rows, horizontal.cut.tile) + cycles(1, 1));
+}
+
 /// Layers that stream tiles through the vector unit or only move bytes.
 Estimate streamEstimate(const Traffic &traffic, int64_t vectorCycles, int64_t tiles, int64_t sram,
                         const Tiling &tiling) {
@@ -149,8 +212,9 @@ Estimate streamEstimate(const Traffic &traffic, int64_t vectorCycles, int64_t ti
   estimate.tiles = tiles;
   // What comes before the first overlap and after the last: about one tile.
   const int64_t fill = estimate.cost.dramCycles / std::max<int64_t>(tiles, 1);
-  estimate.cycles = tiling.buffers >= 2 ? std::max(vectorCycles, estimate.cost.dramCycles) + fill
-                                        : vectorCycles + estimate.cost.dramCycles;
+  estimate.cycles = bufferLevel(tiling) >= 2
+                        ? std::max(vectorCycles, estimate.cost.dramCycles) + fill
+                        : vectorCycles + estimate.cost.dramCycles;
   return estimate;
 }
 
@@ -159,24 +223,25 @@ struct EstimateOf {
   const Target &target;
 
   Estimate operator()(const MatrixShape &s) const {
-    return estimateMatrix(s, WindowCut(s.vertical, t.height), WindowCut(s.horizontal, t.width), t,
-                          target, INT64_MAX);
+    return estimateMatrix(s, MatrixCut(s, t), WindowCut(s.vertical, t.height),
+                          WindowCut(s.horizontal, t.width), t, target, INT64_MAX);
   }
 
   Estimate operator()(const RowsShape &s) const {
     const AxisCut rows(s.rows, t.height), channels(s.channels, t.outputChannels);
     const int64_t elements = s.pictures * s.rows * s.channels;
     const int64_t run = channels.tiles == 1 ? rows.tile * s.channels : channels.tile;
+    const int64_t pitch = channels.tiles == 1 ? run : s.channels;
     Traffic traffic{target};
     for (int64_t width : s.inputBytes)
       if (width > 0)
-        traffic.read(elements * width, run * width);
+        traffic.read(elements * width, run * width, pitch * width);
     for (int64_t width : s.broadcastBytes)
       if (width > 0)
         traffic.read(s.pictures * s.channels * width, channels.tile * width);
     if (s.constantBytes > 0)
       traffic.read(s.constantBytes, s.constantBytes);
-    traffic.write(elements * s.outputBytes, run * s.outputBytes);
+    traffic.write(elements * s.outputBytes, run * s.outputBytes, pitch * s.outputBytes);
     return streamEstimate(traffic, s.passes * ceilDiv(elements, target.vector.lanes),
                           s.pictures * rows.tiles * channels.tiles,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
@@ -186,11 +251,12 @@ struct EstimateOf {
     const AxisCut rows(s.rows, t.height), channels(s.channels, t.outputChannels);
     const int64_t elements = s.pictures * s.rows * s.channels;
     const int64_t run = channels.tiles == 1 ? rows.tile * s.channels : channels.tile;
+    const int64_t pitch = channels.tiles == 1 ? run : s.channels;
     const int64_t passes = t.order == LoopOrder::InputResident ? 1 : 2;
     Traffic traffic{target};
-    traffic.read(passes * elements * s.inputBytes, run * s.inputBytes);
+    traffic.read(passes * elements * s.inputBytes, run * s.inputBytes, pitch * s.inputBytes);
     traffic.read(s.channels * kRecord, channels.tile * kRecord);
-    traffic.write(elements * s.outputBytes, run * s.outputBytes);
+    traffic.write(elements * s.outputBytes, run * s.outputBytes, pitch * s.outputBytes);
     return streamEstimate(traffic, 2 * ceilDiv(elements, target.vector.lanes),
                           s.pictures * rows.tiles * channels.tiles,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
@@ -202,8 +268,9 @@ struct EstimateOf {
     const AxisCut rows(s.height, t.height), columns(s.width, t.width);
     const int64_t bytes = s.pictures * s.height * s.width * s.pixelBytes;
     Traffic traffic{target};
-    traffic.read(bytes, columns.tile * s.pixelBytes);
-    traffic.write(bytes * s.factorH * s.factorW, s.pixelBytes);
+    traffic.read(bytes, columns.tile * s.pixelBytes,
+                 columns.tiles == 1 ? 0 : s.width * s.pixelBytes);
+    traffic.write(bytes * s.factorH * s.factorW, s.pixelBytes, s.factorW * s.pixelBytes);
     return streamEstimate(traffic, 0, s.pictures * rows.tiles * columns.tiles,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
   }
@@ -260,12 +327,17 @@ Estimate EstimateOf::operator()(const AttentionShape &s) const {
   const AxisCut queries(s.queries, t.height), keys(s.keys, t.width);
   const int64_t heads = s.batch * s.heads, row = s.headDim;
   const bool resident = keys.tiles == 1;
-  const int64_t keyRows = heads * s.keys * (resident ? 1 : queries.tiles);
+  const bool keysStay = resident || t.order == LoopOrder::WeightResident;
+  const int64_t rows = heads * s.keys;
+  const int64_t kBytes = rows * row * s.kBytes * (keysStay ? 1 : 2 * queries.tiles);
+  const int64_t vBytes = rows * row * s.vBytes * (resident ? 1 : queries.tiles);
   Traffic traffic{target};
-  traffic.read(heads * s.queries * row * s.qBytes, row * s.qBytes);
-  traffic.read(keyRows * row * s.kBytes * (resident ? 1 : 2), row * s.kBytes);
-  traffic.read(keyRows * row * s.vBytes, row * s.vBytes);
-  traffic.write(heads * s.queries * row * s.outputBytes, row * s.outputBytes);
+  const int64_t pitch = s.heads * row;
+  traffic.read(heads * s.queries * row * s.qBytes, row * s.qBytes, pitch * s.qBytes);
+  traffic.read(kBytes, row * s.kBytes, pitch * s.kBytes);
+  traffic.read(vBytes, row * s.vBytes, pitch * s.vBytes);
+  traffic.write(heads * s.queries * row * s.outputBytes, row * s.outputBytes,
+                pitch * s.outputBytes);
   // Scores twice (maxima, then sums), weighted sum of values once.
   const auto rate = [&](bool wideA, bool wideB) {
     return wideA && wideB ? target.array.a16a16Rate
@@ -281,37 +353,41 @@ Estimate EstimateOf::operator()(const AttentionShape &s) const {
                      productCycles(target.array, values, q, k, row, 1));
     });
   });
-  Estimate e = streamEstimate(traffic, work.array + (t.buffers >= 3 ? 0 : work.vector),
+  Estimate e = streamEstimate(traffic, work.array + (bufferLevel(t) >= 3 ? 0 : work.vector),
                               heads * queries.tiles * keys.tiles,
                               layoutOf(s, t, target.sram.alignment).bytes, t);
-  if (resident && t.buffers < 4)
-    e.cycles += busCycles(keyRows * row * (s.kBytes + s.vBytes), target);
+  if (keysStay && bufferLevel(t) < 4)
+    e.cycles += busCycles(kBytes + (resident ? vBytes : 0), target);
   return e;
 }
 
 } // namespace
 
-WindowCut::WindowCut(const WindowAxis &axis, int64_t tile) : cut(axis.output, tile) {
-  for (int64_t i = 0; i < cut.tiles; ++i) {
-    const int64_t span = axis.span(cut.first(i), cut.extent(i)).count;
-    maxSpan = std::max(maxSpan, span);
-    sumSpan += span;
-  }
+MatrixCut::MatrixCut(const MatrixShape &s, const Tiling &t)
+    : ChannelCut(s, t), weightBytes(blockBytes(s, outputs, inputs)) {}
+
+ArrayBound leastArrayCycles(const MatrixShape &s, const MatrixCut &cut, const Target &target) {
+  const ArrayTarget &array = target.array;
+  int64_t blocks = 0, reductions = 0;
+  forSizes(cut.outputs,
+           [&](int64_t size, int64_t times) { blocks += times * ceilDiv(size, array.columns); });
+  forSizes(cut.inputs, [&](int64_t size, int64_t times) {
+    reductions += times * ceilDiv(size, array.rows) * (s.winograd ? kWinogradProducts : s.taps());
+  });
+  const int64_t outputs = s.batch * s.vertical.output * s.horizontal.output;
+  const int64_t streamed = s.winograd ? outputs / (kWinogradOutputs * kWinogradOutputs) : outputs;
+  const int64_t fill = fillCycles(array) + (s.winograd ? kWinogradDepth : 0);
+  const double rate = s.wideInput ? array.a16w8Rate : 1.0;
+  const double products = static_cast<double>(blocks) * static_cast<double>(reductions) /
+                          static_cast<double>(array.count);
+  return {static_cast<int64_t>(products * static_cast<double>(streamed) / rate),
+          static_cast<int64_t>(products * static_cast<double>(fill))};
 }
 
-int64_t sramBytes(const MatrixShape &shape, const WindowCut &vertical, const WindowCut &horizontal,
-                  const Tiling &tiling, const Target &target) {
-  return layoutOf(shape, tiling, vertical.maxSpan * horizontal.maxSpan, target.sram.alignment)
-      .bytes;
-}
-
-Estimate estimateMatrix(const MatrixShape &s, const WindowCut &vertical,
-                        const WindowCut &horizontal, const Tiling &t, const Target &target,
-                        int64_t limit) {
-  const AxisCut outputs(s.outputChannels, t.outputChannels);
-  const AxisCut inputs(s.inputChannels, t.inputChannels);
-  const int64_t spatial = s.batch * vertical.cut.tiles * horizontal.cut.tiles;
-  const int64_t weightBlocks = outputs.tiles * inputs.tiles;
+MatrixBytes bytesOf(const MatrixShape &s, const MatrixCut &cut, const WindowCut &vertical,
+                    const WindowCut &horizontal, const Tiling &t) {
+  const AxisCut &outputs = cut.outputs, &inputs = cut.inputs;
+  const int64_t spatial = PictureCut(s, t).tiles * vertical.cut.tiles * horizontal.cut.tiles;
   const bool byWeights = t.order == LoopOrder::WeightResident;
   // How often each operand is fetched: once where the block wanted is the one loaded last.
   int64_t inputTimes = 1;
@@ -319,50 +395,75 @@ Estimate estimateMatrix(const MatrixShape &s, const WindowCut &vertical,
     inputTimes = spatial * inputs.tiles == 1 ? 1 : outputs.tiles;
   else if (t.order == LoopOrder::OutputStationary)
     inputTimes = inputs.tiles == 1 ? 1 : outputs.tiles;
-  const int64_t weightTimes = byWeights || weightBlocks == 1 ? 1 : spatial;
+  const int64_t weightTimes = byWeights || outputs.tiles * inputs.tiles == 1 ? 1 : spatial;
   const int64_t paramTimes = byWeights || outputs.tiles == 1 ? 1 : spatial;
-  const int64_t inputOnce =
-      s.batch * vertical.sumSpan * horizontal.sumSpan * s.inputChannels * s.inputBytes;
-  const int64_t output =
-      s.batch * s.vertical.output * s.horizontal.output * s.outputChannels * s.outputBytes;
+  const int64_t rows =
+      ringRows(s, t, vertical, inputs.tiles == 1) > 0 ? vertical.sumNew : vertical.sumSpan;
+  return {.input =
+              s.batch * rows * horizontal.sumSpan * s.inputChannels * s.inputBytes * inputTimes,
+          .weights = cut.weightBytes * weightTimes,
+          .weightTimes = weightTimes,
+          .params = s.outputChannels * kRecord * paramTimes,
+          .output =
+              s.batch * s.vertical.output * s.horizontal.output * s.outputChannels * s.outputBytes};
+}
+
+Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const WindowCut &vertical,
+                        const WindowCut &horizontal, const Tiling &t, const Target &target,
+                        int64_t limit) {
+  const AxisCut &outputs = cut.outputs, &inputs = cut.inputs;
+  const int64_t tiles = PictureCut(s, t).tiles * vertical.cut.tiles * horizontal.cut.tiles *
+                        outputs.tiles * inputs.tiles;
+  const bool byWeights = t.order == LoopOrder::WeightResident;
+  const MatrixBytes bytes = bytesOf(s, cut, vertical, horizontal, t);
+  // Runs of channels of a pixel, or of whole pixels of a row; pitch from one to the next.
   int64_t inputRun = inputs.tile * s.inputBytes, outputRun = outputs.tile * s.outputBytes;
-  if (inputs.tiles == 1)
+  int64_t inputPitch = s.inputChannels * s.inputBytes;
+  int64_t outputPitch = s.outputChannels * s.outputBytes;
+  if (inputs.tiles == 1) {
     inputRun *= horizontal.maxSpan;
-  if (outputs.tiles == 1)
+    inputPitch *= s.horizontal.input;
+  }
+  if (outputs.tiles == 1) {
     outputRun *= horizontal.cut.tile;
+    outputPitch *= s.horizontal.output;
+  }
 
   Traffic traffic{target};
-  traffic.read(inputOnce * inputTimes, inputRun);
+  traffic.read(bytes.input, inputRun, inputPitch);
   const int64_t inputBus = traffic.bus;
-  traffic.read(blockBytes(s, outputs, inputs) * weightTimes,
-               s.expectedBytes({outputs.tile, s.taps(), inputs.tile}));
+  traffic.read(bytes.weights, s.expectedBytes({outputs.tile, s.taps(), inputs.tile}));
   const int64_t weightBus = traffic.bus - inputBus;
-  const int64_t excess = decoderExcess(s, weightTimes, weightBus, target);
-  traffic.read(s.outputChannels * kRecord * paramTimes, outputs.tile * kRecord);
-  traffic.write(output, outputRun);
+  const int64_t excess = decoderExcess(s, bytes.weightTimes, weightBus, target);
+  traffic.read(bytes.params, outputs.tile * kRecord);
+  traffic.write(bytes.output, outputRun, outputPitch);
 
   Estimate e;
   e.cost.dramReadBytes = traffic.reads;
   e.cost.dramWriteBytes = traffic.writes;
   e.cost.dramCycles = busCycles(traffic.bus, target) + excess;
-  e.tiles = spatial * weightBlocks;
+  e.tiles = tiles;
   if (e.cost.dramCycles > limit) {
     e.cycles = e.cost.dramCycles;
     return e;
   }
-  e.cost.sramBytes = sramBytes(s, vertical, horizontal, t, target);
-  const Work work = matrixWork(s, vertical, horizontal, t, target);
+  const MatrixLayout layout = layoutOf(s, t, cut, vertical, horizontal, target.sram.alignment);
+  e.cost.sramBytes = layout.bytes;
+  Work work = matrixWork(s, vertical, horizontal, t, target);
+  if (layout.ringRows > 0)
+    work.array += seamWork(s, layout.ringRows, horizontal, t, target);
   e.cost.computeCycles = std::max(work.array, work.vector);
-  if (t.buffers < 2) {
+  const int64_t level = bufferLevel(t);
+  if (level < 2) {
     e.cycles = work.array + work.vector + e.cost.dramCycles;
     return e;
   }
   int64_t resident = 0;
-  if (t.buffers < 4 && t.order == LoopOrder::InputResident)
+  if (level < 4 && t.order == LoopOrder::InputResident)
     resident = busCycles(inputBus, target);
-  if (t.buffers < 4 && byWeights)
+  if (level < 4 && byWeights)
     resident = busCycles(weightBus, target) + excess;
-  const int64_t compute = t.buffers >= 3 ? e.cost.computeCycles : work.array + work.vector;
+  const int64_t compute = level >= 3 ? e.cost.computeCycles : work.array + work.vector;
   // Before the first overlap and after the last: the streamed share of one tile.
   const int64_t fill = (e.cost.dramCycles - resident) / e.tiles;
   e.cycles = std::max(compute, e.cost.dramCycles - resident) + resident + fill;

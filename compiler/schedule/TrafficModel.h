@@ -11,6 +11,7 @@
 
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/Plan.h"
+#include "compiler/schedule/SramLayout.h"
 
 #include <cstdint>
 
@@ -22,20 +23,31 @@ struct Estimate {
   int64_t tiles = 0;
 };
 
-/// A window axis cut into tiles, with the input positions that they need.
-struct WindowCut {
-  AxisCut cut;
-  int64_t maxSpan = 0; ///< of one tile
-  int64_t sumSpan = 0; ///< of all tiles, overlaps counted again
-  WindowCut(const WindowAxis &axis, int64_t tile);
+/// Cycles in which the bus moves that many bytes, or fewer.
+int64_t busCycles(int64_t bytes, const Target &target);
+
+/// Channels of a matrix layer cut into tiles, with what their weights take.
+struct MatrixCut : ChannelCut {
+  int64_t weightBytes; ///< stored, of all blocks
+  MatrixCut(const MatrixShape &shape, const Tiling &tiling);
 };
 
-/// SRAM bytes of a matrix layer.
-int64_t sramBytes(const MatrixShape &shape, const WindowCut &vertical, const WindowCut &horizontal,
-                  const Tiling &tiling, const Target &target);
+/// Cycles that the array does not go below: all + eachTile * tiles of pixels, whatever these are.
+struct ArrayBound {
+  int64_t all, eachTile;
+};
+ArrayBound leastArrayCycles(const MatrixShape &shape, const MatrixCut &cut, const Target &target);
+
+/// DRAM bytes of a matrix layer by operand.
+struct MatrixBytes {
+  int64_t input, weights, weightTimes, params, output;
+  int64_t total() const { return input + weights + params + output; }
+};
+MatrixBytes bytesOf(const MatrixShape &shape, const MatrixCut &cut, const WindowCut &vertical,
+                    const WindowCut &horizontal, const Tiling &tiling);
 
 /// As estimate(); stops early, with cycles above `limit`, where DRAM alone takes longer than that.
-Estimate estimateMatrix(const MatrixShape &shape, const WindowCut &vertical,
+Estimate estimateMatrix(const MatrixShape &shape, const MatrixCut &cut, const WindowCut &vertical,
                         const WindowCut &horizontal, const Tiling &tiling, const Target &target,
                         int64_t limit);
 

@@ -131,10 +131,12 @@ public:
   }
 
 private:
+  /// A load, or what later ones have left of it.
   struct Loaded {
     Region region;
     int64_t dram;
     DmaShape shape;
+    int64_t begin; ///< of all of it in SRAM
   };
   /// Weights as they are stored.
   struct Stream {
@@ -142,10 +144,16 @@ private:
     WeightExtent extent;
     int64_t dram = 0, bytes = 0;
   };
+  /// What input channels add, all rows of the input at once or some after the others.
+  struct Term {
+    Stream weights;
+    std::vector<std::pair<int64_t, int64_t>> rows; ///< first, count
+  };
   struct Sums {
-    ConvTile tile;                   ///< of the first term
-    Box input;                       ///< without channels
-    std::map<int64_t, Stream> terms; ///< by first input channel
+    ConvTile tile;                 ///< of the first command
+    Box input;                     ///< picture and first column
+    int64_t origin;                ///< input row of the first tap, in the padding if negative
+    std::map<int64_t, Term> terms; ///< by first input channel
   };
   struct Result {
     Sums sums;
@@ -170,18 +178,29 @@ private:
   }
 
   void put(int64_t begin, int64_t bytes, Content content) {
+    const int64_t end = begin + bytes;
     auto it = buffers_.lower_bound(begin);
     if (it != buffers_.begin() && std::prev(it)->second.end > begin)
       --it;
-    while (it != buffers_.end() && it->first < begin + bytes)
+    while (it != buffers_.end() && it->first < end) {
+      const int64_t first = it->first;
+      const Buffer old = std::move(it->second);
       it = buffers_.erase(it);
-    buffers_.emplace(begin, Buffer{begin + bytes, std::move(content)});
+      if (!std::holds_alternative<Loaded>(old.content))
+        continue;
+      if (first < begin)
+        buffers_.emplace(first, Buffer{begin, old.content});
+      if (old.end > end)
+        it = buffers_.emplace(end, Buffer{old.end, old.content}).first;
+    }
+    buffers_.emplace(begin, Buffer{end, std::move(content)});
   }
 
   /// Where a run of constants lies that was loaded as it is.
   std::optional<int64_t> constantsAt(int64_t sram, int64_t bytes) {
     const Loaded *loaded = find<Loaded>(sram, bytes);
-    if (!loaded || loaded->region != Region::Constants ||
+    if (!loaded || loaded->region != Region::Constants || loaded->begin != sram ||
+        loaded->shape.bytes() != bytes ||
         !BytePattern(loaded->shape, loaded->shape.dramStrides).loops.empty())
       return std::nullopt;
     return loaded->dram;
@@ -209,28 +228,57 @@ private:
   bool follow(const DmaLoad &c) {
     if (!isDense(c.shape))
       return false;
-    put(c.sram, c.shape.bytes(), Loaded{c.region, c.dram, c.shape});
+    put(c.sram, c.shape.bytes(), Loaded{c.region, c.dram, c.shape, c.sram});
     return true;
+  }
+
+  /// The input of a tile: rows that lie one after the other, of one load or several.
+  std::optional<Box> inputAt(int64_t sram, const ConvTile &t) const {
+    const int64_t rowBytes = t.inputWidth * t.inputChannels * input_.elementBytes;
+    const int64_t end = sram + t.inputHeight * rowBytes;
+    std::optional<Box> input;
+    for (int64_t at = sram; at < end;) {
+      auto it = buffers_.upper_bound(at);
+      if (it == buffers_.begin() || (--it)->second.end <= at)
+        return std::nullopt;
+      const auto *loaded = std::get_if<Loaded>(&it->second.content);
+      if (!loaded || loaded->region != Region::Arena || loaded->shape.bytes() % rowBytes != 0 ||
+          (at - loaded->begin) % rowBytes != 0)
+        return std::nullopt;
+      auto box = input_.boxOf(loaded->dram, loaded->shape,
+                              {1, loaded->shape.bytes() / rowBytes, t.inputWidth, t.inputChannels});
+      const int64_t next = std::min(end, it->second.end);
+      if (!box || (next - at) % rowBytes != 0)
+        return std::nullopt;
+      box->first[1] += (at - loaded->begin) / rowBytes;
+      box->extent[1] = (next - at) / rowBytes;
+      if (!input) {
+        input = box;
+      } else {
+        const int64_t row = input->first[1] + input->extent[1];
+        if (box->first != std::array{input->first[0], row, input->first[2], input->first[3]})
+          return std::nullopt;
+        input->extent[1] += box->extent[1];
+      }
+      at = next;
+    }
+    return input;
   }
 
   bool follow(const ConvCommand &c) {
     const ConvTile &t = c.tile;
-    const int64_t width = byteWidth(c.inputFormat.type);
-    const int64_t inputBytes = t.inputHeight * t.inputWidth * t.inputChannels * width;
-    const Loaded *x = find<Loaded>(c.input, inputBytes);
-    const auto weights = weightsAt(c.weights, t);
-    if (!x || !weights || x->region != Region::Arena || width != input_.elementBytes ||
-        !isKernel(t) || !agree(c.inputFormat))
+    if (byteWidth(c.inputFormat.type) != input_.elementBytes || !isKernel(t) ||
+        !agree(c.inputFormat))
       return false;
-    const auto box =
-        input_.boxOf(x->dram, x->shape, {1, t.inputHeight, t.inputWidth, t.inputChannels});
-    if (!box)
+    const auto box = inputAt(c.input, t);
+    const auto weights = weightsAt(c.weights, t);
+    if (!box || !weights)
       return false;
     const int64_t bytes =
         t.outputHeight * t.outputWidth * t.outputChannels * int64_t(sizeof(int64_t));
     if (c.clear) {
-      put(c.accumulator, bytes, Sums{t, *box, {}});
-      if (!find<Loaded>(c.input, inputBytes) || !weightsAt(c.weights, t))
+      put(c.accumulator, bytes, Sums{t, *box, box->first[1] - t.padTop, {}});
+      if (!inputAt(c.input, t) || !weightsAt(c.weights, t))
         return false; // what it reads is no more
     }
     Sums *sums = find<Sums>(c.accumulator, bytes);
@@ -249,16 +297,22 @@ private:
     return inputFormat_->type == format.type && inputFormat_->zeroPoint == format.zeroPoint;
   }
 
-  /// The same pixels and outputs as the terms before, other input channels.
+  /// The same pixels and outputs as the terms before, other input channels or rows.
   static bool addTerm(Sums &sums, const ConvTile &t, const Box &box, const Stream &weights) {
     const auto window = [](const ConvTile &tile) {
-      return std::tie(tile.inputHeight, tile.inputWidth, tile.outputHeight, tile.outputWidth,
-                      tile.outputChannels, tile.padTop, tile.padLeft);
+      return std::tie(tile.inputWidth, tile.outputHeight, tile.outputWidth, tile.outputChannels,
+                      tile.padLeft);
     };
-    if (window(t) != window(sums.tile) ||
-        !std::equal(box.first.begin(), box.first.begin() + 3, sums.input.first.begin()))
+    if (window(t) != window(sums.tile) || box.first[0] != sums.input.first[0] ||
+        box.first[2] != sums.input.first[2] || box.first[1] - t.padTop != sums.origin)
       return false;
-    return sums.terms.emplace(box.first[3], weights).second;
+    const auto [term, isNew] = sums.terms.emplace(box.first[3], Term{weights, {}});
+    term->second.rows.emplace_back(box.first[1], t.inputHeight);
+    return isNew || sameStream(term->second.weights, weights);
+  }
+
+  static bool sameStream(const Stream &a, const Stream &b) {
+    return a.form == b.form && a.extent == b.extent && a.dram == b.dram && a.bytes == b.bytes;
   }
 
   bool follow(const RequantizeCommand &c) {
@@ -304,8 +358,26 @@ private:
     const Axis columns{input_.dims[2], spec_.kernelWidth, spec_.strideW, spec_.dilationW,
                        spec_.padLeft};
     return box.first[0] == sums.input.first[0] &&
-           rows.sees(box.first[1], t.outputHeight, sums.input.first[1], t.inputHeight, t.padTop) &&
-           columns.sees(box.first[2], t.outputWidth, sums.input.first[2], t.inputWidth, t.padLeft);
+           columns.sees(box.first[2], t.outputWidth, sums.input.first[2], t.inputWidth,
+                        t.padLeft) &&
+           std::ranges::all_of(sums.terms, [&](const auto &term) {
+             const auto seen = joined(term.second.rows);
+             return seen && rows.sees(box.first[1], t.outputHeight, seen->first, seen->second,
+                                      seen->first - sums.origin);
+           });
+  }
+
+  /// Rows that follow each other without a gap, each once.
+  static std::optional<std::pair<int64_t, int64_t>>
+  joined(std::vector<std::pair<int64_t, int64_t>> rows) {
+    std::ranges::sort(rows);
+    std::pair<int64_t, int64_t> all = {rows.front().first, 0};
+    for (const auto &[first, count] : rows) {
+      if (first != all.first + all.second)
+        return std::nullopt;
+      all.second += count;
+    }
+    return all;
   }
 
   /// Notes the pixels of a tile; false if one was stored before.
@@ -325,21 +397,22 @@ private:
   /// All tiles of the same channels take the same weights.
   bool addWeights(const Box &box, const Sums &sums) {
     for (const auto &[firstInput, term] : sums.terms) {
+      const Stream &stream = term.weights;
       const WholeWeights weights{.block = {.firstOutput = box.first[3],
                                            .firstInput = firstInput,
-                                           .extent = term.extent,
-                                           .offset = term.dram,
-                                           .bytes = term.bytes},
-                                 .form = term.form};
+                                           .extent = stream.extent,
+                                           .offset = stream.dram,
+                                           .bytes = stream.bytes},
+                                 .form = stream.form};
       const auto [known, isNew] = weights_.emplace(std::pair(box.first[3], firstInput), weights);
       if (!isNew && !sameWeights(known->second, weights))
         return false;
     }
     int64_t inputs = 0; // terms have channels of their own in ascending order
     for (const auto &[firstInput, term] : sums.terms) {
-      if (firstInput != inputs || term.extent.outputs != box.extent[3])
+      if (firstInput != inputs || term.weights.extent.outputs != box.extent[3])
         return false;
-      inputs += term.extent.inputs;
+      inputs += term.weights.extent.inputs;
     }
     return inputs == input_.dims[3];
   }

@@ -113,7 +113,8 @@ absl::StatusOr<Costs> costsOf(const Conv &conv, LoopOrder order, Target target,
   absl::StatusOr<PackageModule> module = test::plannedModule(network, target);
   if (!module.ok())
     return module.status();
-  const TileChoice choice = searchTiles(shapeOf(network, network.layers[0]), target, order);
+  const TileChoice choice =
+      searchTiles(shapeOf(network, network.layers[0]), target, {.order = order});
   if (!choice.plan)
     return absl::ResourceExhaustedError("no tiles fit");
   Plan plan = module->info.plan;

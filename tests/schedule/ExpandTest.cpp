@@ -2,6 +2,7 @@
 // bytes that the traffic model counts.
 
 #include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/SramLayout.h"
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/schedule/TrafficModel.h"
 #include "tests/schedule/LayerZoo.h"
@@ -83,7 +84,7 @@ TEST_P(EveryKind, SearchedTilingsOfTinySramAreSound) {
     for (LoopOrder order :
          {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary}) {
       const LayerShape shape = shapeOf(network, network.layers[0]);
-      const TileChoice choice = searchTiles(shape, target, order);
+      const TileChoice choice = searchTiles(shape, target, {.order = order});
       if (!choice.plan)
         continue;
       Plan other = *plan;
@@ -116,6 +117,13 @@ TEST_P(EveryKind, RandomTilingsAreSound) {
     t.outputChannels = upTo(y[3]);
     t.inputChannels = upTo(x[3]);
     const LayerShape shape = shapeOf(network, network.layers[0]);
+    if (std::holds_alternative<MatrixShape>(shape)) {
+      t.buffers += random() % 2 * kHaloKept;
+      if (random() % 4 == 0)
+        t.height = y[1] * upTo(y[0]);
+      if (random() % 2 == 0)
+        t.inputChannels = x[3];
+    }
     if (const auto *norm = std::get_if<GroupNormShape>(&shape)) {
       t.outputChannels = norm->channelsPerGroup * upTo(norm->channels / norm->channelsPerGroup);
       t.height = upTo(norm->rows);

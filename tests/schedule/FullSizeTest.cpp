@@ -1,6 +1,7 @@
 // SD 2.1 at 512x512: every layer plans on every preset, traffic stays near the published
 // references, programs are sound.
 
+#include "compiler/schedule/TileSearch.h"
 #include "tests/schedule/LayerZoo.h"
 #include "tests/schedule/StableDiffusion.h"
 
@@ -71,6 +72,28 @@ TEST(FullSize, TrafficIsNearTheReferences) {
       EXPECT_LE(traffic / reference, c.kib > 512 ? 1.25 : isUnet ? 1.55 : 2.5);
     }
   }
+}
+
+// Of what a schedule with partial sums of 4 bytes moves (docs/traffic.md).
+TEST(FullSize, LeastTrafficIsWithinItsBars) {
+  struct Case {
+    int64_t kib;
+    double unet, unetBar, vae, vaeBar;
+  };
+  for (const Case &c : {Case{512, 1569, 1.14, 2438, 1.05}, Case{1024, 1409, 1.08, 1836, 1.15},
+                        Case{2048, 1383, 1.08, 1450, 1.15}, Case{4096, 1382, 1.08, 1300, 1.15}})
+    for (const Network &network : {unet(64, ElementType::I8), vaeDecoder(64, ElementType::I8)}) {
+      const absl::StatusOr<Plan> plan = planNetwork(
+          network, sized(c.kib * 1024), {.objective = Objective::Traffic, .leastBuffers = 2});
+      ASSERT_TRUE(plan.ok()) << plan.status();
+      std::map<std::string, double> byKind;
+      const bool isUnet = network.name == "unet";
+      EXPECT_LE(matrixTraffic(network, *plan, byKind) / (isUnet ? c.unet : c.vae),
+                isUnet ? c.unetBar : c.vaeBar)
+          << network.name << " " << c.kib;
+      for (const LayerPlan &layer : plan->layers)
+        EXPECT_GE(layer.cost.dramReadBytes + layer.cost.dramWriteBytes, layer.cost.lowerBoundBytes);
+    }
 }
 
 TEST(FullSize, EveryPresetPlansAndExpands) {

@@ -2,6 +2,7 @@
 // and simulated: equal bit for bit to the naive kernels on whole tensors.
 
 #include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/SramLayout.h"
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/simulator/Simulator.h"
 #include "tests/schedule/LayerZoo.h"
@@ -314,6 +315,24 @@ protected:
   std::filesystem::path path_;
 };
 
+/// Rows that tiles share are kept, pictures share a tile, keys stay while values pass.
+LayerPlan unusual(const Network &network, LayerPlan plan, std::mt19937 &random) {
+  const Layer &layer = network.layers[0];
+  const auto &y = network.tensors[layer.output].dims;
+  Tiling &t = plan.tiling;
+  if (std::holds_alternative<MatrixLayer>(layer.spec)) {
+    t.buffers = bufferLevel(t) + kHaloKept;
+    t.height = random() % 3 == 0 ? y[0] * y[1]
+                                 : 1 + static_cast<int64_t>(random() % std::min(t.height, y[1]));
+    if (t.order == LoopOrder::WeightResident && random() % 2 == 0)
+      t.inputChannels = network.tensors[layer.inputs[0]].dims[3];
+  } else if (std::holds_alternative<AttentionLayer>(layer.spec)) {
+    t.order = LoopOrder::WeightResident;
+    t.width = 1 + static_cast<int64_t>(random() % t.width);
+  }
+  return plan;
+}
+
 TEST_P(EveryLayer, TiledEqualsWhole) {
   std::mt19937 random(GetParam());
   int planned = 0;
@@ -332,17 +351,29 @@ TEST_P(EveryLayer, TiledEqualsWhole) {
     if (round % 10 == 9) {
       ASSERT_NO_FATAL_FAILURE(expectEqualFromFile(problem, *plan, target));
     }
-    for (LoopOrder order :
-         {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary}) {
-      problem.forgetStreams();
-      const TileChoice choice =
-          searchTiles(shapeOf(problem.network, problem.network.layers[0]), target, order);
-      if (!choice.plan)
-        continue;
+    const auto runs = [&](const LayerPlan &layer) {
       Plan other = *plan;
-      other.layers[0] = *choice.plan;
+      other.layers[0] = layer;
+      problem.forgetStreams();
+      other.layers[0].cost =
+          layerCost(problem.network, problem.network.layers[0], layer.tiling, target);
+      if (other.layers[0].cost.sramBytes > target.sram.bytes)
+        return;
       ASSERT_NO_FATAL_FAILURE(problem.settle(other, target));
       ASSERT_NO_FATAL_FAILURE(expectEqual(problem, other, target));
+    };
+    std::vector<SearchOptions> searches = {{.objective = Objective::Traffic, .leastBuffers = 2}};
+    for (LoopOrder order :
+         {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary})
+      searches.push_back({.order = order});
+    for (const SearchOptions &options : searches) {
+      problem.forgetStreams();
+      const TileChoice choice =
+          searchTiles(shapeOf(problem.network, problem.network.layers[0]), target, options);
+      if (!choice.plan)
+        continue;
+      ASSERT_NO_FATAL_FAILURE(runs(*choice.plan));
+      ASSERT_NO_FATAL_FAILURE(runs(unusual(problem.network, *choice.plan, random)));
     }
     if (HasFailure())
       return;
