@@ -101,7 +101,7 @@ class WholeLayers : public testing::TestWithParam<int> {};
 
 TEST_P(WholeLayers, EveryTilingIsOneProduct) {
   int layers = 0, tiled = 0;
-  forTiledLayers(GetParam(), 40, [&](const TiledLayer &layer) {
+  forTiledLayers(GetParam(), 16, [&](const TiledLayer &layer) {
     const auto whole = wholeLayers(layer.module.info);
     ASSERT_EQ(whole.size(), 1);
     EXPECT_EQ(whole[0].first, 0);
