@@ -38,54 +38,72 @@ public:
       groups = std::max<int64_t>(dram.bankGroups, 1);
   }
 
-  /// Bytes that the bus moves in the time of `bytes` in runs of `run` that begin `stride` apart; 0:
-  /// one run begins where another ends.
-  int64_t busBytes(int64_t bytes, int64_t run, int64_t stride) const {
-    if (run >= stride && stride > 0)
-      return bytes;
-    const int64_t bursts = ceilDiv(run, burst);
-    if (bursts >= 64 * channels)
-      return bytes;
+  /// Bytes that the bus moves in the time of `bytes`, moved by `commands` in runs of `run` that
+  /// begin `stride` apart; 0: one run begins where another ends.
+  int64_t busBytes(int64_t bytes, int64_t commands, int64_t run, int64_t stride) const {
+    const int64_t all = ceilDiv(bytes, commands);
+    const bool follows = stride == 0 || run >= stride;
+    const int64_t bursts = ceilDiv(follows ? all : run, burst);
+    const double opening = opened(bursts) * waiting(bursts);
+    // Nothing hides that a command's first rows open.
+    const double first = static_cast<double>(commands) * (waits() - waiting(bursts));
+    if (follows)
+      return bytes + static_cast<int64_t>(first + static_cast<double>(commands) * opening);
     // Channels that no run begins in wait for those that all begin in.
-    const int64_t step = stride > 0 && stride % burst == 0 ? std::gcd(stride / burst, channels) : 1;
-    const double onBus =
-        static_cast<double>(ceilDiv(bursts, step) * step * burst) + openingBytes(bursts, stride);
-    return static_cast<int64_t>(static_cast<double>(bytes) / static_cast<double>(run) * onBus);
+    const int64_t step = stride % burst == 0 ? std::gcd(stride / burst, channels) : 1;
+    const double stripes =
+        static_cast<double>(stride) / static_cast<double>(dram.pageBytes * channels * groups);
+    const double onBus = static_cast<double>(ceilDiv(bursts, step) * step * burst) +
+                         std::min(static_cast<double>(groups) * stripes * waiting(bursts), opening);
+    return static_cast<int64_t>(first +
+                                static_cast<double>(bytes) / static_cast<double>(run) * onBus);
   }
 
 private:
-  /// Bytes that could move while a run waits for rows to open.
-  double openingBytes(int64_t bursts, int64_t stride) const {
-    if (stride == 0)
-      return 0;
-    const auto pages = static_cast<double>(groups);
-    const double stripe = static_cast<double>(dram.pageBytes * channels) * pages;
-    const double opened =
-        std::min(pages * static_cast<double>(stride) / stripe,
-                 static_cast<double>(std::min(groups, ceilDiv(bursts, channels))));
+  /// Rows of one channel that a run opens.
+  double opened(int64_t bursts) const {
+    return static_cast<double>(std::min(groups, ceilDiv(bursts, channels)));
+  }
+  /// Bytes that could move while a row opens, without and with those of the row before.
+  double waits() const { return (dram.conflictLatency - dram.hitLatency) * dram.bandwidth; }
+  double waiting(int64_t bursts) const {
     const int64_t before = std::max<int64_t>(bursts / (channels * groups), 1);
-    const double hidden = static_cast<double>(before * burst * channels);
-    const double waits = (dram.conflictLatency - dram.hitLatency) * dram.bandwidth;
-    return opened * std::max(waits - hidden, 0.0);
+    return std::max(waits() - static_cast<double>(before * burst * channels), 0.0);
   }
 
   const DramTarget &dram;
   int64_t burst, channels = 1, groups = 1;
 };
 
-/// Counts reads and writes with the bus time they take.
+/// Counts reads and writes with the time they take.
 struct Traffic {
   const Target &target;
   StridedRuns runs{target.dram};
-  int64_t reads = 0, writes = 0, bus = 0;
+  int64_t reads = 0, writes = 0;
+  int64_t readBus = 0, writeBus = 0; ///< bytes that the bus could move in the time
+  int64_t loads = 0, stores = 0;     ///< commands
 
-  void read(int64_t bytes, int64_t run, int64_t stride = 0) {
+  void read(int64_t bytes, int64_t commands, int64_t run, int64_t stride = 0) {
     reads += bytes;
-    bus += runs.busBytes(bytes, run, stride);
+    loads += commands;
+    readBus += runs.busBytes(bytes, commands, run, stride);
   }
-  void write(int64_t bytes, int64_t run, int64_t stride = 0) {
+  void write(int64_t bytes, int64_t commands, int64_t run, int64_t stride = 0) {
     writes += bytes;
-    bus += runs.busBytes(bytes, run, stride);
+    stores += commands;
+    writeBus += runs.busBytes(bytes, commands, run, stride);
+  }
+  /// Of the loads so far.
+  int64_t readCycles() const { return busCycles(readBus, target) + loads * latency(); }
+  /// Loads and stores share the bus, but not the wait for each command's first byte.
+  int64_t cycles() const {
+    return std::max({busCycles(readBus + writeBus, target), readCycles(),
+                     busCycles(writeBus, target) + stores * latency()});
+  }
+
+private:
+  int64_t latency() const {
+    return static_cast<int64_t>(std::ceil(target.dram.hitLatency * target.clock));
   }
 };
 
@@ -208,7 +226,7 @@ Estimate streamEstimate(const Traffic &traffic, int64_t vectorCycles, int64_t ti
   estimate.cost.dramWriteBytes = traffic.writes;
   estimate.cost.sramBytes = sram;
   estimate.cost.computeCycles = vectorCycles;
-  estimate.cost.dramCycles = busCycles(traffic.bus, traffic.target);
+  estimate.cost.dramCycles = traffic.cycles();
   estimate.tiles = tiles;
   // What comes before the first overlap and after the last: about one tile.
   const int64_t fill = estimate.cost.dramCycles / std::max<int64_t>(tiles, 1);
@@ -232,18 +250,19 @@ struct EstimateOf {
     const int64_t elements = s.pictures * s.rows * s.channels;
     const int64_t run = channels.tiles == 1 ? rows.tile * s.channels : channels.tile;
     const int64_t pitch = channels.tiles == 1 ? run : s.channels;
+    const int64_t tiles = s.pictures * rows.tiles * channels.tiles;
     Traffic traffic{target};
     for (int64_t width : s.inputBytes)
       if (width > 0)
-        traffic.read(elements * width, run * width, pitch * width);
+        traffic.read(elements * width, tiles, run * width, pitch * width);
     for (int64_t width : s.broadcastBytes)
       if (width > 0)
-        traffic.read(s.pictures * s.channels * width, channels.tile * width);
+        traffic.read(s.pictures * s.channels * width, s.pictures * channels.tiles,
+                     channels.tile * width);
     if (s.constantBytes > 0)
-      traffic.read(s.constantBytes, s.constantBytes);
-    traffic.write(elements * s.outputBytes, run * s.outputBytes, pitch * s.outputBytes);
-    return streamEstimate(traffic, s.passes * ceilDiv(elements, target.vector.lanes),
-                          s.pictures * rows.tiles * channels.tiles,
+      traffic.read(s.constantBytes, 1, s.constantBytes);
+    traffic.write(elements * s.outputBytes, tiles, run * s.outputBytes, pitch * s.outputBytes);
+    return streamEstimate(traffic, s.passes * ceilDiv(elements, target.vector.lanes), tiles,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
   }
 
@@ -253,12 +272,13 @@ struct EstimateOf {
     const int64_t run = channels.tiles == 1 ? rows.tile * s.channels : channels.tile;
     const int64_t pitch = channels.tiles == 1 ? run : s.channels;
     const int64_t passes = t.order == LoopOrder::InputResident ? 1 : 2;
+    const int64_t tiles = s.pictures * rows.tiles * channels.tiles;
     Traffic traffic{target};
-    traffic.read(passes * elements * s.inputBytes, run * s.inputBytes, pitch * s.inputBytes);
-    traffic.read(s.channels * kRecord, channels.tile * kRecord);
-    traffic.write(elements * s.outputBytes, run * s.outputBytes, pitch * s.outputBytes);
-    return streamEstimate(traffic, 2 * ceilDiv(elements, target.vector.lanes),
-                          s.pictures * rows.tiles * channels.tiles,
+    traffic.read(passes * elements * s.inputBytes, passes * tiles, run * s.inputBytes,
+                 pitch * s.inputBytes);
+    traffic.read(s.channels * kRecord, channels.tiles, channels.tile * kRecord);
+    traffic.write(elements * s.outputBytes, tiles, run * s.outputBytes, pitch * s.outputBytes);
+    return streamEstimate(traffic, 2 * ceilDiv(elements, target.vector.lanes), tiles,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
   }
 
@@ -267,46 +287,48 @@ struct EstimateOf {
   Estimate operator()(const UpsampleShape &s) const {
     const AxisCut rows(s.height, t.height), columns(s.width, t.width);
     const int64_t bytes = s.pictures * s.height * s.width * s.pixelBytes;
+    const int64_t tiles = s.pictures * rows.tiles * columns.tiles, copies = s.factorH * s.factorW;
     Traffic traffic{target};
-    traffic.read(bytes, columns.tile * s.pixelBytes,
+    traffic.read(bytes, tiles, columns.tile * s.pixelBytes,
                  columns.tiles == 1 ? 0 : s.width * s.pixelBytes);
-    traffic.write(bytes * s.factorH * s.factorW, s.pixelBytes, s.factorW * s.pixelBytes);
-    return streamEstimate(traffic, 0, s.pictures * rows.tiles * columns.tiles,
-                          layoutOf(s, t, target.sram.alignment).bytes, t);
+    traffic.write(bytes * copies, tiles * copies, s.pixelBytes, s.factorW * s.pixelBytes);
+    return streamEstimate(traffic, 0, tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
   }
 
   Estimate operator()(const PermuteShape &s) const {
     const AxisCut a(s.dims[1], t.height), b(s.dims[2], t.width), c(s.dims[3], t.outputChannels);
     const int64_t bytes = s.dims[0] * s.dims[1] * s.dims[2] * s.dims[3] * s.elementBytes;
     const int64_t run = c.tile * s.elementBytes;
+    const int64_t tiles = s.dims[0] * a.tiles * b.tiles * c.tiles;
     Traffic traffic{target};
-    traffic.read(bytes, s.inputStrides[3] == 1 ? run : s.elementBytes);
-    traffic.write(bytes, c.tiles == 1 ? run * b.tile : run);
-    return streamEstimate(traffic, 0, s.dims[0] * a.tiles * b.tiles * c.tiles,
-                          layoutOf(s, t, target.sram.alignment).bytes, t);
+    traffic.read(bytes, tiles, s.inputStrides[3] == 1 ? run : s.elementBytes);
+    traffic.write(bytes, tiles, c.tiles == 1 ? run * b.tile : run);
+    return streamEstimate(traffic, 0, tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
   }
 
   Estimate operator()(const EmbeddingShape &s) const {
     const AxisCut tokens(s.tokens, t.width);
     const int64_t rows = s.batch * s.tokens;
+    const int64_t tiles = s.batch * tokens.tiles;
     Traffic traffic{target};
-    traffic.read(rows * kWord, tokens.tile * kWord);
-    traffic.read(rows * s.channels, s.channels);
-    traffic.read(rows * kWord, kWord);
-    traffic.read(s.tokens * s.channels, tokens.tile * s.channels);
-    traffic.read(s.tokens * kWord, tokens.tile * kWord);
-    traffic.write(rows * s.channels * s.outputBytes, tokens.tile * s.channels * s.outputBytes);
-    return streamEstimate(traffic, 2 * ceilDiv(rows * s.channels, target.vector.lanes),
-                          s.batch * tokens.tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
+    traffic.read(rows * kWord, tiles, tokens.tile * kWord);
+    traffic.read(rows * s.channels, tiles, s.channels);
+    traffic.read(rows * kWord, tiles, kWord);
+    traffic.read(s.tokens * s.channels, tokens.tiles, tokens.tile * s.channels);
+    traffic.read(s.tokens * kWord, tokens.tiles, tokens.tile * kWord);
+    traffic.write(rows * s.channels * s.outputBytes, tiles,
+                  tokens.tile * s.channels * s.outputBytes);
+    return streamEstimate(traffic, 2 * ceilDiv(rows * s.channels, target.vector.lanes), tiles,
+                          layoutOf(s, t, target.sram.alignment).bytes, t);
   }
 
   Estimate operator()(const TimeEmbeddingShape &s) const {
     const int64_t output = s.batch * 2 * s.halfDim;
     Traffic traffic{target};
-    traffic.read(s.inputs * kWord, s.inputs * kWord);
-    traffic.read(s.halfDim * kWord, s.halfDim * kWord);
-    traffic.read(kTableKnots16 * kWord, kTableKnots16 * kWord);
-    traffic.write(output * s.outputBytes, output * s.outputBytes);
+    traffic.read(s.inputs * kWord, 1, s.inputs * kWord);
+    traffic.read(s.halfDim * kWord, 1, s.halfDim * kWord);
+    traffic.read(kTableKnots16 * kWord, 1, kTableKnots16 * kWord);
+    traffic.write(output * s.outputBytes, 1, output * s.outputBytes);
     return streamEstimate(traffic, ceilDiv(output, target.vector.lanes), 1,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
   }
@@ -314,12 +336,13 @@ struct EstimateOf {
   Estimate operator()(const PoolShape &s) const {
     const AxisCut channels(s.channels, t.outputChannels);
     const int64_t row = s.channels * s.elementBytes, run = channels.tile * s.elementBytes;
+    const int64_t tiles = s.batch * channels.tiles;
     Traffic traffic{target};
-    traffic.read(s.batch * s.tokens * row, channels.tiles == 1 ? s.tokens * row : run);
-    traffic.read(s.batch * s.tokens * kWord, s.tokens * kWord);
-    traffic.write(s.batch * row, run);
-    return streamEstimate(traffic, s.batch * ceilDiv(row, target.vector.lanes),
-                          s.batch * channels.tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
+    traffic.read(s.batch * s.tokens * row, tiles, channels.tiles == 1 ? s.tokens * row : run);
+    traffic.read(s.batch * s.tokens * kWord, s.batch, s.tokens * kWord);
+    traffic.write(s.batch * row, tiles, run);
+    return streamEstimate(traffic, s.batch * ceilDiv(row, target.vector.lanes), tiles,
+                          layoutOf(s, t, target.sram.alignment).bytes, t);
   }
 };
 
@@ -329,14 +352,16 @@ Estimate EstimateOf::operator()(const AttentionShape &s) const {
   const bool resident = keys.tiles == 1;
   const bool keysStay = resident || t.order == LoopOrder::WeightResident;
   const int64_t rows = heads * s.keys;
-  const int64_t kBytes = rows * row * s.kBytes * (keysStay ? 1 : 2 * queries.tiles);
-  const int64_t vBytes = rows * row * s.vBytes * (resident ? 1 : queries.tiles);
+  const int64_t kTimes = keysStay ? 1 : 2 * queries.tiles, vTimes = resident ? 1 : queries.tiles;
+  const int64_t kBytes = rows * row * s.kBytes * kTimes;
+  const int64_t vBytes = rows * row * s.vBytes * vTimes;
   Traffic traffic{target};
   const int64_t pitch = s.heads * row;
-  traffic.read(heads * s.queries * row * s.qBytes, row * s.qBytes, pitch * s.qBytes);
-  traffic.read(kBytes, row * s.kBytes, pitch * s.kBytes);
-  traffic.read(vBytes, row * s.vBytes, pitch * s.vBytes);
-  traffic.write(heads * s.queries * row * s.outputBytes, row * s.outputBytes,
+  const int64_t blocks = heads * queries.tiles;
+  traffic.read(heads * s.queries * row * s.qBytes, blocks, row * s.qBytes, pitch * s.qBytes);
+  traffic.read(kBytes, heads * keys.tiles * kTimes, row * s.kBytes, pitch * s.kBytes);
+  traffic.read(vBytes, heads * keys.tiles * vTimes, row * s.vBytes, pitch * s.vBytes);
+  traffic.write(heads * s.queries * row * s.outputBytes, blocks, row * s.outputBytes,
                 pitch * s.outputBytes);
   // Scores twice (maxima, then sums), weighted sum of values once.
   const auto rate = [&](bool wideA, bool wideB) {
@@ -401,9 +426,11 @@ MatrixBytes bytesOf(const MatrixShape &s, const MatrixCut &cut, const WindowCut 
       ringRows(s, t, vertical, inputs.tiles == 1) > 0 ? vertical.sumNew : vertical.sumSpan;
   return {.input =
               s.batch * rows * horizontal.sumSpan * s.inputChannels * s.inputBytes * inputTimes,
+          .inputTimes = inputTimes,
           .weights = cut.weightBytes * weightTimes,
           .weightTimes = weightTimes,
           .params = s.outputChannels * kRecord * paramTimes,
+          .paramTimes = paramTimes,
           .output =
               s.batch * s.vertical.output * s.horizontal.output * s.outputChannels * s.outputBytes};
 }
@@ -429,19 +456,21 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
     outputPitch *= s.horizontal.output;
   }
 
+  const int64_t pixelTiles = s.batch * vertical.cut.tiles * horizontal.cut.tiles;
   Traffic traffic{target};
-  traffic.read(bytes.input, inputRun, inputPitch);
-  const int64_t inputBus = traffic.bus;
-  traffic.read(bytes.weights, s.expectedBytes({outputs.tile, s.taps(), inputs.tile}));
-  const int64_t weightBus = traffic.bus - inputBus;
-  const int64_t excess = decoderExcess(s, bytes.weightTimes, weightBus, target);
-  traffic.read(bytes.params, outputs.tile * kRecord);
-  traffic.write(bytes.output, outputRun, outputPitch);
+  traffic.read(bytes.input, pixelTiles * inputs.tiles * bytes.inputTimes, inputRun, inputPitch);
+  const int64_t inputCycles = traffic.readCycles(), inputBus = traffic.readBus;
+  traffic.read(bytes.weights, outputs.tiles * inputs.tiles * bytes.weightTimes,
+               s.expectedBytes({outputs.tile, s.taps(), inputs.tile}));
+  const int64_t weightCycles = traffic.readCycles() - inputCycles;
+  const int64_t excess = decoderExcess(s, bytes.weightTimes, traffic.readBus - inputBus, target);
+  traffic.read(bytes.params, outputs.tiles * bytes.paramTimes, outputs.tile * kRecord);
+  traffic.write(bytes.output, pixelTiles * outputs.tiles, outputRun, outputPitch);
 
   Estimate e;
   e.cost.dramReadBytes = traffic.reads;
   e.cost.dramWriteBytes = traffic.writes;
-  e.cost.dramCycles = busCycles(traffic.bus, target) + excess;
+  e.cost.dramCycles = traffic.cycles() + excess;
   e.tiles = tiles;
   if (e.cost.dramCycles > limit) {
     e.cycles = e.cost.dramCycles;
@@ -460,9 +489,9 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
   }
   int64_t resident = 0;
   if (level < 4 && t.order == LoopOrder::InputResident)
-    resident = busCycles(inputBus, target);
+    resident = inputCycles;
   if (level < 4 && byWeights)
-    resident = busCycles(weightBus, target) + excess;
+    resident = weightCycles + excess;
   const int64_t compute = level >= 3 ? e.cost.computeCycles : work.array + work.vector;
   // Before the first overlap and after the last: the streamed share of one tile.
   const int64_t fill = (e.cost.dramCycles - resident) / e.tiles;

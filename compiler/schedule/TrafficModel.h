@@ -38,9 +38,9 @@ struct ArrayBound {
 };
 ArrayBound leastArrayCycles(const MatrixShape &shape, const MatrixCut &cut, const Target &target);
 
-/// DRAM bytes of a matrix layer by operand.
+/// DRAM bytes of a matrix layer by operand, and how often each is fetched.
 struct MatrixBytes {
-  int64_t input, weights, weightTimes, params, output;
+  int64_t input, inputTimes, weights, weightTimes, params, paramTimes, output;
   int64_t total() const { return input + weights + params + output; }
 };
 MatrixBytes bytesOf(const MatrixShape &shape, const MatrixCut &cut, const WindowCut &vertical,
