@@ -92,17 +92,16 @@ Attempt placeGreedily(const PlacementProblem &problem, int64_t goal) {
     best.nodes = attempt.nodes;
     return best.peak <= goal;
   };
-  for (const auto &weights : std::vector<std::vector<ItemWeight>>{{Size, Span},
-                                                                  {Area},
-                                                                  {Span, Size},
-                                                                  {Start, Size},
-                                                                  {Total, Span, Area},
-                                                                  {Span, Area, Total}}) {
+  const std::vector<std::vector<ItemWeight>> orders = {
+      {Size, Span}, {Area}, {Span, Size}, {Start, Size}, {Total, Span, Area}, {Span, Area, Total}};
+  for (const auto &weights : orders)
+    if (isEnough(placeInGaps(problem, orderBy(problem, weights), Gap::Tightest, best.peak)))
+      return best;
+  for (const auto &weights : orders) {
     const std::vector<int32_t> order = orderBy(problem, weights);
-    if (isEnough(placeInGaps(problem, order, Gap::Tightest, best.peak)) ||
-        isEnough(placeInGaps(problem, order, Gap::Lowest, best.peak)) ||
+    if (isEnough(placeInGaps(problem, order, Gap::Lowest, best.peak)) ||
         isEnough(placeLowestFirst(problem, order, best.peak - 1)))
-      break;
+      return best;
   }
   return best;
 }

@@ -123,12 +123,9 @@ absl::StatusOr<Placement> planPlacement(const std::vector<LiveBuffer> &buffers,
   return placement;
 }
 
-absl::Status placementMisfit(const std::vector<LiveBuffer> &buffers, const Placement &placement,
-                             int64_t capacity) {
-  if (placement.peak <= capacity)
-    return absl::OkStatus();
-  // A buffer that alone is too large; otherwise the one that ends highest.
-  size_t worst = buffers.size();
+size_t misfit(const std::vector<LiveBuffer> &buffers, const Placement &placement,
+              int64_t capacity) {
+  size_t worst = 0;
   int64_t most = -1;
   for (size_t i = 0; i < buffers.size(); ++i) {
     if (buffers[i].size == 0 || buffers[i].first == buffers[i].last)
@@ -140,6 +137,14 @@ absl::Status placementMisfit(const std::vector<LiveBuffer> &buffers, const Place
     worst = i;
     most = end;
   }
+  return worst;
+}
+
+absl::Status placementMisfit(const std::vector<LiveBuffer> &buffers, const Placement &placement,
+                             int64_t capacity) {
+  if (placement.peak <= capacity)
+    return absl::OkStatus();
+  const size_t worst = misfit(buffers, placement, capacity);
   const LiveBuffer &buffer = buffers[worst];
   return absl::ResourceExhaustedError(
       absl::StrCat(labelOf(buffer, worst), " of ", buffer.size, " bytes, alive in [", buffer.first,

@@ -86,8 +86,12 @@ absl::StatusOr<Placement> searchPlacement(const std::vector<LiveBuffer> &buffers
 absl::StatusOr<Placement> planPlacement(const std::vector<LiveBuffer> &buffers,
                                         const PlacementOptions &options = {});
 
-/// RESOURCE_EXHAUSTED where the placement does not fit: names the buffer that sticks out most, the
-/// bytes needed, available and missing, and the smallest capacity that would do.
+/// The buffer to name where a placement does not fit: one that alone is too large, or the one that
+/// ends highest.
+size_t misfit(const std::vector<LiveBuffer> &buffers, const Placement &placement, int64_t capacity);
+
+/// RESOURCE_EXHAUSTED where the placement does not fit: names the misfit, the bytes needed,
+/// available and missing, and the smallest capacity that would do.
 absl::Status placementMisfit(const std::vector<LiveBuffer> &buffers, const Placement &placement,
                              int64_t capacity);
 

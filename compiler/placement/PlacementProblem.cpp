@@ -121,7 +121,7 @@ std::vector<int32_t> orderBy(const PlacementProblem &problem,
     case ItemWeight::Size:
       return static_cast<Wide>(item.size);
     case ItemWeight::Start:
-      return static_cast<Wide>(problem.sections - item.begin);
+      return static_cast<uint64_t>(kTooHigh) - static_cast<uint64_t>(item.first);
     }
     return 0;
   };

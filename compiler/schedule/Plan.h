@@ -70,22 +70,13 @@ struct Plan {
 
 /// Searches tiles layer by layer (exhaustive over divisors and ceil(n/t) under the model; ties by
 /// index) and places tensors. RESOURCE_EXHAUSTED names layer, tensor, bytes needed, bytes there and
-/// the smallest SRAM that would fit.
+/// the smallest SRAM or DRAM that would fit.
 absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target);
 
 /// What the traffic model predicts for one layer cut as `tiling` says (for a plan read back from
 /// IR).
 LayerCost layerCost(const Network &network, const Layer &layer, const Tiling &tiling,
                     const Target &target);
-
-/// Placement of tensors with half-open lifetimes in one arena.
-struct Buffer {
-  int64_t begin = 0; ///< first time step alive
-  int64_t end = 0;   ///< one past the last
-  int64_t size = 0;
-};
-/// Offsets of a placement, each a multiple of `alignment`; deterministic.
-std::vector<int64_t> placeBuffers(const std::vector<Buffer> &buffers, int64_t alignment);
 
 /// Recomputes lifetimes, overlaps, alignment, capacity and coverage of every output by brute force.
 absl::Status checkPlan(const Network &network, const Plan &plan, const Target &target);

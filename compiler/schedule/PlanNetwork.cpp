@@ -1,6 +1,7 @@
 // A plan: tiles layer by layer, equal layers once, then places for the tensors.
 
 #include "absl/strings/str_cat.h"
+#include "compiler/placement/Placement.h"
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/Plan.h"
 #include "compiler/schedule/TileSearch.h"
@@ -101,15 +102,16 @@ absl::Status sharedWeightsProblem(const Network &network, const Plan &plan) {
 
 /// Lifetimes of roots in layer steps; inputs from the start, outputs and what a phase leaves for
 /// later ones to the end.
-std::vector<Buffer> lifetimes(const Network &network) {
+std::vector<LiveBuffer> lifetimes(const Network &network) {
   const auto steps = static_cast<int64_t>(network.layers.size());
-  std::vector<Buffer> buffers(network.tensors.size());
+  std::vector<LiveBuffer> buffers(network.tensors.size());
   const auto use = [&](TensorId id, int64_t begin, int64_t end) {
-    Buffer &buffer = buffers[rootOf(network, id)];
-    if (buffer.end == 0)
-      buffer = {begin, end, network.tensors[id].bytes()};
-    buffer.begin = std::min(buffer.begin, begin);
-    buffer.end = std::max(buffer.end, end);
+    LiveBuffer &buffer = buffers[rootOf(network, id)];
+    if (buffer.last == 0)
+      buffer = {network.tensors[id].bytes(), begin, end, kTensorAlignment,
+                network.tensors[rootOf(network, id)].name};
+    buffer.first = std::min(buffer.first, begin);
+    buffer.last = std::max(buffer.last, end);
   };
   for (size_t id = 0; id < network.tensors.size(); ++id)
     if (network.tensors[id].role == TensorRole::Input)
@@ -129,30 +131,55 @@ std::vector<Buffer> lifetimes(const Network &network) {
   return buffers;
 }
 
-int64_t maximumLive(const std::vector<Buffer> &buffers) {
-  std::map<int64_t, int64_t> change;
-  for (const Buffer &buffer : buffers) {
-    change[buffer.begin] += buffer.size;
-    change[buffer.end] -= buffer.size;
+/// What of the constants and tensors is in the way, and what makes it.
+std::string misfitName(const Network &network, const std::vector<LiveBuffer> &buffers,
+                       const Placement &placement, int64_t available) {
+  if (available <= 0 && !network.constants.empty()) {
+    const auto &largest = *std::max_element(
+        network.constants.begin(), network.constants.end(),
+        [](const ConstantInfo &a, const ConstantInfo &b) { return a.bytes < b.bytes; });
+    return absl::StrCat("constant '", largest.name, "' of ", largest.bytes, " bytes");
   }
-  int64_t live = 0, most = 0;
-  for (const auto &[step, delta] : change)
-    most = std::max(most, live += delta);
-  return most;
+  const size_t worst = misfit(buffers, placement, available);
+  std::string text =
+      absl::StrCat("tensor '", buffers[worst].name, "' of ", buffers[worst].size,
+                   " bytes, ends at byte ", placement.offsets[worst] + buffers[worst].size);
+  for (const Layer &layer : network.layers)
+    if (rootOf(network, layer.output) == static_cast<TensorId>(worst))
+      return absl::StrCat("layer '", layer.name, "' (", kindName(layer), "): ", text);
+  return absl::StrCat("input: ", text);
 }
 
-absl::Status capacityProblem(const Network &network, const Plan &plan, const Target &target) {
+absl::Status capacityProblem(const Network &network, const Plan &plan,
+                             const std::vector<LiveBuffer> &buffers, const Placement &placement,
+                             const Target &target) {
   int64_t constants = 0;
   for (size_t i = 0; i < network.constants.size(); ++i)
     constants += ceilDiv(packedBytes(network, plan, static_cast<ConstantId>(i)), kTensorAlignment) *
                  kTensorAlignment;
-  const int64_t needed = constants + plan.arenaBytes;
-  if (needed <= target.dram.bytes)
+  const int64_t needed = constants + plan.arenaBytes, available = target.dram.bytes - constants;
+  if (plan.arenaBytes <= available)
     return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat("module '", network.name, "' takes ", constants, " bytes of constants and ",
-                   plan.arenaBytes, " bytes of activations; target '", target.name, "' has ",
-                   target.dram.bytes, " bytes of DRAM; needs at least ", needed));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "module '", network.name, "': ", misfitName(network, buffers, placement, available),
+      "; the module takes ", constants, " bytes of constants and ", plan.arenaBytes,
+      " bytes of activations (", plan.arenaLowerBound, " alive at one time); target '", target.name,
+      "' has ", target.dram.bytes, " bytes of DRAM, ", needed - target.dram.bytes, " too few; ",
+      placement.smallest ? "needs at least " : "fits in ", needed));
+}
+
+/// Offsets of the tensors; bounded by nodes that take seconds.
+absl::Status placeTensors(const Network &network, const Target &target, Plan &plan) {
+  const std::vector<LiveBuffer> buffers = lifetimes(network);
+  const absl::StatusOr<Placement> placement =
+      searchPlacement(buffers, {.climbNodes = 100'000, .exactNodes = 300'000});
+  if (!placement.ok())
+    return placement.status();
+  for (size_t id = 0; id < network.tensors.size(); ++id)
+    plan.offsets.push_back(placement->offsets[rootOf(network, static_cast<TensorId>(id))]);
+  plan.arenaBytes = ceilDiv(placement->peak, kTensorAlignment) * kTensorAlignment;
+  plan.arenaLowerBound = placement->lowerBound;
+  return capacityProblem(network, plan, buffers, *placement, target);
 }
 
 } // namespace
@@ -177,16 +204,7 @@ absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target,
   if (absl::Status status = sharedWeightsProblem(network, plan); !status.ok())
     return status;
 
-  const std::vector<Buffer> buffers = lifetimes(network);
-  const std::vector<int64_t> offsets = placeBuffers(buffers, kTensorAlignment);
-  for (size_t id = 0; id < network.tensors.size(); ++id)
-    plan.offsets.push_back(offsets[rootOf(network, static_cast<TensorId>(id))]);
-  for (size_t id = 0; id < buffers.size(); ++id)
-    plan.arenaBytes =
-        std::max(plan.arenaBytes,
-                 offsets[id] + ceilDiv(buffers[id].size, kTensorAlignment) * kTensorAlignment);
-  plan.arenaLowerBound = maximumLive(buffers);
-  if (absl::Status status = capacityProblem(network, plan, target); !status.ok())
+  if (absl::Status status = placeTensors(network, target, plan); !status.ok())
     return status;
   return plan;
 }

@@ -154,7 +154,16 @@ TEST(Plan, SaysHowMuchDramWouldFit) {
   target.dram.bytes = 1000;
   const absl::Status status = planNetwork(runningExample(), target).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("needs at least 1024"));
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(HasSubstr("module 'example': "), HasSubstr("tensor 't"),
+                             HasSubstr("of 384 bytes, ends at byte 768"),
+                             HasSubstr("256 bytes of constants and 768 bytes of activations"),
+                             HasSubstr("has 1000 bytes of DRAM, 24 too few; needs at least 1024")));
+  target.dram.bytes = 1024;
+  EXPECT_TRUE(planNetwork(runningExample(), target).ok());
+  target.dram.bytes = 200;
+  EXPECT_THAT(std::string(planNetwork(runningExample(), target).status().message()),
+              testing::AllOf(HasSubstr("constant '"), HasSubstr("824 too few")));
 }
 
 TEST(Plan, RefusesNetworksThatDoNotFitTogether) {
