@@ -18,6 +18,8 @@
 #include "compiler/placement/PlacementProblem.h"
 
 #include <algorithm>
+#include <bit>
+#include <optional>
 #include <tuple>
 
 namespace sdopt {
@@ -40,6 +42,20 @@ public:
       if (words[i] & other.words[i])
         return true;
     return false;
+  }
+  /// Removes what is in `other` and fulfils the condition.
+  template <typename Condition> void removeIf(const SectionSet &other, const Condition &holds) {
+    for (size_t i = 0; i < words.size(); ++i)
+      for (uint64_t both = words[i] & other.words[i]; both != 0; both &= both - 1)
+        if (const int bit = std::countr_zero(both); holds(static_cast<int32_t>(i * 64) + bit))
+          words[i] &= ~(uint64_t{1} << bit);
+  }
+  /// The first section, or -1.
+  int32_t first() const {
+    for (size_t i = 0; i < words.size(); ++i)
+      if (words[i] != 0)
+        return static_cast<int32_t>(i * 64) + std::countr_zero(words[i]);
+    return -1;
   }
 
 private:
@@ -122,7 +138,7 @@ class OffsetSearch {
 public:
   OffsetSearch(const Instance &instance, const std::vector<int32_t> &order, int64_t mostNodes);
 
-  SearchEnd run() { return searchParts({0, active.size()}, 0, instance.sections, Floor{}); }
+  SearchEnd run();
   int64_t nodes() const { return used; }
   const std::vector<int64_t> &units() const { return offsets; }
 
@@ -137,15 +153,40 @@ private:
     bool failed, noted;
     SectionSet reason;
   };
+  /// One stretch of time that unplaced items connect.
+  struct Part {
+    int32_t begin, end;
+    std::vector<int32_t> items;
+  };
+  /// A state on the way down: either the choice of the next item, or parts that are searched one by
+  /// one.
+  struct Frame {
+    Range range;
+    int32_t begin, end;
+    Floor floor;
+    StateKey key;
+    int32_t sinker;
+    std::vector<Candidate> candidates;
+    std::vector<Part> parts;
+    size_t next; ///< candidate or part
+    size_t liftMark, activeMark;
+  };
+  /// What came of the last frame's child; none: the last frame goes on.
+  using Answer = std::optional<SearchEnd>;
   struct Lift {
     int32_t item, support;
     int64_t lowest;
   };
 
-  SearchEnd searchParts(Range range, int32_t begin, int32_t end, Floor floor);
-  SearchEnd searchPart(Range range, int32_t begin, int32_t end, Floor floor);
-  SearchEnd branch(Range range, int32_t begin, int32_t end, Floor floor);
-  SearchEnd tryCandidate(const Candidate &candidate, Range range, int32_t begin, int32_t end);
+  Answer enter(Range range, int32_t begin, int32_t end, Floor floor);
+  Answer enterPart(Range range, int32_t begin, int32_t end, Floor floor);
+  Answer goOn();
+  Answer nextCandidate(Frame &frame);
+  Answer afterCandidate(Frame &frame, SearchEnd end);
+  Answer afterPart(Frame &frame, SearchEnd end);
+  SearchEnd refute(const StateKey &key, Floor floor);
+  SearchEnd leave(SearchEnd end);
+  std::vector<Part> partsOf(int32_t begin, int32_t end) const;
 
   bool isRefuted(Range range, int32_t begin, int32_t end, Floor floor);
   bool mustSinkElsewhere(Range range, Floor floor);
@@ -173,10 +214,12 @@ private:
   std::vector<char> placed;
   std::vector<int64_t> left;     ///< unplaced units of each section
   std::vector<int32_t> crossing; ///< unplaced items in a section and in the next
-  std::vector<int64_t> base;     ///< scratch: lowest bound of each section
   std::vector<Lift> lifts;
-  SectionSet why; ///< reason of the last refutation
+  std::vector<int32_t> witness; ///< of each section, an item that lay low enough
+  SectionSet unmet;             ///< scratch
+  SectionSet why;               ///< reason of the last refutation
   std::vector<Refuted> memory;
+  std::vector<Frame> frames;
   int64_t used = 0, mostNodes;
 };
 
@@ -185,16 +228,21 @@ OffsetSearch::OffsetSearch(const Instance &instance, const std::vector<int32_t> 
     : instance(instance), rank(order.size()), active(order), offsets(order.size(), 0),
       lowest(order.size(), 0), support(order.size(), -1), bound(order.size(), 0),
       placed(order.size(), 0), left(instance.live), crossing(instance.sections, 0),
-      base(instance.sections, 0), why(instance.words()), mostNodes(mostNodes) {
+      witness(instance.sections, 0), unmet(instance.words()), why(instance.words()),
+      mostNodes(mostNodes) {
   for (size_t i = 0; i < order.size(); ++i)
     rank[order[i]] = static_cast<int32_t>(i);
-  for (const Item &item : instance.items)
+  for (size_t i = 0; i < order.size(); ++i) {
+    const Item &item = instance.items[i];
+    for (int32_t s = item.begin; s < item.end; ++s)
+      witness[s] = static_cast<int32_t>(i);
     for (int32_t s = item.begin; s + 1 < item.end; ++s)
       ++crossing[s];
+  }
   size_t slots = 1024;
   while (slots < (size_t{1} << 17) && static_cast<int64_t>(slots) < mostNodes)
     slots *= 2;
-  memory.assign(slots, {{}, {kTooHigh, 0}, SectionSet(instance.words())});
+  memory.assign(slots, {{}, {kTooHigh, 0}, SectionSet(0)});
 }
 
 void OffsetSearch::put(int32_t item, int64_t offset) {
@@ -291,16 +339,22 @@ bool OffsetSearch::mustSinkElsewhere(Range range, Floor floor) {
 
 /// True where the unplaced items of a section do not fit above the lowest of their bounds.
 bool OffsetSearch::sectionsOverflow(Range range, int32_t begin, int32_t end, Floor floor) {
-  std::fill(base.begin() + begin, base.begin() + end, kTooHigh);
-  for (size_t k = range.begin; k < range.end; ++k) {
-    const Item &it = instance.items[active[k]];
-    const int64_t low = bound[active[k]];
-    for (int32_t s = it.begin; s < it.end; ++s)
-      base[s] = std::min(base[s], low);
-  }
-  for (int32_t s = begin; s < end; ++s) {
-    if (left[s] == 0 || base[s] <= instance.top - left[s])
-      continue;
+  // Sections of which every item so far is bound too high; mostly the last witness is still one.
+  const auto isLow = [&](int32_t item, int32_t s) {
+    return !placed[item] && bound[item] <= instance.top - left[s];
+  };
+  unmet.clear();
+  for (int32_t s = begin; s < end; ++s)
+    if (left[s] > 0 && !isLow(witness[s], s))
+      unmet.add(s);
+  for (size_t k = range.begin; k < range.end; ++k)
+    unmet.removeIf(instance.spans[active[k]], [&, item = active[k]](int32_t s) {
+      if (!isLow(item, s))
+        return false;
+      witness[s] = item;
+      return true;
+    });
+  if (const int32_t s = unmet.first(); s >= 0) {
     const int64_t wanted = instance.top - left[s] + 1;
     why.clear();
     why.add(s);
@@ -329,8 +383,7 @@ std::vector<OffsetSearch::Candidate> OffsetSearch::candidatesOf(Range range, Flo
   for (size_t k = range.begin; k < range.end; ++k) {
     const int32_t item = active[k];
     if (!passedOver(item, floor) && lowest[item] < limit)
-      candidates.push_back(
-          {lowest[item], rank[item], item, false, false, SectionSet(instance.words())});
+      candidates.push_back({lowest[item], rank[item], item, false, false, SectionSet(0)});
   }
   std::sort(candidates.begin(), candidates.end(), [](const Candidate &a, const Candidate &b) {
     return std::tie(a.offset, a.rank) < std::tie(b.offset, b.rank);
@@ -356,71 +409,91 @@ SectionSet OffsetSearch::closure(std::vector<Candidate> &candidates, SectionSet 
   return reason;
 }
 
-SearchEnd OffsetSearch::tryCandidate(const Candidate &candidate, Range range, int32_t begin,
-                                     int32_t end) {
-  const size_t mark = lifts.size(), activeMark = active.size();
-  put(candidate.item, candidate.offset);
-  SearchEnd result = SearchEnd::Impossible;
-  if (liftNeighbours(candidate.item)) {
-    for (size_t k = range.begin; k < range.end; ++k)
-      if (active[k] != candidate.item)
-        active.push_back(active[k]);
-    result =
-        searchParts({activeMark, active.size()}, begin, end, {candidate.offset, candidate.rank});
-    active.resize(activeMark);
-  }
-  if (result == SearchEnd::Found)
-    return result;
-  take(candidate.item);
-  undoLifts(mark);
-  return result;
-}
-
-SearchEnd OffsetSearch::branch(Range range, int32_t begin, int32_t end, Floor floor) {
-  if (isRefuted(range, begin, end, floor))
-    return SearchEnd::Impossible;
-  // Nothing is placed so high that the item with the lowest end would still fit below.
-  int32_t sinker = active[range.begin];
-  const auto endOf = [&](int32_t item) { return lowest[item] + instance.items[item].size; };
-  for (size_t k = range.begin; k < range.end; ++k)
-    if (endOf(active[k]) < endOf(sinker))
-      sinker = active[k];
-  std::vector<Candidate> candidates = candidatesOf(range, floor, endOf(sinker));
-  for (size_t c = 0; c < candidates.size(); ++c) {
-    Candidate &candidate = candidates[c];
-    const auto same = std::find_if(
-        candidates.begin(), candidates.begin() + static_cast<std::ptrdiff_t>(c),
-        [&](const Candidate &other) { return instance.alike(other.item, candidate.item); });
-    if (same != candidates.begin() + static_cast<std::ptrdiff_t>(c)) {
-      candidate.reason = same->reason;
-      candidate.failed = true;
-      continue;
-    }
-    if (used == mostNodes)
-      return SearchEnd::OutOfNodes;
-    ++used;
-    const SearchEnd result = tryCandidate(candidate, range, begin, end);
-    if (result != SearchEnd::Impossible)
-      return result;
-    SectionSet reason = closure(candidates, why);
-    if (!reason.meets(instance.spans[candidate.item])) {
-      why = std::move(reason);
-      return SearchEnd::Impossible;
-    }
-    candidate.reason = why;
-    candidate.failed = true;
-  }
-  why = closure(candidates, instance.spans[sinker]);
+/// Keeps the refutation of a state, whose reason is `why`.
+SearchEnd OffsetSearch::refute(const StateKey &key, Floor floor) {
+  Refuted &slot = memory[slotOf(key)];
+  if (slot.key != key || floor < slot.floor)
+    slot = {key, floor, why};
   return SearchEnd::Impossible;
 }
 
-/// One stretch of time that unplaced items connect.
-SearchEnd OffsetSearch::searchPart(Range range, int32_t begin, int32_t end, Floor floor) {
+SearchEnd OffsetSearch::leave(SearchEnd end) {
+  if (const Frame &frame = frames.back(); end == SearchEnd::Impossible && frame.parts.empty())
+    refute(frame.key, frame.floor);
+  frames.pop_back();
+  return end;
+}
+
+OffsetSearch::Answer OffsetSearch::nextCandidate(Frame &frame) {
+  auto &candidates = frame.candidates;
+  for (; frame.next < candidates.size(); ++frame.next) {
+    Candidate &candidate = candidates[frame.next];
+    const auto self = candidates.begin() + static_cast<std::ptrdiff_t>(frame.next);
+    const auto same = std::find_if(candidates.begin(), self, [&](const Candidate &other) {
+      return instance.alike(other.item, candidate.item);
+    });
+    if (same == self)
+      break;
+    candidate.reason = same->reason;
+    candidate.failed = true;
+  }
+  if (frame.next == candidates.size()) {
+    why = closure(candidates, instance.spans[frame.sinker]);
+    return leave(SearchEnd::Impossible);
+  }
+  if (used == mostNodes)
+    return leave(SearchEnd::OutOfNodes);
+  ++used;
+  const Candidate &candidate = candidates[frame.next];
+  put(candidate.item, candidate.offset);
+  if (!liftNeighbours(candidate.item))
+    return SearchEnd::Impossible;
+  for (size_t k = frame.range.begin; k < frame.range.end; ++k)
+    if (active[k] != candidate.item)
+      active.push_back(active[k]);
+  return enter({frame.activeMark, active.size()}, frame.begin, frame.end,
+               {candidate.offset, candidate.rank});
+}
+
+OffsetSearch::Answer OffsetSearch::afterCandidate(Frame &frame, SearchEnd end) {
+  active.resize(frame.activeMark);
+  if (end == SearchEnd::Found)
+    return leave(end);
+  Candidate &candidate = frame.candidates[frame.next];
+  take(candidate.item);
+  undoLifts(frame.liftMark);
+  if (end == SearchEnd::OutOfNodes)
+    return leave(end);
+  SectionSet reason = closure(frame.candidates, why);
+  if (!reason.meets(instance.spans[candidate.item])) {
+    why = std::move(reason);
+    return leave(SearchEnd::Impossible);
+  }
+  candidate.reason = why;
+  candidate.failed = true;
+  ++frame.next;
+  return std::nullopt;
+}
+
+/// Where one part fails, no other arrangement of the rest helps.
+OffsetSearch::Answer OffsetSearch::afterPart(Frame &frame, SearchEnd end) {
+  active.resize(frame.activeMark);
+  if (end == SearchEnd::Found) {
+    ++frame.next;
+    return std::nullopt;
+  }
+  for (size_t done = 0; done < frame.next; ++done)
+    for (int32_t item : frame.parts[done].items)
+      take(item);
+  undoLifts(frame.liftMark);
+  return leave(end);
+}
+
+OffsetSearch::Answer OffsetSearch::enterPart(Range range, int32_t begin, int32_t end, Floor floor) {
   StateKey key;
   for (size_t k = range.begin; k < range.end; ++k)
     key.add(active[k], lowest[active[k]]);
-  const Refuted &known = memory[slotOf(key)];
-  if (known.key == key && known.floor <= floor) {
+  if (const Refuted &known = memory[slotOf(key)]; known.key == key && known.floor <= floor) {
     // The same heights may have other supports now.
     why = known.reason;
     for (size_t k = range.begin; k < range.end; ++k)
@@ -428,24 +501,30 @@ SearchEnd OffsetSearch::searchPart(Range range, int32_t begin, int32_t end, Floo
         explain(active[k], floor);
     return SearchEnd::Impossible;
   }
-  const SearchEnd result = branch(range, begin, end, floor);
-  if (result == SearchEnd::Impossible) {
-    Refuted &slot = memory[slotOf(key)];
-    if (slot.key != key || floor < slot.floor)
-      slot = {key, floor, why};
-  }
-  return result;
+  if (isRefuted(range, begin, end, floor))
+    return refute(key, floor);
+  // Nothing is placed so high that the item with the lowest end would still fit below.
+  const auto endOf = [&](int32_t item) { return lowest[item] + instance.items[item].size; };
+  int32_t sinker = active[range.begin];
+  for (size_t k = range.begin; k < range.end; ++k)
+    if (endOf(active[k]) < endOf(sinker))
+      sinker = active[k];
+  std::vector<Candidate> candidates = candidatesOf(range, floor, endOf(sinker));
+  frames.push_back({range,
+                    begin,
+                    end,
+                    floor,
+                    key,
+                    sinker,
+                    std::move(candidates),
+                    {},
+                    0,
+                    lifts.size(),
+                    active.size()});
+  return std::nullopt;
 }
 
-/// Stretches of time that no unplaced item connects are searched one by one: where one fails, no
-/// other arrangement of the rest helps.
-SearchEnd OffsetSearch::searchParts(Range range, int32_t begin, int32_t end, Floor floor) {
-  if (range.begin == range.end)
-    return SearchEnd::Found;
-  struct Part {
-    int32_t begin, end;
-    std::vector<int32_t> items;
-  };
+std::vector<OffsetSearch::Part> OffsetSearch::partsOf(int32_t begin, int32_t end) const {
   std::vector<Part> parts;
   for (int32_t s = begin; s < end;) {
     if (left[s] == 0) {
@@ -458,8 +537,15 @@ SearchEnd OffsetSearch::searchParts(Range range, int32_t begin, int32_t end, Flo
     parts.push_back({s, last + 1, {}});
     s = last + 1;
   }
+  return parts;
+}
+
+OffsetSearch::Answer OffsetSearch::enter(Range range, int32_t begin, int32_t end, Floor floor) {
+  if (range.begin == range.end)
+    return SearchEnd::Found;
+  std::vector<Part> parts = partsOf(begin, end);
   if (parts.size() == 1)
-    return searchPart(range, parts[0].begin, parts[0].end, floor);
+    return enterPart(range, parts[0].begin, parts[0].end, floor);
   for (size_t k = range.begin; k < range.end; ++k)
     for (Part &part : parts)
       if (part.begin <= instance.items[active[k]].begin &&
@@ -467,21 +553,33 @@ SearchEnd OffsetSearch::searchParts(Range range, int32_t begin, int32_t end, Flo
         part.items.push_back(active[k]);
   std::stable_sort(parts.begin(), parts.end(),
                    [](const Part &a, const Part &b) { return a.items.size() < b.items.size(); });
-  const size_t mark = lifts.size(), activeMark = active.size();
-  for (size_t p = 0; p < parts.size(); ++p) {
-    active.insert(active.end(), parts[p].items.begin(), parts[p].items.end());
-    const SearchEnd result =
-        searchPart({activeMark, active.size()}, parts[p].begin, parts[p].end, floor);
-    active.resize(activeMark);
-    if (result == SearchEnd::Found)
-      continue;
-    for (size_t done = 0; done < p; ++done)
-      for (int32_t item : parts[done].items)
-        take(item);
-    undoLifts(mark);
-    return result;
+  frames.push_back(
+      {range, begin, end, floor, {}, 0, {}, std::move(parts), 0, lifts.size(), active.size()});
+  return std::nullopt;
+}
+
+OffsetSearch::Answer OffsetSearch::goOn() {
+  Frame &frame = frames.back();
+  if (frame.parts.empty())
+    return nextCandidate(frame);
+  if (frame.next == frame.parts.size())
+    return leave(SearchEnd::Found);
+  const Part &part = frame.parts[frame.next];
+  active.insert(active.end(), part.items.begin(), part.items.end());
+  return enterPart({frame.activeMark, active.size()}, part.begin, part.end, frame.floor);
+}
+
+SearchEnd OffsetSearch::run() {
+  Answer answer = enter({0, active.size()}, 0, instance.sections, Floor{});
+  while (!frames.empty()) {
+    if (!answer)
+      answer = goOn();
+    else if (Frame &frame = frames.back(); frame.parts.empty())
+      answer = afterCandidate(frame, *answer);
+    else
+      answer = afterPart(frame, *answer);
   }
-  return SearchEnd::Found;
+  return *answer;
 }
 
 } // namespace

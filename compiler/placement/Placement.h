@@ -53,7 +53,8 @@ enum class PlacementGoal : uint8_t {
   Lowest = 1 ///< go on to the lowest peak that the nodes allow
 };
 
-/// The Exact search takes at most this many buffers (it recurses); more are left to the others.
+/// The Exact search takes at most this many buffers (it compares each with each); more are left to
+/// the other methods.
 inline constexpr int64_t kMostExactBuffers = 2000;
 
 struct PlacementOptions {

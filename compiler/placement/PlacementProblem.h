@@ -20,6 +20,8 @@ inline int64_t addUpTo(int64_t a, int64_t b) { return a > kTooHigh - b ? kTooHig
 
 /// The next multiple of `alignment`, or kTooHigh.
 inline int64_t alignUp(int64_t offset, int64_t alignment) {
+  if (alignment == 1)
+    return offset;
   const int64_t over = offset % alignment;
   return over == 0 ? offset : addUpTo(offset, alignment - over);
 }
