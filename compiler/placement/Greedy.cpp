@@ -85,11 +85,12 @@ Attempt placeLowestFirst(const PlacementProblem &problem, const std::vector<int3
 Attempt placeGreedily(const PlacementProblem &problem, int64_t goal) {
   using enum ItemWeight;
   Attempt best;
+  int64_t nodes = 0;
   const auto isEnough = [&](Attempt attempt) {
-    attempt.nodes += best.nodes;
+    nodes += attempt.nodes;
     if (attempt.peak < best.peak)
       best = std::move(attempt);
-    best.nodes = attempt.nodes;
+    best.nodes = nodes;
     return best.peak <= goal;
   };
   const std::vector<std::vector<ItemWeight>> orders = {
