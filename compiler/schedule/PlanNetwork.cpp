@@ -55,11 +55,11 @@ std::string biggestOperand(const Network &network, const Layer &layer) {
 
 absl::Status doesNotFit(const Network &network, const Layer &layer, const Target &target,
                         int64_t least) {
-  return absl::ResourceExhaustedError(
-      absl::StrCat("module '", network.name, "': layer '", layer.name, "' (", kindName(layer),
-                   "), whose biggest operand is ", biggestOperand(network, layer), ", takes ",
-                   least, " bytes in its smallest tiling; target '", target.name, "' has ",
-                   target.sram.bytes, "; needs at least ", least, " bytes of SRAM"));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "module '", network.name, "': layer '", layer.name, "' (", kindName(layer),
+      "), whose biggest operand is ", biggestOperand(network, layer), ", takes ", least,
+      " bytes in its smallest tiling; target '", target.name, "' has ", target.sram.bytes, ", ",
+      least - target.sram.bytes, " too few; needs at least ", least, " bytes of SRAM"));
 }
 
 absl::StatusOr<std::vector<LayerPlan>> planTiles(const Network &network, const Target &target,

@@ -70,6 +70,7 @@ TEST(FullSize, TrafficIsNearTheReferences) {
       std::printf("\n");
       // At 512 KiB the VAE is bound by multiplications and the search spends bytes to save fill.
       EXPECT_LE(traffic / reference, c.kib > 512 ? 1.25 : isUnet ? 1.55 : 2.5);
+      EXPECT_EQ(plan->arenaBytes, plan->arenaLowerBound);
     }
   }
 }
@@ -105,6 +106,7 @@ TEST(FullSize, EveryPresetPlansAndExpands) {
       const auto begin = now();
       const absl::StatusOr<Plan> plan = planNetwork(network, *target);
       ASSERT_TRUE(plan.ok()) << preset << ": " << plan.status();
+      EXPECT_EQ(plan->arenaBytes, plan->arenaLowerBound);
       if (preset == "mobile")
         continue; // between the other two
       const auto planned = now();

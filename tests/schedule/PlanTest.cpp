@@ -144,7 +144,7 @@ TEST(Plan, SaysHowMuchSramWouldFit) {
   const std::string message(plan.status().message());
   EXPECT_THAT(message, HasSubstr("layer 't1' (conv)"));
   EXPECT_THAT(message, HasSubstr("'t0' of 384 bytes"));
-  EXPECT_THAT(message, HasSubstr("has 128; needs at least 320 bytes of SRAM"));
+  EXPECT_THAT(message, HasSubstr("has 128, 192 too few; needs at least 320 bytes of SRAM"));
   EXPECT_TRUE(planNetwork(network, smallTarget(320)).ok());
   EXPECT_FALSE(planNetwork(network, smallTarget(319)).ok());
 }
