@@ -149,19 +149,29 @@ struct Search {
           }
   }
   void operator()(const AttentionShape &s) {
-    for (int64_t keys : tileSizes(s.keys, 32)) {
+    std::vector<int64_t> queries = sizes(s.queries, 32);
+    std::reverse(queries.begin(), queries.end());
+    for (int64_t keys : tileSizes(s.keys, 32))
       for (LoopOrder o :
            {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary})
-        if ((keys >= s.keys) == (o == LoopOrder::InputResident))
-          for (int64_t queries : sizes(s.queries, 32))
-            for (int64_t buffers : {4, 3, 2, 1})
-              offer({.order = o,
-                     .height = queries,
-                     .width = keys,
-                     .outputChannels = s.headDim,
-                     .inputChannels = s.headDim,
-                     .buffers = buffers});
-    }
+        for (int64_t buffers : {4, 3, 2, 1}) {
+          if ((keys >= s.keys) != (o == LoopOrder::InputResident))
+            continue;
+          for (int64_t height : queries) {
+            const Tiling t{.order = o,
+                           .height = height,
+                           .width = keys,
+                           .outputChannels = s.headDim,
+                           .inputChannels = s.headDim,
+                           .buffers = buffers};
+            if (!selection.fits(layoutOf(s, t, target.sram.alignment).bytes))
+              continue;
+            offer(t);
+            // Fewer queries read keys and values more often.
+            if (options.objective == Objective::Traffic)
+              break;
+          }
+        }
   }
   void operator()(const UpsampleShape &s) {
     for (int64_t columns : tileSizes(s.width))

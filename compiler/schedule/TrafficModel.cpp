@@ -109,18 +109,23 @@ private:
 
 int64_t fillCycles(const ArrayTarget &array) { return 2 * array.rows + array.columns; }
 
-/// One matrix product on the arrays (docs/isa.md, "Timing"); `depth`: of adders around them.
-int64_t productCycles(const ArrayTarget &array, double rate, int64_t streamed, int64_t reduction,
-                      int64_t outputs, int64_t taps, int64_t depth = 0) {
-  const int64_t reductions = ceilDiv(reduction, array.rows) * taps;
-  const int64_t blocks = ceilDiv(outputs, array.columns);
+/// One matrix product on the arrays (docs/isa.md, "Timing") with that many blocks of rows and
+/// columns of weights; `depth`: of adders around them.
+int64_t blockCycles(const ArrayTarget &array, double rate, int64_t streamed, int64_t reductions,
+                    int64_t blocks, int64_t depth = 0) {
   const int64_t fill = fillCycles(array) + depth;
   const auto streaming = [&](int64_t rows) {
     return static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate)) + fill;
   };
-  const int64_t byRows = reductions * blocks * streaming(ceilDiv(streamed, array.count));
-  const int64_t byBlocks = reductions * ceilDiv(blocks, array.count) * streaming(streamed);
-  return std::min(byRows, byBlocks);
+  const int64_t byRows = blocks * streaming(ceilDiv(streamed, array.count));
+  const int64_t byBlocks = ceilDiv(blocks, array.count) * streaming(streamed);
+  return reductions * std::min(byRows, byBlocks);
+}
+
+int64_t productCycles(const ArrayTarget &array, double rate, int64_t streamed, int64_t reduction,
+                      int64_t outputs) {
+  return blockCycles(array, rate, streamed, ceilDiv(reduction, array.rows),
+                     ceilDiv(outputs, array.columns));
 }
 
 /// Stored bytes of the blocks into which weights are cut.
@@ -174,29 +179,32 @@ struct Work {
   int64_t array = 0, vector = 0;
 };
 
-/// A tile of h x w outputs.
+/// A tile of h x w outputs, with that many blocks of rows and columns of weights for each tap.
 int64_t windowCycles(const MatrixShape &shape, const ArrayTarget &array, int64_t h, int64_t w,
-                     int64_t inputs, int64_t outputs) {
+                     int64_t reductions, int64_t blocks) {
   const double rate = shape.wideInput ? array.a16w8Rate : 1.0;
   if (shape.winograd)
-    return productCycles(array, rate, ceilDiv(h, kWinogradOutputs) * ceilDiv(w, kWinogradOutputs),
-                         inputs, outputs, kWinogradProducts, kWinogradDepth);
-  return productCycles(array, rate, h * w, inputs, outputs, shape.taps());
+    return blockCycles(array, rate, ceilDiv(h, kWinogradOutputs) * ceilDiv(w, kWinogradOutputs),
+                       reductions * kWinogradProducts, blocks, kWinogradDepth);
+  return blockCycles(array, rate, h * w, reductions * shape.taps(), blocks);
 }
 
-Work matrixWork(const MatrixShape &shape, const WindowCut &vertical, const WindowCut &horizontal,
-                const Tiling &t, const Target &target) {
-  const AxisCut outputs(shape.outputChannels, t.outputChannels);
-  const AxisCut inputs(shape.inputChannels, t.inputChannels);
+/// Blocks of rows of weights in all tiles of input channels.
+int64_t reductionsOf(const AxisCut &inputs, const ArrayTarget &array) {
+  return (inputs.tiles - 1) * ceilDiv(inputs.tile, array.rows) + ceilDiv(inputs.last, array.rows);
+}
+
+Work matrixWork(const MatrixShape &shape, const ChannelCut &channels, const WindowCut &vertical,
+                const WindowCut &horizontal, const Target &target) {
+  const int64_t reductions = reductionsOf(channels.inputs, target.array);
   Work work;
   forSizes(vertical.cut, [&](int64_t h, int64_t nh) {
     forSizes(horizontal.cut, [&](int64_t w, int64_t nw) {
-      forSizes(outputs, [&](int64_t co, int64_t nco) {
+      forSizes(channels.outputs, [&](int64_t co, int64_t nco) {
         const int64_t times = shape.batch * nh * nw * nco;
         work.vector += times * ceilDiv(h * w * co, target.vector.lanes);
-        forSizes(inputs, [&](int64_t ci, int64_t nci) {
-          work.array += times * nci * windowCycles(shape, target.array, h, w, ci, co);
-        });
+        work.array += times * windowCycles(shape, target.array, h, w, reductions,
+                                           ceilDiv(co, target.array.columns));
       });
     });
   });
@@ -205,17 +213,17 @@ Work matrixWork(const MatrixShape &shape, const WindowCut &vertical, const Windo
 
 /// Cycles of the array for windows that run over the end of a ring of rows, which are summed in two
 /// commands, and for starting anew at the ring's end.
-int64_t seamWork(const MatrixShape &s, int64_t ringRows, const WindowCut &horizontal,
-                 const Tiling &t, const Target &target) {
-  const AxisCut outputs(s.outputChannels, t.outputChannels);
-  const AxisCut inputs(s.inputChannels, t.inputChannels);
+int64_t seamWork(const MatrixShape &s, const ChannelCut &channels, int64_t ringRows,
+                 const WindowCut &horizontal, const Target &target) {
   const WindowAxis &axis = s.vertical;
   const int64_t seams = s.batch * ((axis.input - 1) / ringRows) * horizontal.cut.tiles;
   const int64_t rows = ceilDiv((axis.kernel - 1) * axis.dilation, axis.stride);
+  const int64_t reductions = reductionsOf(channels.inputs, target.array);
   const auto cycles = [&](int64_t h, int64_t w) {
-    return windowCycles(s, target.array, h, w, inputs.tile, outputs.tile);
+    return windowCycles(s, target.array, h, w, reductions,
+                        ceilDiv(channels.outputs.tile, target.array.columns));
   };
-  return seams * outputs.tiles * inputs.tiles * (cycles(rows, horizontal.cut.tile) + cycles(1, 1));
+  return seams * channels.outputs.tiles * (cycles(rows, horizontal.cut.tile) + cycles(1, 1));
 }
 
 /// Layers that stream tiles through the vector unit or only move bytes.
@@ -374,8 +382,8 @@ Estimate EstimateOf::operator()(const AttentionShape &s) const {
     work.vector += heads * nq * ceilDiv(q * row, target.vector.lanes);
     forSizes(keys, [&](int64_t k, int64_t nk) {
       work.array += heads * nq * nk *
-                    (2 * productCycles(target.array, scores, q, row, k, 1) +
-                     productCycles(target.array, values, q, k, row, 1));
+                    (2 * productCycles(target.array, scores, q, row, k) +
+                     productCycles(target.array, values, q, k, row));
     });
   });
   Estimate e = streamEstimate(traffic, work.array + (bufferLevel(t) >= 3 ? 0 : work.vector),
@@ -393,12 +401,11 @@ MatrixCut::MatrixCut(const MatrixShape &s, const Tiling &t)
 
 ArrayBound leastArrayCycles(const MatrixShape &s, const MatrixCut &cut, const Target &target) {
   const ArrayTarget &array = target.array;
-  int64_t blocks = 0, reductions = 0;
+  int64_t blocks = 0;
   forSizes(cut.outputs,
            [&](int64_t size, int64_t times) { blocks += times * ceilDiv(size, array.columns); });
-  forSizes(cut.inputs, [&](int64_t size, int64_t times) {
-    reductions += times * ceilDiv(size, array.rows) * (s.winograd ? kWinogradProducts : s.taps());
-  });
+  const int64_t reductions =
+      reductionsOf(cut.inputs, array) * (s.winograd ? kWinogradProducts : s.taps());
   const int64_t outputs = s.batch * s.vertical.output * s.horizontal.output;
   const int64_t streamed = s.winograd ? outputs / (kWinogradOutputs * kWinogradOutputs) : outputs;
   const int64_t fill = fillCycles(array) + (s.winograd ? kWinogradDepth : 0);
@@ -478,9 +485,9 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
   }
   const MatrixLayout layout = layoutOf(s, t, cut, vertical, horizontal, target.sram.alignment);
   e.cost.sramBytes = layout.bytes;
-  Work work = matrixWork(s, vertical, horizontal, t, target);
+  Work work = matrixWork(s, cut, vertical, horizontal, target);
   if (layout.ringRows > 0)
-    work.array += seamWork(s, layout.ringRows, horizontal, t, target);
+    work.array += seamWork(s, cut, layout.ringRows, horizontal, target);
   e.cost.computeCycles = std::max(work.array, work.vector);
   const int64_t level = bufferLevel(t);
   if (level < 2) {
