@@ -109,17 +109,19 @@ private:
 
 int64_t fillCycles(const ArrayTarget &array) { return 2 * array.rows + array.columns; }
 
-/// One matrix product on the arrays (docs/isa.md, "Timing") with that many blocks of rows and
-/// columns of weights; `depth`: of adders around them.
+/// Matrix products on the arrays (docs/isa.md, "Timing") with that many blocks of rows, of all
+/// products together, and of columns of weights; `depth`: of adders around them.
 int64_t blockCycles(const ArrayTarget &array, double rate, int64_t streamed, int64_t reductions,
-                    int64_t blocks, int64_t depth = 0) {
+                    int64_t blocks, int64_t products = 1, int64_t depth = 0) {
   const int64_t fill = fillCycles(array) + depth;
+  const bool ahead = array.weightTiles > 1;
   const auto streaming = [&](int64_t rows) {
-    return static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate)) + fill;
+    const auto cycles = static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate));
+    return ahead ? std::max(cycles, array.rows) : cycles + fill;
   };
   const int64_t byRows = blocks * streaming(ceilDiv(streamed, array.count));
   const int64_t byBlocks = ceilDiv(blocks, array.count) * streaming(streamed);
-  return reductions * std::min(byRows, byBlocks);
+  return reductions * std::min(byRows, byBlocks) + (ahead ? products * fill : 0);
 }
 
 int64_t productCycles(const ArrayTarget &array, double rate, int64_t streamed, int64_t reduction,
@@ -179,31 +181,31 @@ struct Work {
   int64_t array = 0, vector = 0;
 };
 
-/// A tile of h x w outputs, with that many blocks of rows and columns of weights for each tap.
-int64_t windowCycles(const MatrixShape &shape, const ArrayTarget &array, int64_t h, int64_t w,
-                     int64_t reductions, int64_t blocks) {
-  const double rate = shape.wideInput ? array.a16w8Rate : 1.0;
-  if (shape.winograd)
-    return blockCycles(array, rate, ceilDiv(h, kWinogradOutputs) * ceilDiv(w, kWinogradOutputs),
-                       reductions * kWinogradProducts, blocks, kWinogradDepth);
-  return blockCycles(array, rate, h * w, reductions * shape.taps(), blocks);
-}
-
 /// Blocks of rows of weights in all tiles of input channels.
 int64_t reductionsOf(const AxisCut &inputs, const ArrayTarget &array) {
   return (inputs.tiles - 1) * ceilDiv(inputs.tile, array.rows) + ceilDiv(inputs.last, array.rows);
 }
 
+/// A tile of h x w outputs and that many blocks of columns of weights, all tiles of input channels.
+int64_t windowCycles(const MatrixShape &shape, const AxisCut &inputs, const ArrayTarget &array,
+                     int64_t h, int64_t w, int64_t blocks) {
+  const int64_t reductions = reductionsOf(inputs, array);
+  const double rate = shape.wideInput ? array.a16w8Rate : 1.0;
+  if (shape.winograd)
+    return blockCycles(array, rate, ceilDiv(h, kWinogradOutputs) * ceilDiv(w, kWinogradOutputs),
+                       reductions * kWinogradProducts, blocks, inputs.tiles, kWinogradDepth);
+  return blockCycles(array, rate, h * w, reductions * shape.taps(), blocks, inputs.tiles);
+}
+
 Work matrixWork(const MatrixShape &shape, const ChannelCut &channels, const WindowCut &vertical,
                 const WindowCut &horizontal, const Target &target) {
-  const int64_t reductions = reductionsOf(channels.inputs, target.array);
   Work work;
   forSizes(vertical.cut, [&](int64_t h, int64_t nh) {
     forSizes(horizontal.cut, [&](int64_t w, int64_t nw) {
       forSizes(channels.outputs, [&](int64_t co, int64_t nco) {
         const int64_t times = shape.batch * nh * nw * nco;
         work.vector += times * ceilDiv(h * w * co, target.vector.lanes);
-        work.array += times * windowCycles(shape, target.array, h, w, reductions,
+        work.array += times * windowCycles(shape, channels.inputs, target.array, h, w,
                                            ceilDiv(co, target.array.columns));
       });
     });
@@ -218,9 +220,8 @@ int64_t seamWork(const MatrixShape &s, const ChannelCut &channels, int64_t ringR
   const WindowAxis &axis = s.vertical;
   const int64_t seams = s.batch * ((axis.input - 1) / ringRows) * horizontal.cut.tiles;
   const int64_t rows = ceilDiv((axis.kernel - 1) * axis.dilation, axis.stride);
-  const int64_t reductions = reductionsOf(channels.inputs, target.array);
   const auto cycles = [&](int64_t h, int64_t w) {
-    return windowCycles(s, target.array, h, w, reductions,
+    return windowCycles(s, channels.inputs, target.array, h, w,
                         ceilDiv(channels.outputs.tile, target.array.columns));
   };
   return seams * channels.outputs.tiles * (cycles(rows, horizontal.cut.tile) + cycles(1, 1));
@@ -412,8 +413,11 @@ ArrayBound leastArrayCycles(const MatrixShape &s, const MatrixCut &cut, const Ta
   const double rate = s.wideInput ? array.a16w8Rate : 1.0;
   const double products = static_cast<double>(blocks) * static_cast<double>(reductions) /
                           static_cast<double>(array.count);
-  return {static_cast<int64_t>(products * static_cast<double>(streamed) / rate),
-          static_cast<int64_t>(products * static_cast<double>(fill))};
+  const auto all = static_cast<int64_t>(products * static_cast<double>(streamed) / rate);
+  // Filled once for each command, or for each tile of weights.
+  if (array.weightTiles > 1)
+    return {all, cut.outputs.tiles * cut.inputs.tiles * fill};
+  return {all, static_cast<int64_t>(products * static_cast<double>(fill))};
 }
 
 MatrixBytes bytesOf(const MatrixShape &s, const MatrixCut &cut, const WindowCut &vertical,

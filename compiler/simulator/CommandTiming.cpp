@@ -57,8 +57,11 @@ void CommandTiming::addProduct(CommandCost &cost, const Product &product,
   const double rate = both ? array.a16a16Rate : any ? array.a16w8Rate : 1.0;
   const int64_t blocks = ceilDiv(product.outputs, array.columns);
   const int64_t fill = 2 * array.rows + array.columns + (product.transformed ? kWinogradDepth : 0);
+  // The weights of a tile take a cycle for each row to come, beside the products or after them.
+  const bool ahead = array.weightTiles > 1;
   auto streaming = [&](int64_t rows) {
-    return static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate)) + fill;
+    const auto cycles = static_cast<int64_t>(std::ceil(static_cast<double>(rows) / rate));
+    return ahead ? std::max(cycles, array.rows) : cycles + fill;
   };
   // Weight tiles of all blocks of outputs, and the most that one array gets of them.
   const int64_t tilesOfBlock = ceilDiv(product.reduction, array.rows) * product.taps;
@@ -79,7 +82,8 @@ void CommandTiming::addProduct(CommandCost &cost, const Product &product,
   }
   // Either every array takes a share of the streamed rows, or a share of the output channel blocks.
   cost.cycles += std::min(tiles * streaming(ceilDiv(product.streamed, array.count)),
-                          most * streaming(product.streamed));
+                          most * streaming(product.streamed)) +
+                 (ahead ? fill : 0);
   cost.multiplyAccumulates += macs;
   cost.skippedMultiplies += all - macs;
   cost.minimumCycles += static_cast<double>(macs) /

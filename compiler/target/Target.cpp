@@ -80,7 +80,7 @@ private:
   void readSection(std::string_view section, YamlMap &map) {
     for (const TargetConstant &constant : targetConstants())
       if (constant.section == section)
-        if (auto node = map.take(constant.key))
+        if (auto node = constant.optional ? map.takeOptional(constant.key) : map.take(constant.key))
           readConstant(constant, *node);
   }
 
@@ -381,8 +381,10 @@ std::string canonicalText(const Target &target) {
       if (section == "power")
         text += "  operating_points: {volts_hertz: " + pointsText(target.power.points) + source;
     }
-    text += std::string(section.empty() ? "" : "  ") + constant.key + ": {" +
-            constant.units[0].key + ": " + valueText(constant, target) + source;
+    const std::string value = valueText(constant, target);
+    if (!constant.optional || value != numberText(constant.least))
+      text += std::string(section.empty() ? "" : "  ") + constant.key + ": {" +
+              constant.units[0].key + ": " + value + source;
   }
   return text;
 }

@@ -25,8 +25,11 @@ struct MultiplierTarget {
 /// Systolic arrays: `count` arrays of rows x columns multipliers, int8 x int8 at least.
 struct ArrayTarget {
   int64_t count = 1;
-  int64_t rows = 32;        ///< input channels
-  int64_t columns = 32;     ///< output channels
+  int64_t rows = 32;    ///< input channels
+  int64_t columns = 32; ///< output channels
+  /// Weight tiles that the registers of an array hold, 1 or 2: with 2 the next one comes while the
+  /// array multiplies.
+  int64_t weightTiles = 1;
   double a16w8Rate = 0.5;   ///< relative to int8 x int8
   double a16a16Rate = 0.25; ///< attention products on 16-bit values
   int64_t sparseWindow =

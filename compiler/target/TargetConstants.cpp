@@ -21,6 +21,7 @@ constexpr TargetUnit kEnergyPerByte[] = {
 constexpr TargetUnit kPower[] = {{"watts", 0, 0}, {"milliwatts", -3, 0}};
 constexpr TargetUnit kCount[] = {{"count", 0, 0}};
 constexpr TargetUnit kMultipliers[] = {{"multipliers", 0, 0}};
+constexpr TargetUnit kTiles[] = {{"tiles", 0, 0}};
 constexpr TargetUnit kElementsPerCycle[] = {{"elements_per_cycle", 0, 0}};
 constexpr TargetUnit kRate[] = {{"relative_to_a8w8", 0, 0}};
 
@@ -37,6 +38,7 @@ const TargetConstant kConstants[] = {
     {"array", "count", kCount, SDOPT_INTEGER(array.count), 1, 1024},
     {"array", "rows", kMultipliers, SDOPT_INTEGER(array.rows), 1, 1024},
     {"array", "columns", kMultipliers, SDOPT_INTEGER(array.columns), 1, 1024},
+    {"array", "weight_registers", kTiles, SDOPT_INTEGER(array.weightTiles), 1, 2, false, true},
     {"array", "a16w8_rate", kRate, SDOPT_REAL(array.a16w8Rate), kLeastRate, 1},
     {"array", "a16a16_rate", kRate, SDOPT_REAL(array.a16a16Rate), kLeastRate, 1},
     {"array", "sparse_window", kMultipliers, SDOPT_INTEGER(array.sparseWindow), 1, 65536},

@@ -31,6 +31,8 @@ struct TargetConstant {
   std::variant<IntegerField, RealField> field;
   double least, most; ///< in base units, both allowed
   bool powerOfTwo = false;
+  /// May be left out, and then is the least; left out of the canonical form where it is.
+  bool optional = false;
 };
 
 /// In the order of the canonical form: constants of one section are neighbours.

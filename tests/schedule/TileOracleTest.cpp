@@ -279,7 +279,8 @@ TEST(TileSearch, LeavesOutNothingThatWins) {
       if (!matrix)
         continue;
       for (int64_t sram : {4 << 10, 16 << 10, 64 << 10}) {
-        const Target target = smallTarget(sram);
+        Target target = smallTarget(sram);
+        target.array.weightTiles = 1 + round % 2;
         const TileChoice choice = searchTiles(shape, target);
         const Fastest fastest = fastestOf(*matrix, target);
         ASSERT_EQ(choice.plan.has_value(), fastest.cycles != INT64_MAX);

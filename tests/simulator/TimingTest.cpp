@@ -124,9 +124,10 @@ TEST(DramModel, RunsThatContinueEachOtherAreOne) {
 
 TEST(CommandTiming, NeverBelowTheBounds) {
   std::mt19937 random(2);
-  for (int arrays : {1, 4}) {
+  for (const auto &[arrays, weightTiles] : {std::pair{1, 1}, {4, 1}, {1, 2}, {4, 2}}) {
     Target target = testTarget();
     target.array.count = arrays;
+    target.array.weightTiles = weightTiles;
     CommandTiming timing(target, 1 << 20);
     for (int round = 0; round < 3000; ++round) {
       Command command = test::randomCommand(random);
@@ -153,6 +154,22 @@ TEST(CommandTiming, ConvolutionByHand) {
   EXPECT_EQ(cost.cycles, 9 * (96 + 24));
   EXPECT_EQ(cost.multiplyAccumulates, 48 * 4 * 4 * 9);
   EXPECT_DOUBLE_EQ(cost.minimumCycles, 48.0 * 4 * 4 * 9 / 32);
+}
+
+TEST(CommandTiming, WeightsThatComeWhileTheArrayMultiplies) {
+  Target target = testTarget();
+  target.array.weightTiles = 2;
+  const Command command = test::sampleModule().program.commands[3];
+  // Filled and drained once; the weights of a tile come in 8 cycles, fewer than 48 / 0.5.
+  EXPECT_EQ(CommandTiming(target, 256).cost(command).cycles, 9 * 96 + 24);
+  // 12 of 128 rows for each of 4 arrays: their weights take longer than the products.
+  target.array = {.count = 4,
+                  .rows = 128,
+                  .columns = 8,
+                  .weightTiles = 2,
+                  .a16w8Rate = 0.5,
+                  .a16a16Rate = 0.25};
+  EXPECT_EQ(CommandTiming(target, 256).cost(command).cycles, 9 * 128 + 2 * 128 + 8);
 }
 
 TEST(CommandTiming, WinogradByHand) {
