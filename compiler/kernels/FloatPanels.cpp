@@ -61,6 +61,9 @@ void transposePortable(const uint32_t *from, int64_t fromStride, int64_t rows, i
         to[c * toStride + r] = from[r * fromStride + c];
 }
 
+// Bytes ahead of what is packed: rows are far apart, and no hardware follows so many of them.
+constexpr int64_t kBytesAhead = 512;
+
 #if defined(__x86_64__)
 
 #define SDOPT_FMA __attribute__((target("avx2,fma")))
@@ -200,10 +203,14 @@ SDOPT_AVX512 void packRowsAvx512(const float *rows, int64_t stride, int64_t lane
       int64_t width = std::min<int64_t>(16, count - first);
       __mmask16 mask = static_cast<__mmask16>((1u << width) - 1);
       __m512 block[16];
-      for (int64_t lane = 0; lane < 16; ++lane)
-        block[lane] = lane < present
-                          ? _mm512_maskz_loadu_ps(mask, rows + (firstLane + lane) * stride + first)
-                          : _mm512_setzero_ps();
+      for (int64_t lane = 0; lane < 16; ++lane) {
+        block[lane] = _mm512_setzero_ps();
+        if (lane >= present)
+          continue;
+        const float *row = rows + (firstLane + lane) * stride + first;
+        _mm_prefetch(reinterpret_cast<const char *>(row) + kBytesAhead, _MM_HINT_T0);
+        block[lane] = _mm512_maskz_loadu_ps(mask, row);
+      }
       transpose16(block);
       for (int64_t i = 0; i < width; ++i) {
         _mm512_storeu_ps(panel + (tap * depth + d) * kFloatLanes + firstLane, block[i]);
@@ -271,9 +278,13 @@ void packFloatRows(const float *rows, int64_t stride, int64_t lanes, int64_t dep
 
 void packFloatColumns(const float *rows, int64_t stride, int64_t columns, int64_t depth,
                       float *panels) {
+  constexpr int64_t kRowsAhead = 8;
   int64_t whole = columns / kFloatLanes, rest = columns % kFloatLanes;
   for (int64_t d = 0; d < depth; ++d) {
     const float *row = rows + d * stride;
+    if (d + kRowsAhead < depth)
+      for (int64_t c = 0; c < columns; c += 16)
+        __builtin_prefetch(row + kRowsAhead * stride + c);
     float *panel = panels + d * kFloatLanes;
     for (int64_t p = 0; p < whole; ++p, row += kFloatLanes, panel += depth * kFloatLanes)
       std::memcpy(panel, row, kFloatLanes * sizeof(float));
