@@ -5,6 +5,7 @@
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/ModuleCompiler.h"
 #include "compiler/pipeline/Rates.h"
+#include "compiler/power/PowerReport.h"
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/report/Report.h"
 
@@ -395,9 +396,16 @@ private:
     result_.gates = *std::move(gates);
     if (!options_.baseline.empty())
       result_.regressions = compareWithBaseline(report, baseline_);
-    if (!options_.reportFolder.empty())
+    if (!options_.reportFolder.empty()) {
+      auto power =
+          powerReport((*package)->modules(), target_, options_.steps, rowsOfRuns(**package));
+      if (!power.ok())
+        return power.status();
+      if (*power)
+        *report.mutable_power() = **std::move(power);
       if (absl::Status status = writeReport(report, options_.reportFolder); !status.ok())
         return status;
+    }
     return writeDepfile(options_.output);
   }
 
