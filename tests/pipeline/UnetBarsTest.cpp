@@ -56,7 +56,7 @@ protected:
 TemporaryFolder *UnetBars::folder_ = nullptr;
 Report *UnetBars::w8a16_ = nullptr;
 
-TEST_F(UnetBars, W8A16) { expectBars(*w8a16_, 55, 45, 53); }
+TEST_F(UnetBars, W8A16) { expectBars(*w8a16_, 61, 48, 56); }
 
 TEST_F(UnetBars, FourBitWeights) {
   for (auto [recipe, least] : {std::pair("w4a16", 46.0), std::pair("w4a8", 46.0)}) {
@@ -78,7 +78,7 @@ TEST_F(UnetBars, W8A8) {
   CompileOptions options = optionsFor(folder_->path("w8a8"), {"unet"});
   options.recipe = "w8a8";
   options.statistics = {folder_->path("statistics/unet.pb")};
-  expectBars(compiled(options).report, 47, 44, 39);
+  expectBars(compiled(options).report, 56, 45, 43);
 }
 
 } // namespace
