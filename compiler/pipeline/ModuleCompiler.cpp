@@ -24,6 +24,7 @@
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 #include "passes/schedule/Passes.h"
+#include "passes/winograd/Passes.h"
 
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
@@ -689,6 +690,8 @@ absl::Status ModuleCompiler::schedule() {
   return runPasses("schedule", [this](OpPassManager &manager) {
     if (recipe_.hoist)
       manager.addNestedPass<func::FuncOp>(createHoist());
+    if (recipe_.winograd)
+      manager.addNestedPass<func::FuncOp>(createWinograd());
     manager.addNestedPass<func::FuncOp>(createStore());
     manager.addNestedPass<func::FuncOp>(createSchedule());
   });

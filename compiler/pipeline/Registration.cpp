@@ -11,6 +11,7 @@
 #include "passes/prune/Passes.h"
 #include "passes/quantize/Passes.h"
 #include "passes/schedule/Passes.h"
+#include "passes/winograd/Passes.h"
 
 #include "mlir/Transforms/Passes.h"
 
@@ -28,6 +29,7 @@ void sdopt::registerSdoptPasses() {
   registerSdoptQuantizePasses();
   registerSdoptLowerPasses();
   registerSdoptSchedulePasses();
+  registerSdoptWinogradPasses();
   registerResourcePasses();
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();

@@ -7,6 +7,7 @@
 //   name: w8a8
 //   budget: 4.5bit                          # or a floor, 40dB: widths are searched layer by layer
 //   hoist: true                             # what depends on prompt or timestep alone runs once
+//   winograd: true                          # 3x3 convolutions by fewer products where faster
 //   prune_timesteps: uniform                # early: calls of noisy steps count more
 //   global: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax,
 //            bias_correction: true, smooth: search}   # smooth: off, search, or 0 ... 1
@@ -191,6 +192,7 @@ public:
   std::string origin; ///< for messages
   /// Of each module; widths that rules of `names` set are not searched.
   std::optional<Budget> budget;
+  bool winograd = true; ///< 3x3 convolutions by F(2x2, 3x3) where that is faster
   bool hoist = true; ///< run what depends on the prompt or on the timestep alone only once for each
   TimestepWeights pruneTimesteps = TimestepWeights::Uniform;
   RecipeRule global;

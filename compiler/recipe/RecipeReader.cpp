@@ -49,6 +49,7 @@ private:
         errors_.add(node->Mark(), "'budget' must be bits or bytes per weight, or dB: 4.5bit, 40dB");
     }
     recipe_.hoist = readChoice(map, "hoist", "true", "false").value_or(recipe_.hoist);
+    recipe_.winograd = readChoice(map, "winograd", "true", "false").value_or(recipe_.winograd);
     if (auto weights =
             readName(map, "prune_timesteps", {TimestepWeights::Uniform, TimestepWeights::Early}))
       recipe_.pruneTimesteps = *weights;

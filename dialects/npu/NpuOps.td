@@ -21,7 +21,7 @@ def Npu_Dialect : Dialect {
   let summary = "the reference NPU";
   let description = [{
     Each operation is one layer that the NPU runs from DRAM to DRAM. Scheduling adds attributes: `npu.phase` (how
-    often the layer runs), `npu.storage` (how its weights are stored), `npu.tiling` (how it is cut) and `npu.place` (where its
+    often the layer runs), `npu.winograd` (its products are those of Winograd's transforms), `npu.storage` (how its weights are stored), `npu.tiling` (how it is cut) and `npu.place` (where its
     result lies in the DRAM arena); tiles and DMA are not operations.
     `npu.channel_params`, `npu.table`, ... make the constants that a layer reads; they are evaluated when the package
     is emitted. `sd.quantize`, `sd.dequantize` and `sd.cast` remain at the function's boundary: the host runs them.
@@ -34,6 +34,8 @@ def Npu_Dialect : Dialect {
     static constexpr ::llvm::StringLiteral kStorageAttr = "npu.storage";
     /// Of a matrix layer: which forms of storage its recipe allows; absent: all.
     static constexpr ::llvm::StringLiteral kStorageRuleAttr = "npu.storage_rule";
+    /// Of a convolution that is done by F(2x2, 3x3).
+    static constexpr ::llvm::StringLiteral kWinogradAttr = "npu.winograd";
     /// "prompt" or "schedule" (compiler/schedule/Network.h, Phase); absent: every step.
     static constexpr ::llvm::StringLiteral kPhaseAttr = "npu.phase";
     /// On the function: bytes of the DRAM arena and their lower bound.

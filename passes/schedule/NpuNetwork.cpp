@@ -321,6 +321,7 @@ private:
       weights.zeros = storage.getZeroWeights();
     }
     layer.params = addConstant(op.getParams(), ConstantKind::ChannelParams);
+    layer.winograd = op->hasAttr(npu::NpuDialect::kWinogradAttr);
     return add(op, {op.getInput()}, layer);
   }
 

@@ -43,6 +43,9 @@ std::optional<Storage> ruleOf(Operation *op) {
   return std::nullopt;
 }
 
+/// Products of F(2x2, 3x3), of plain ones.
+constexpr int64_t kWinogradProducts = 4, kPlainProducts = 9;
+
 /// At least so many cycles of all arrays.
 double computeCycles(const MatrixShape &shape, const Target &target) {
   const auto products =
@@ -50,7 +53,13 @@ double computeCycles(const MatrixShape &shape, const Target &target) {
       static_cast<double>(shape.weightCount());
   const double peak =
       static_cast<double>(target.array.count * target.array.rows * target.array.columns);
-  return products / peak / (shape.wideInput ? target.array.a16w8Rate : 1.0);
+  const double cycles = products / peak / (shape.wideInput ? target.array.a16w8Rate : 1.0);
+  return shape.winograd ? cycles * kWinogradProducts / kPlainProducts : cycles;
+}
+
+/// Skipping zeros leaves fewer products than Winograd.
+bool isMostlyZeros(int64_t zeros, const MatrixShape &shape) {
+  return kPlainProducts * (shape.weightCount() - zeros) < kWinogradProducts * shape.weightCount();
 }
 
 struct StorePass : impl::StoreBase<StorePass> {
@@ -84,11 +93,20 @@ struct StorePass : impl::StoreBase<StorePass> {
     FailureOr<StoredCodes> codes = storedCodes(op.getCodes(), resources.evaluation, scales);
     if (failed(codes))
       return failure();
-    const auto shape = std::get<MatrixShape>(shapeOf(network, layer));
-    const StorageChoice choice = chooseStorage(
-        shape.weights, codes->weights, codes->meant.values<int8_t>(),
-        {shape.outputChannels, shape.taps(), shape.inputChannels}, *rule,
-        {.computeCycles = computeCycles(shape, *resources.target)}, *resources.target);
+    auto shape = std::get<MatrixShape>(shapeOf(network, layer));
+    const auto choose = [&] {
+      return chooseStorage(
+          shape.weights, codes->weights, codes->meant.values<int8_t>(),
+          {shape.outputChannels, shape.taps(), shape.inputChannels}, *rule,
+          {.computeCycles = computeCycles(shape, *resources.target), .winograd = shape.winograd},
+          *resources.target);
+    };
+    StorageChoice choice = choose();
+    if (shape.winograd && isMostlyZeros(choice.zeros, shape)) {
+      op->removeAttr(npu::NpuDialect::kWinogradAttr);
+      shape.winograd = false;
+      choice = choose();
+    }
     remark::analysis(op.getLoc(), remark::RemarkOpts::name("store").category("store"))
         << text(choice);
     const WeightForm &form = choice.best().form;
