@@ -4,8 +4,9 @@
 
 Each module is compiled up to quantize and exported. Layer by layer, fed the integers that the program computes, ONNX
 Runtime's codes may differ by the last bit (BOUNDS below); from end to end the two differ by 10 dB less than the program
-and the float model do (MARGIN where 8-bit codes make less of it: one in a thousand is rounded the other way behind silu,
-whose tables are interpolated here, and each such step is as large as the quantization's own). Exit code 77: a package is missing.
+and the float model do. Where 8-bit codes are read behind silu, whose tables are interpolated here, one in a thousand is rounded the
+other way, and each such step is as large as the quantization's own, which becomes smaller than that as layers get better: there
+LEAST holds instead. Exit code 77: a package is missing.
 """
 
 import math
@@ -42,7 +43,8 @@ BOUNDS = {
 }
 MODULES = sys.argv[4:] or ["text_encoder", "vae_encoder", "unet", "vae_decoder"]
 CALLS = 8
-MARGIN = {("w8a8", "unet"): 4}
+MARGIN = 10
+LEAST = {("w8a8", "unet"): 64}  # PSNR(ONNX Runtime, sdopt)
 
 
 def psnr(reference, value):
@@ -155,9 +157,9 @@ def check_module(build, testdata, work, recipe, module):
         program, exported, floats = np.stack(program), np.stack(exported), np.stack(floats)
         near, far = psnr(program, exported), psnr(floats, program)
         print(f"{recipe} {module} {name}: PSNR(ONNX Runtime, sdopt) {near:.1f} dB, PSNR(sdopt, float) {far:.1f} dB")
-        margin = MARGIN.get((recipe, module), 10)
-        if near < far + margin:
-            problems.append(f"{name}: {near:.1f} dB is not {margin} dB above {far:.1f} dB")
+        least = LEAST.get((recipe, module), far + MARGIN)
+        if near < least:
+            problems.append(f"{name}: {near:.1f} dB between ONNX Runtime and sdopt; needed: {least:.1f} dB")
     return [f"{module}: {problem}" for problem in problems]
 
 
