@@ -16,6 +16,7 @@
 #include "compiler/reference/FormatNames.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "compiler/report/Numbers.h"
+#include "compiler/schedule/SramLayout.h"
 #include "passes/lower/Passes.h"
 #include "passes/normalize/Passes.h"
 #include "passes/prune/Passes.h"
@@ -826,12 +827,6 @@ constexpr int64_t kScaleBytes = 4;
 
 double bitsPerWeight(int64_t storedBytes, int64_t weights) {
   return weights > 0 ? 8.0 * static_cast<double>(storedBytes) / static_cast<double>(weights) : 0;
-}
-
-std::string tilingText(const Tiling &tiling) {
-  return std::string(name(tiling.order)) + " " + std::to_string(tiling.height) + "x" +
-         std::to_string(tiling.width) + "x" + std::to_string(tiling.outputChannels) + "x" +
-         std::to_string(tiling.inputChannels) + " x" + std::to_string(tiling.buffers);
 }
 
 } // namespace

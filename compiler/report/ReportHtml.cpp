@@ -6,6 +6,8 @@
 #include "compiler/report/Report.h"
 #include "compiler/report/Svg.h"
 
+#include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -241,24 +243,32 @@ std::string limitText(const PowerStudy &study) {
   return text;
 }
 
+std::string spanText(double low, double high, const char *unit) {
+  return (low < high ? withPrefix(low, unit) + " to " : "") + withPrefix(high, unit);
+}
+
 std::string choiceRow(const PowerChoice &choice) {
   std::string row = "<tr>" + textCell(choice.policy());
   if (!choice.problem().empty())
-    return row + "<td class=\"t\" colspan=\"8\">" + escapeHtml(choice.problem()) + "</td></tr>\n";
-  std::string voltages;
-  for (const ModuleClockReport &module : choice.modules())
-    voltages += (voltages.empty() ? "" : "<br>") + escapeHtml(module.name()) + " " +
-                fixed(module.voltage(), 2) + " V, " +
-                (module.lowest_clock() < module.highest_clock()
-                     ? withPrefix(module.lowest_clock(), "Hz") + " to "
-                     : "") +
-                withPrefix(module.highest_clock(), "Hz");
+    return row + "<td class=\"t\" colspan=\"8\" style=\"white-space:normal\">" +
+           escapeHtml(choice.problem()) + "</td></tr>\n";
+  std::string each; // shown where the pointer rests: modules are many
+  double low = HUGE_VAL, high = 0, slow = HUGE_VAL, fast = 0;
+  for (const ModuleClockReport &module : choice.modules()) {
+    each += module.name() + ": " + fixed(module.voltage(), 2) + " V, " +
+            spanText(module.lowest_clock(), module.highest_clock(), "Hz") + "\n";
+    low = std::min(low, module.voltage());
+    high = std::max(high, module.voltage());
+    slow = std::min(slow, module.lowest_clock());
+    fast = std::max(fast, module.highest_clock());
+  }
   return row + cell(withPrefix(choice.seconds(), "s")) + cell(withPrefix(choice.energy(), "J")) +
          cell(significant(choice.images_per_second())) +
          cell(significant(choice.images_per_second_per_watt())) +
          cell(withPrefix(choice.layer_power(), "W")) + cell(withPrefix(choice.peak_power(), "W")) +
          cell(grouped(choice.clock_switches()) + " + " + grouped(choice.voltage_switches())) +
-         "<td class=\"t\"><small>" + voltages + "</small></td></tr>\n";
+         "<td title=\"" + escapeHtml(each) + "\">" + (low < high ? fixed(low, 2) + " to " : "") +
+         fixed(high, 2) + " V, " + spanText(slow, fast, "Hz") + "</td></tr>\n";
 }
 
 std::string powerSection(const PowerReport &power) {

@@ -2,7 +2,15 @@
 
 #include "compiler/schedule/SramLayout.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace sdopt {
+
+std::string tilingText(const Tiling &tiling) {
+  return absl::StrCat(name(tiling.order), " ", tiling.height, "x", tiling.width, "x",
+                      tiling.outputChannels, "x", tiling.inputChannels, " x", bufferLevel(tiling),
+                      tiling.buffers > kHaloKept ? ", rows kept" : "");
+}
 namespace {
 
 constexpr int64_t kWide = 8;    ///< bytes of an accumulator, a row maximum, a row sum

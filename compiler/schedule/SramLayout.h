@@ -33,6 +33,10 @@ namespace sdopt {
 inline constexpr int64_t kHaloKept = 8;
 inline int64_t bufferLevel(const Tiling &tiling) { return tiling.buffers % kHaloKept; }
 
+/// "A 8x16x64x64 x2, rows kept": loop order, tile (height x width x output channels x input
+/// channels), buffers; rows that tiles share stay in SRAM.
+std::string tilingText(const Tiling &tiling);
+
 /// A window axis cut into tiles, with the input positions that they need.
 struct WindowCut {
   AxisCut cut;

@@ -1,5 +1,6 @@
 //===- Schedule.cpp - tiles and places ----------------------------------------===//
 
+#include "compiler/schedule/SramLayout.h"
 #include "passes/schedule/NpuNetwork.h"
 #include "passes/schedule/Passes.h"
 
@@ -13,12 +14,6 @@ namespace sdopt {
 #include "passes/schedule/Passes.h.inc"
 
 namespace {
-
-std::string text(const Tiling &tiling) {
-  return std::string(name(tiling.order)) + " " + std::to_string(tiling.height) + "x" +
-         std::to_string(tiling.width) + "x" + std::to_string(tiling.outputChannels) + "x" +
-         std::to_string(tiling.inputChannels) + " x" + std::to_string(tiling.buffers);
-}
 
 struct SchedulePass : impl::ScheduleBase<SchedulePass> {
   void runOnOperation() override {
@@ -43,7 +38,7 @@ struct SchedulePass : impl::ScheduleBase<SchedulePass> {
     for (size_t i = 0; i < npu->layerOps.size(); ++i)
       mlir::remark::passed(npu->layerOps[i]->getLoc(),
                            mlir::remark::RemarkOpts::name("tile").category("schedule"))
-          << (text(plan->layers[i].tiling) + ", DRAM " +
+          << (tilingText(plan->layers[i].tiling) + ", DRAM " +
               std::to_string(plan->layers[i].cost.dramReadBytes +
                              plan->layers[i].cost.dramWriteBytes) +
               " bytes (bound " + std::to_string(plan->layers[i].cost.lowerBoundBytes) + ")");

@@ -69,7 +69,7 @@ TEST(ReportHtml, ShowsTimestepsAndGuidanceWhereTheyWereMeasured) {
 TEST(ReportHtml, ShowsVoltagesAndClocks) {
   std::string html = toHtml(sampleReport());
   for (const char *text :
-       {"least time under a cap, layers at most 2.90 W", "unet.step 0.72 V, 570 MHz to 860 MHz",
+       {"least time under a cap, layers at most 2.90 W", "unet.step: 0.72 V, 570 MHz to 860 MHz",
         "1,234 + 2", "layer &#39;a&lt;b&#39; draws at least 3 W",
         "Energy of a picture against its time"})
     EXPECT_THAT(html, HasSubstr(text));
