@@ -4,6 +4,8 @@
 
 #include "compiler/kernels/BitStream.h"
 #include "compiler/kernels/FixedPoint.h"
+#include "compiler/kernels/InstructionSets.h"
+#include "compiler/kernels/VectorLoop.h"
 
 #include <algorithm>
 #include <bit>
@@ -193,13 +195,61 @@ bool takeTail(const States &states, CodeAlphabet alphabet, int64_t lanes, std::s
 }
 
 /// Reads codes[0] to the end, code i with state i % lanes.
+/// Gathers read four bytes wherever one is asked for.
+constexpr size_t kGatherPadding = 3;
+
+#if defined(__x86_64__)
+
+constexpr int64_t kVectorLanes = 16;
+
+/// What sixteen lanes look up.
+struct DecodingTables {
+  const uint8_t *slots;    ///< symbol of each slot, kGatherPadding bytes behind them
+  const uint32_t *symbols; ///< start << 16 | frequency
+  int precision, firstCode;
+};
+
+/// A code of each of `lanes` lanes, a multiple of 16; there are as many words.
+SDOPT_AVX512 const std::byte *decodeRound(const DecodingTables &tables, int64_t lanes,
+                                          uint32_t *states, int8_t *codes, const std::byte *next) {
+  const __m512i mask = _mm512_set1_epi32((1 << tables.precision) - 1);
+  const __m512i low = _mm512_set1_epi32(0xffff), byte = _mm512_set1_epi32(0xff);
+  const __m512i least = _mm512_set1_epi32(static_cast<int>(kLeastState));
+  const __m512i firstCode = _mm512_set1_epi32(tables.firstCode);
+  for (int64_t lane = 0; lane < lanes; lane += kVectorLanes) {
+    const __m512i state = _mm512_loadu_si512(states + lane);
+    const __m512i slot = _mm512_and_si512(state, mask);
+    const __m512i symbol = _mm512_and_si512(_mm512_i32gather_epi32(slot, tables.slots, 1), byte);
+    const __m512i found = _mm512_i32gather_epi32(symbol, tables.symbols, 4);
+    const __m512i product =
+        _mm512_mullo_epi32(_mm512_and_si512(found, low),
+                           _mm512_srli_epi32(state, static_cast<unsigned>(tables.precision)));
+    const __m512i after =
+        _mm512_add_epi32(product, _mm512_sub_epi32(slot, _mm512_srli_epi32(found, 16)));
+    const __mmask16 renews = _mm512_cmplt_epu32_mask(after, least);
+    const __m512i words =
+        _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(next)));
+    const __m512i renewed =
+        _mm512_or_si512(_mm512_slli_epi32(after, 16), _mm512_maskz_expand_epi32(renews, words));
+    _mm512_storeu_si512(states + lane, _mm512_mask_mov_epi32(after, renews, renewed));
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(codes + lane),
+                     _mm512_cvtepi32_epi8(_mm512_add_epi32(symbol, firstCode)));
+    next += 2 * std::popcount(static_cast<unsigned>(renews));
+  }
+  return next;
+}
+
+#endif
+
 class Decoding {
 public:
   Decoding(const Frequencies &frequencies, CodeAlphabet alphabet)
       : precision_(static_cast<int>(alphabet.precision())),
-        slots_(static_cast<size_t>(1) << alphabet.precision()) {
+        slots_((static_cast<size_t>(1) << alphabet.precision()) + kGatherPadding) {
+    firstCode_ = alphabet.code(0);
     const std::array<uint32_t, 256> starts = startsOf(frequencies);
     for (size_t s = 0; s < frequencies.size(); ++s) {
+      packed_[s] = starts[s] << 16 | frequencies[s];
       symbols_[s] = {frequencies[s], static_cast<uint16_t>(starts[s]),
                      alphabet.code(static_cast<uint8_t>(s))};
       if (frequencies[s] > 0)
@@ -217,6 +267,13 @@ public:
     int8_t *out = codes.data();
     int64_t i = 0;
     // While there are enough words for all lanes nothing need be checked.
+#if defined(__x86_64__)
+    if (lanes % kVectorLanes == 0 && vectorLevel() == VectorLevel::Avx512) {
+      const DecodingTables tables{slots, packed_.data(), precision_, firstCode_};
+      for (; i + lanes <= count && end - next >= 2 * lanes; i += lanes)
+        next = decodeRound(tables, lanes, states.data(), out + i, next);
+    }
+#endif
     for (; i + lanes <= count && end - next >= 2 * lanes; i += lanes)
       for (int64_t lane = 0; lane < lanes; ++lane)
         next = step(slots, states[lane], out[i + lane], next);
@@ -253,8 +310,10 @@ private:
   }
 
   const int precision_;
+  int firstCode_ = 0; ///< of symbol 0
   std::array<Symbol, 256> symbols_ = {};
-  std::vector<uint8_t> slots_; ///< symbol of each
+  std::array<uint32_t, 256> packed_ = {}; ///< start << 16 | frequency
+  std::vector<uint8_t> slots_;            ///< symbol of each; more bytes behind, for gathers
 };
 
 /// log2(n) in units of 2^-16, n > 0; digit by digit, the same on every machine.
