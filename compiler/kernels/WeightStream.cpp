@@ -248,23 +248,21 @@ std::vector<int8_t> codesOfBlock(const StoredWeights &weights, const WeightWindo
   return codes;
 }
 
-/// The stored codes of what follows the parameters; nothing if the bytes are no such part.
+/// The stored codes of what follows the parameters, without those of zeros; nothing if the bytes
+/// are no such part.
 struct StoredCodes {
   std::vector<int8_t> codes;
-  std::optional<StoredPlaces> places; ///< without: one after the other
+  StoredPlaces places;
 };
 
 std::optional<StoredCodes> readCodes(const WeightForm &form, const WeightExtent &block,
                                      std::span<const std::byte> stream) {
-  StoredCodes result;
-  auto count = static_cast<size_t>(block.weights());
-  if (form.zeros != ZeroLayout::Dense) {
-    result.places = readZeros(form, block, stream);
-    if (!result.places)
-      return std::nullopt;
-    count = result.places->places.size();
-    stream = stream.subspan(result.places->bytes);
-  }
+  std::optional<StoredPlaces> places = readZeros(form, block, stream);
+  if (!places)
+    return std::nullopt;
+  StoredCodes result{.codes = {}, .places = *std::move(places)};
+  const size_t count = result.places.places.size();
+  stream = stream.subspan(result.places.bytes);
   result.codes.resize(count);
   if (form.lanes > 0) {
     if (!entropyDecode(stream, alphabetOf(form), form.lanes, result.codes))
@@ -429,19 +427,21 @@ bool decodeWeights(const WeightForm &form, const WeightExtent &block,
   const int64_t parameters = parameterBytes(form, block);
   if (form == plain || bytes > plainBytes || bytes < parameters)
     return false;
-  const std::optional<StoredCodes> stored =
-      readCodes(form, block, stream.subspan(static_cast<size_t>(parameters)));
-  if (!stored)
-    return false;
+  const std::span<const std::byte> coded = stream.subspan(static_cast<size_t>(parameters));
   const Meaning meaning(plain, block, stream.data());
   const int64_t row = block.taps * block.inputs;
-  if (!stored->places) {
-    std::memcpy(out, stored->codes.data(), stored->codes.size());
+  if (form.zeros == ZeroLayout::Dense) { // and entropy-coded
+    if (!entropyDecode(coded, alphabetOf(form), form.lanes,
+                       {out, static_cast<size_t>(block.weights())}))
+      return false;
     forOutputs(block, [&](int64_t o) { meaning.apply(o, out + o * row); });
     return true;
   }
+  const std::optional<StoredCodes> stored = readCodes(form, block, coded);
+  if (!stored)
+    return false;
   // Scatter, take the meaning of everything, and keep that of what was stored.
-  const std::vector<int64_t> &places = stored->places->places;
+  const std::vector<int64_t> &places = stored->places.places;
   std::vector<int8_t> meant(static_cast<size_t>(block.weights()));
   for (size_t i = 0; i < places.size(); ++i)
     if (places[i] >= 0)

@@ -4,6 +4,7 @@
 #include "compiler/kernels/Convolve.h"
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/MemoryLimit.h"
+#include "compiler/kernels/RecycledTensor.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Manifest.h"
 #include "compiler/schedule/WinogradLayers.h"
@@ -411,10 +412,10 @@ bool Simulator::State::executeWhole(const WholeLayer &layer, const IntegerKernel
     coded += part.form.isPlainInt8() ? 0 : part.block.extent.weights();
   if (keptBytes(coded) < coded)
     return false; // tile by tile they fit SRAM
-  std::vector<int8_t> decoded(static_cast<size_t>(coded));
+  Tensor decoded = recycledTensor(ElementType::I8, {coded});
   std::vector<WeightTile> weights(layer.weights.size());
   std::vector<int8_t *> places;
-  int8_t *next = decoded.data();
+  int8_t *next = decoded.mutableValues<int8_t>().data();
   for (const WholeWeights &part : layer.weights) {
     places.push_back(next);
     next += part.form.isPlainInt8() ? 0 : part.block.extent.weights();
