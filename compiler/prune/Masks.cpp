@@ -151,11 +151,11 @@ Mask thresholdSearchMask(const Tensor &weights, std::span<const double> power, d
   const ScoreSums sums(weights, power);
   // The published search begins at 0.4 between 0 and 0.8.
   double least = 0, most = 0.8, share = 0.4;
-  for (double reached = sums.fraction(share);
-       std::fabs(reached - fraction) > kTolerance && most - least >= kTolerance;
-       reached = sums.fraction(share)) {
+  double reached = sums.fraction(share);
+  while (std::fabs(reached - fraction) > kTolerance && most - least >= kTolerance) {
     (reached > fraction ? most : least) = share;
     share = (least + most) / 2;
+    reached = sums.fraction(share);
   }
   return markRows(weights, power,
                   [&](int64_t o, std::span<const double> scores, std::span<uint8_t> kept) {

@@ -35,7 +35,8 @@ public:
   explicit Stretches(double limit) : perUnit_(kStretches / (2 * limit)), sums_(kStretches) {}
 
   void add(double number, double weight) {
-    const double place = number * perUnit_ + kStretches / 2;
+    constexpr int kMiddle = kStretches / 2;
+    const double place = number * perUnit_ + kMiddle;
     const int at = place < kStretches - 1 ? std::max(static_cast<int>(place), 0) : kStretches - 1;
     sums_[at].weight += weight;
     sums_[at].sum += weight * number;

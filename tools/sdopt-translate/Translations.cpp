@@ -88,8 +88,8 @@ LogicalResult printAssembly(Operation *op, llvm::raw_ostream &out) {
   absl::StatusOr<Target> target = loadTarget(flags().target);
   if (!target.ok())
     return op->emitError() << std::string(target.status().message());
-  for (auto [name, path] : {std::pair("sd.model", flags().model.getValue()),
-                            std::pair("sd.weights", flags().weights.getValue())})
+  for (const auto &[name, path] : {std::pair("sd.model", flags().model.getValue()),
+                                   std::pair("sd.weights", flags().weights.getValue())})
     if (!path.empty())
       op->setAttr(name, StringAttr::get(op->getContext(), path));
   PassManager manager(op->getContext());
