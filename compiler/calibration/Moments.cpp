@@ -6,6 +6,7 @@
 #include "compiler/kernels/FloatMatmul.h"
 #include "compiler/kernels/FloatPanels.h"
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/prune/InputPower.h"
 #include "compiler/reference/Evaluator.h"
 
 #include <cmath>
@@ -19,21 +20,11 @@ namespace {
 /// Rows that count of one evaluation, those that are multiplied at once, and columns of a product.
 constexpr int64_t kRowsOfEvaluation = 1024, kRowsAtOnce = 256, kColumnBlock = 256;
 
-/// Where the columns of a row come from: [batch][height][width][all channels].
-struct Window {
-  int64_t height = 1, width = 1;       ///< of the input
-  int64_t outHeight = 1, outWidth = 1; ///< places of the kernel
-  int64_t kernelHeight = 1, kernelWidth = 1;
-  int64_t strideH = 1, strideW = 1, dilationH = 1, dilationW = 1, top = 0, left = 0;
-  int64_t allChannels = 1;
+} // namespace
 
-  int64_t taps() const { return kernelHeight * kernelWidth; }
-};
-
-Window windowOf(Operation *layer) {
-  Window window;
+KernelWindow windowOf(Operation *layer) {
   ArrayRef<int64_t> input = cast<RankedTensorType>(layer->getOperand(0).getType()).getShape();
-  window.allChannels = input.back();
+  KernelWindow window{.channels = input.back()};
   auto conv = dyn_cast<sd::Conv2dOp>(layer);
   if (!conv)
     return window;
@@ -54,8 +45,6 @@ Window windowOf(Operation *layer) {
   return window;
 }
 
-} // namespace
-
 class MomentsSum::Accumulation {
 public:
   explicit Accumulation(const MomentsRequest &request) : window_(windowOf(request.layer)) {
@@ -69,7 +58,7 @@ public:
 
   bool add(const Tensor &input, int64_t count, int64_t batch, double weight) {
     const int64_t places = window_.outHeight * window_.outWidth;
-    int64_t rows = input.size() / (window_.height * window_.width * window_.allChannels) * places;
+    int64_t rows = input.size() / (window_.height * window_.width * window_.channels) * places;
     if (input.rank() > 1 && input.dim(0) == batch)
       rows = rows / batch * count;
     const int64_t step = std::max<int64_t>(1, (rows + kRowsOfEvaluation - 1) / kRowsOfEvaluation);
@@ -111,7 +100,7 @@ private:
         continue;
       }
       const float *pixel =
-          input + ((picture * window_.height + h) * window_.width + w) * window_.allChannels;
+          input + ((picture * window_.height + h) * window_.width + w) * window_.channels;
       std::copy_n(pixel + moments_.firstChannel, moments_.channels, row);
     }
   }
@@ -169,7 +158,7 @@ private:
     }
   }
 
-  Window window_;
+  KernelWindow window_;
   InputMoments moments_;
   std::vector<float> shift_;
   double rows_ = 0;

@@ -19,6 +19,11 @@
 
 namespace sdopt {
 
+struct KernelWindow; // compiler/prune/InputPower.h
+
+/// Where the kernel of an sd.linear or sd.conv2d stands on its input.
+KernelWindow windowOf(mlir::Operation *layer);
+
 /// Some input channels of an sd.linear, or of an sd.conv2d in nhwc layout with one group.
 struct MomentsRequest {
   mlir::Operation *layer = nullptr;

@@ -250,8 +250,6 @@ public:
     const std::array<uint32_t, 256> starts = startsOf(frequencies);
     for (size_t s = 0; s < frequencies.size(); ++s) {
       packed_[s] = starts[s] << 16 | frequencies[s];
-      symbols_[s] = {frequencies[s], static_cast<uint16_t>(starts[s]),
-                     alphabet.code(static_cast<uint8_t>(s))};
       if (frequencies[s] > 0)
         std::memset(slots_.data() + starts[s], static_cast<int>(s), frequencies[s]);
     }
@@ -290,28 +288,23 @@ public:
   }
 
 private:
-  struct Symbol {
-    uint16_t frequency, start;
-    int8_t code;
-  };
-
   const std::byte *step(const uint8_t *slots, uint32_t &state, int8_t &code,
                         const std::byte *next) const {
     const uint32_t slot = state & ((uint32_t{1} << precision_) - 1);
-    const Symbol symbol = symbols_[slots[slot]];
-    const uint32_t after = symbol.frequency * (state >> precision_) + slot - symbol.start;
+    const uint8_t symbol = slots[slot];
+    const uint32_t found = packed_[symbol];
+    const uint32_t after = (found & 0xffff) * (state >> precision_) + slot - (found >> 16);
     uint16_t word = 0;
     std::memcpy(&word, next, sizeof(word));
     // Without a branch: nobody can tell in advance.
     const uint32_t renews = after < kLeastState ? 1 : 0;
     state = after << (16 * renews) | (word & (0 - renews));
-    code = symbol.code;
+    code = static_cast<int8_t>(symbol + firstCode_);
     return next + static_cast<size_t>(2 * renews);
   }
 
   const int precision_;
-  int firstCode_ = 0; ///< of symbol 0
-  std::array<Symbol, 256> symbols_ = {};
+  int firstCode_ = 0;                     ///< of symbol 0
   std::array<uint32_t, 256> packed_ = {}; ///< start << 16 | frequency
   std::vector<uint8_t> slots_;            ///< symbol of each; more bytes behind, for gathers
 };

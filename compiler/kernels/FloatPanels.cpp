@@ -61,10 +61,10 @@ void transposePortable(const uint32_t *from, int64_t fromStride, int64_t rows, i
         to[c * toStride + r] = from[r * fromStride + c];
 }
 
+#if defined(__x86_64__)
+
 // Bytes ahead of what is packed: rows are far apart, and no hardware follows so many of them.
 constexpr int64_t kBytesAhead = 512;
-
-#if defined(__x86_64__)
 
 #define SDOPT_FMA __attribute__((target("avx2,fma")))
 

@@ -238,8 +238,11 @@ private:
     const int64_t end = sram + t.inputHeight * rowBytes;
     std::optional<Box> input;
     for (int64_t at = sram; at < end;) {
-      auto it = buffers_.upper_bound(at);
-      if (it == buffers_.begin() || (--it)->second.end <= at)
+      const auto after = buffers_.upper_bound(at);
+      if (after == buffers_.begin())
+        return std::nullopt;
+      const auto it = std::prev(after);
+      if (it->second.end <= at)
         return std::nullopt;
       const auto *loaded = std::get_if<Loaded>(&it->second.content);
       if (!loaded || loaded->region != Region::Arena || loaded->shape.bytes() % rowBytes != 0 ||

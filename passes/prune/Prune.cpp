@@ -30,29 +30,6 @@ namespace {
 /// Columns whose moments are known together. What others have in common is left out.
 constexpr int64_t kLargestBlock = 4096;
 
-KernelWindow windowOf(Operation *layer) {
-  ArrayRef<int64_t> input = cast<RankedTensorType>(layer->getOperand(0).getType()).getShape();
-  KernelWindow window{.channels = input.back()};
-  auto conv = dyn_cast<sd::Conv2dOp>(layer);
-  if (!conv)
-    return window;
-  ArrayRef<int64_t> weights = cast<RankedTensorType>(conv.getWeights().getType()).getShape();
-  ArrayRef<int64_t> output = cast<RankedTensorType>(conv.getType()).getShape();
-  window.height = input[1];
-  window.width = input[2];
-  window.outHeight = output[1];
-  window.outWidth = output[2];
-  window.kernelHeight = weights[2];
-  window.kernelWidth = weights[3];
-  window.strideH = conv.getStrides()[0];
-  window.strideW = conv.getStrides()[1];
-  window.dilationH = conv.getDilations()[0];
-  window.dilationW = conv.getDilations()[1];
-  window.top = conv.getPadding()[0];
-  window.left = conv.getPadding()[1];
-  return window;
-}
-
 /// What one layer reads, as far as its pruning needs it.
 struct LayerSums {
   std::optional<InputPower> power = {};

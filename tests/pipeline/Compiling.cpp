@@ -2,6 +2,7 @@
 
 #include "tests/pipeline/Compiling.h"
 
+#include "compiler/kernels/VectorLoop.h"
 #include "compiler/weights/WeightStore.h"
 
 #include <cstring>
@@ -47,6 +48,39 @@ void expectSameOutputs(const std::string &folder, const std::string &other) {
     EXPECT_FALSE(bytes.empty()) << file;
     EXPECT_TRUE(bytes == bytesOf(other + file)) << folder << file << " and " << other << file;
   }
+}
+
+void expectNothingElseDecides(
+    const std::string &stages,
+    const std::function<CompileOptions(const std::string &place)> &options) {
+  const CompileOptions through = options("through");
+  compiled(through);
+  const auto expectSame = [&](const CompileOptions &other) {
+    compiled(other);
+    const auto folderOf = [](const CompileOptions &o) {
+      return std::filesystem::path(o.output).parent_path().string();
+    };
+    expectSameOutputs(folderOf(through), folderOf(other));
+  };
+  CompileOptions threads = options("threads");
+  threads.threads = 3;
+  expectSame(threads);
+
+  CompileOptions restarted = options("restarted");
+  restarted.stageFolder = stages;
+  CompileOptions stopped = restarted;
+  stopped.stopAfter = Stage::Quantize;
+  stopped.output.clear();
+  stopped.reportFolder.clear();
+  compiled(stopped);
+  restarted.startFrom = Stage::Quantize;
+  expectSame(restarted);
+
+  for (VectorLevel level : {VectorLevel::Avx2, VectorLevel::Portable}) {
+    limitVectorLevel(level);
+    expectSame(options("level"));
+  }
+  limitVectorLevel(VectorLevel::Avx512);
 }
 
 namespace {

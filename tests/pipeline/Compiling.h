@@ -8,6 +8,7 @@
 
 #include "gtest/gtest.h"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,12 @@ std::string bytesOf(const std::string &file);
 
 /// Expects the same package and report in both folders, to the byte.
 void expectSameOutputs(const std::string &folder, const std::string &other);
+
+/// Expects the outputs of `options(place)` whatever the number of threads and the instructions of
+/// the processor, and when restarted from what it leaves in `stages` after quantization.
+void expectNothingElseDecides(
+    const std::string &stages,
+    const std::function<CompileOptions(const std::string &place)> &options);
 
 /// Writes the samples of `module` to `folder`, cut to a few calls spread evenly.
 void writeFewSamples(const std::string &folder, const std::string &module, int64_t calls);

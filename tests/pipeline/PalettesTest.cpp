@@ -1,6 +1,5 @@
 //===- PalettesTest.cpp - weights that share values, through the pipeline -----===//
 
-#include "compiler/kernels/VectorLoop.h"
 #include "tests/pipeline/Compiling.h"
 #include "tests/weights/TemporaryFolder.h"
 
@@ -64,29 +63,8 @@ TEST_F(PalettesTest, NothingElseDecides) {
     const std::string settings =
         "weight_bits: 3, palette_outputs: 8, activation_bits: 8, smooth: search, rounding: " +
         rounding;
-    compiled(options("through", settings));
-    CompileOptions threads = options("threads", settings);
-    threads.threads = 3;
-    compiled(threads);
-    expectSameOutputs(folder_.path("through"), folder_.path("threads"));
-
-    CompileOptions restarted = options("restarted", settings);
-    restarted.stageFolder = folder_.path("stages-" + rounding);
-    CompileOptions stopped = restarted;
-    stopped.stopAfter = Stage::Quantize;
-    stopped.output.clear();
-    stopped.reportFolder.clear();
-    compiled(stopped);
-    restarted.startFrom = Stage::Quantize;
-    compiled(restarted);
-    expectSameOutputs(folder_.path("through"), folder_.path("restarted"));
-
-    for (VectorLevel level : {VectorLevel::Avx2, VectorLevel::Portable}) {
-      limitVectorLevel(level);
-      compiled(options("level", settings));
-      expectSameOutputs(folder_.path("through"), folder_.path("level"));
-    }
-    limitVectorLevel(VectorLevel::Avx512);
+    expectNothingElseDecides(folder_.path("stages-" + rounding),
+                             [&](const std::string &place) { return options(place, settings); });
   }
 }
 

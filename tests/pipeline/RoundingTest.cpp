@@ -1,6 +1,5 @@
 //===- RoundingTest.cpp - codes by second moments, through the pipeline -------===//
 
-#include "compiler/kernels/VectorLoop.h"
 #include "tests/pipeline/Compiling.h"
 #include "tests/weights/TemporaryFolder.h"
 
@@ -50,29 +49,8 @@ TEST_F(RoundingTest, GainsAndSaysWhatEachLayerGains) {
 }
 
 TEST_F(RoundingTest, NothingElseDecides) {
-  compiled(options("through", "gptq"));
-  CompileOptions threads = options("threads", "gptq");
-  threads.threads = 3;
-  compiled(threads);
-  expectSameOutputs(folder_.path("through"), folder_.path("threads"));
-
-  CompileOptions restarted = options("restarted", "gptq");
-  restarted.stageFolder = folder_.path("stages");
-  CompileOptions stopped = restarted;
-  stopped.stopAfter = Stage::Quantize;
-  stopped.output.clear();
-  stopped.reportFolder.clear();
-  compiled(stopped);
-  restarted.startFrom = Stage::Quantize;
-  compiled(restarted);
-  expectSameOutputs(folder_.path("through"), folder_.path("restarted"));
-
-  for (VectorLevel level : {VectorLevel::Avx2, VectorLevel::Portable}) {
-    limitVectorLevel(level);
-    compiled(options("level", "gptq"));
-    expectSameOutputs(folder_.path("through"), folder_.path("level"));
-  }
-  limitVectorLevel(VectorLevel::Avx512);
+  expectNothingElseDecides(folder_.path("stages"),
+                           [&](const std::string &place) { return options(place, "gptq"); });
 }
 
 TEST_F(RoundingTest, NeedsRecordedInputs) {
