@@ -14,6 +14,7 @@
 #include "compiler/weights/WeightStore.h"
 
 #include <filesystem>
+#include <mutex>
 
 using namespace mlir;
 
@@ -21,7 +22,12 @@ namespace sdopt {
 
 namespace {
 
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
+
+struct Measurement {
+  double loss = 0;
+  int64_t bits = 0;
+};
 
 /// Measurements by layer and form, in a file that grows with them.
 class Cache {
@@ -52,24 +58,25 @@ public:
                        "name another file"));
     cache_ = std::move(read);
     for (const calibration::LayerLoss &loss : cache_.losses())
-      if (!(loss.loss() >= 0))
+      if (!(loss.loss() >= 0) || loss.bits() < 0)
         return absl::InvalidArgumentError(
             absl::StrCat("'", file_, "' has no loss for layer '", loss.layer(), "'"));
     return absl::OkStatus();
   }
 
-  std::optional<double> find(const std::string &layer, const std::string &form) const {
+  std::optional<Measurement> find(const std::string &layer, const std::string &form) const {
     for (const calibration::LayerLoss &loss : cache_.losses())
       if (loss.layer() == layer && loss.form() == form)
-        return loss.loss();
+        return Measurement{loss.loss(), loss.bits()};
     return std::nullopt;
   }
 
-  absl::Status add(const std::string &layer, const std::string &form, double loss) {
+  absl::Status add(const std::string &layer, const std::string &form, const Measurement &measured) {
     calibration::LayerLoss &added = *cache_.add_losses();
     added.set_layer(layer);
     added.set_form(form);
-    added.set_loss(loss);
+    added.set_loss(measured.loss);
+    added.set_bits(measured.bits);
     return file_.empty() ? absl::OkStatus()
                          : writeFileAtomically(file_, cache_.SerializeAsString());
   }
@@ -108,27 +115,43 @@ ErrorSums compareResults(const Results &reference, const Results &actual) {
 /// A copy of the function, for one thread.
 class Copy {
 public:
-  explicit Copy(func::FuncOp function)
-      : module_(function->getParentOfType<ModuleOp>().clone()),
+  /// One copy at a time changes, under `mutex`: all are of one context.
+  Copy(func::FuncOp function, std::mutex &mutex)
+      : mutex_(mutex), module_(function->getParentOfType<ModuleOp>().clone()),
         function_(module_->lookupSymbol<func::FuncOp>(function.getName())) {
     for (auto [from, to] : llvm::zip_equal(function.getBody().front(), function_.getBody().front()))
       operations_[&from] = &to;
   }
 
-  absl::StatusOr<Results> run(Operation *layer, const WidthVariant &variant,
-                              const EvaluationContext &context,
-                              const std::vector<Sample> &samples) {
+  struct Run {
+    Results results;
+    int64_t bits = 0;
+  };
+
+  absl::StatusOr<Run> run(Operation *layer, const WidthVariant &variant,
+                          const EvaluationContext &context, const std::vector<Sample> &samples) {
     Operation *op = operations_.lookup(layer);
     SmallVector<Value> before(op->getOperands());
-    if (failed(variant.apply(op)))
+    LogicalResult applied = failure();
+    {
+      std::lock_guard lock(mutex_);
+      applied = variant.apply(op);
+    }
+    FailureOr<int64_t> bits = failure();
+    if (succeeded(applied))
+      bits = variant.bits(op);
+    if (failed(bits))
       return absl::InternalError(
           absl::StrCat("layer '", sd::valueName(layer->getResult(0)), "' can't be narrowed"));
     absl::StatusOr<Results> results = evaluate(function_, context, samples);
+    std::lock_guard lock(mutex_);
     SmallVector<Value> narrowed(op->getOperands());
     op->setOperands(before);
     for (Value value : narrowed)
       eraseUnused(value);
-    return results;
+    if (!results.ok())
+      return results.status();
+    return Run{*std::move(results), *bits};
   }
 
 private:
@@ -142,6 +165,7 @@ private:
       eraseUnused(operand);
   }
 
+  std::mutex &mutex_;
   OwningOpRef<ModuleOp> module_;
   func::FuncOp function_;
   llvm::DenseMap<Operation *, Operation *> operations_;
@@ -180,12 +204,15 @@ absl::StatusOr<Sensitivity> measureSensitivity(func::FuncOp function,
   int64_t total = 0;
   for (size_t i = 0; i < layers.size(); ++i) {
     result.losses.emplace_back(layers[i].variants.size(), 0.0);
+    result.bits.emplace_back(layers[i].variants.size(), 0);
     for (size_t j = 0; j < layers[i].variants.size(); ++j, ++total)
-      if (auto known =
-              cache.find(sd::valueName(layers[i].layer->getResult(0)), layers[i].variants[j].form))
-        result.losses[i][j] = *known;
-      else
+      if (auto known = cache.find(sd::valueName(layers[i].layer->getResult(0)),
+                                  layers[i].variants[j].form)) {
+        result.losses[i][j] = known->loss;
+        result.bits[i][j] = known->bits;
+      } else {
         tasks.push_back({i, j});
+      }
   }
   ThreadShares shares(options.threads, static_cast<int64_t>(tasks.size()),
                       leastEvaluationBytes(function));
@@ -198,27 +225,30 @@ absl::StatusOr<Sensitivity> measureSensitivity(func::FuncOp function,
   result.peakToMean =
       signal.largest * signal.largest * static_cast<double>(signal.count) / signal.reference;
 
+  std::mutex mutex;
   std::vector<std::unique_ptr<Copy>> copies(static_cast<size_t>(std::max(shares.samples(), 1)));
   for (std::unique_ptr<Copy> &copy : copies)
-    copy = std::make_unique<Copy>(function);
+    copy = std::make_unique<Copy>(function, mutex);
   absl::Status saved;
   int64_t done = total - static_cast<int64_t>(tasks.size());
-  absl::Status status = runInOrder<double>(
+  absl::Status status = runInOrder<Measurement>(
       static_cast<int64_t>(tasks.size()), shares.samples(),
-      [&](int worker, int64_t i) -> absl::StatusOr<double> {
+      [&](int worker, int64_t i) -> absl::StatusOr<Measurement> {
         const LayerVariants &layer = layers[tasks[i].layer];
-        absl::StatusOr<Results> actual =
+        absl::StatusOr<Copy::Run> actual =
             copies[worker]->run(layer.layer, layer.variants[tasks[i].variant], context, samples);
         if (!actual.ok())
           return actual.status();
-        return compareResults(*reference, *actual).error / signal.reference;
+        return Measurement{compareResults(*reference, actual->results).error / signal.reference,
+                           actual->bits};
       },
-      [&](int64_t i, double loss) {
+      [&](int64_t i, const Measurement &measured) {
         const LayerVariants &layer = layers[tasks[i].layer];
-        result.losses[tasks[i].layer][tasks[i].variant] = loss;
+        result.losses[tasks[i].layer][tasks[i].variant] = measured.loss;
+        result.bits[tasks[i].layer][tasks[i].variant] = measured.bits;
         if (saved.ok())
           saved = cache.add(sd::valueName(layer.layer->getResult(0)),
-                            layer.variants[tasks[i].variant].form, loss);
+                            layer.variants[tasks[i].variant].form, measured);
         if (options.progress)
           options.progress(++done, total);
       });

@@ -19,8 +19,10 @@ namespace sdopt {
 /// One way to store the weights of a layer.
 struct WidthVariant {
   std::string form; ///< tells variants of a layer apart in the cache
-  /// Narrows the weights of `layer`, an operation of the function or of a copy of it.
+  /// Changes the weights of `layer`, an operation of a copy of the function.
   std::function<mlir::LogicalResult(mlir::Operation *layer)> apply;
+  /// The bits that the changed weights take; called from several threads, with different copies.
+  std::function<mlir::FailureOr<int64_t>(mlir::Operation *layer)> bits;
 };
 
 struct LayerVariants {
@@ -40,6 +42,7 @@ struct SensitivityOptions {
 struct Sensitivity {
   /// [layer][variant]: sum error^2 / sum reference^2 over all results and evaluations.
   std::vector<std::vector<double>> losses;
+  std::vector<std::vector<int64_t>> bits; ///< [layer][variant]
   /// Of the reference's results, for PSNR: largest magnitude^2 * count / sum reference^2.
   double peakToMean = 0;
 };

@@ -569,6 +569,7 @@ absl::Status ModuleCompiler::verifySmoothed(func::FuncOp before, func::FuncOp af
 
 absl::StatusOr<double> ModuleCompiler::psnrIfQuantized(const SampleFile &samples) {
   OwningOpRef<ModuleOp> copy = module_->clone();
+  undoMarkedPruning(function(*copy));
   PassManager manager(context_.get());
   manager.addNestedPass<func::FuncOp>(createQuantize());
   if (failed(manager.run(*copy)))
@@ -601,7 +602,8 @@ absl::Status ModuleCompiler::allocateWidths() {
   addRemark("allocate", *summary);
   if (messages_.line)
     messages_.line(model_.name + ": " + *summary);
-  return absl::OkStatus();
+  undoMarkedPruning(function(*module_));
+  return exportMasks();
 }
 
 absl::Status ModuleCompiler::quantize() {

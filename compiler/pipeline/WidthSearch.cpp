@@ -1,20 +1,26 @@
-//===- WidthSearch.cpp - a width for each layer under a budget ---------------===//
+//===- WidthSearch.cpp - a form for each layer under a budget ----------------===//
 
 #include "compiler/pipeline/WidthSearch.h"
 
 #include "compiler/calibration/Statistics.h"
 #include "compiler/recipe/Allocation.h"
 #include "compiler/report/Numbers.h"
+#include "compiler/target/StrictYaml.h"
+#include "compiler/weights/WeightStore.h"
 #include "dialects/sd/Resources.h"
+#include "passes/prune/PrunedLayers.h"
+#include "passes/prune/PrunedWeights.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 #include "passes/quantize/WeightVariants.h"
 
+#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Remarks.h"
 
 #include <array>
 #include <cmath>
+#include <map>
 
 using namespace mlir;
 
@@ -28,41 +34,84 @@ constexpr int kAttempts = 5;          ///< at a floor for the PSNR
 /// Share of a budget that is left for the padding of weight blocks in the package.
 constexpr double kPadding = 0.004;
 
+/// Entropies of indices that are tried, bits, and how many more bits an index has than that: enough
+/// for what is rare.
+constexpr std::array<double, 9> kCodedBits = {1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6};
+constexpr int kRareBits = 2, kWidestIndex = 7;
+
+/// One way to store a layer's weights.
+struct LayerForm {
+  LayerRecipe settings;
+  bool pruned = false;
+};
+
+/// Copies constant expressions of one function into another.
+Value copied(OpBuilder &builder, Value value, IRMapping &values) {
+  if (Value known = values.lookupOrNull(value))
+    return known;
+  Operation *op = value.getDefiningOp();
+  for (Value operand : op->getOperands())
+    copied(builder, operand, values);
+  builder.clone(*op, values);
+  return values.lookup(value);
+}
+
+/// Gives a layer the constants that `pruned`, the same layer elsewhere, reads.
+void copyConstants(Operation *pruned, Operation *layer) {
+  OpBuilder builder(layer);
+  IRMapping values;
+  SmallVector<Value> operands = {layer->getOperand(0)};
+  for (Value operand : pruned->getOperands().drop_front())
+    operands.push_back(copied(builder, operand, values));
+  layer->setOperands(operands);
+}
+
 class WidthSearch {
 public:
   explicit WidthSearch(Recipe &recipe) : recipe_(recipe) {}
 
-  LogicalResult collect(func::FuncOp function, const Statistics &statistics) {
+  /// Layers of `function`; `dense` is the same without pruning.
+  LogicalResult collect(func::FuncOp function, func::FuncOp dense, const Statistics &statistics) {
+    llvm::StringMap<Operation *> denseLayers;
+    for (Operation &op : dense.getBody().front())
+      if (hasWeights(&op))
+        denseLayers[sd::valueName(op.getResult(0))] = &op;
+    const auto pruning = function->getAttrOfType<StringAttr>(kPrunedAttribute);
     for (Operation &op : function.getBody().front()) {
       if (!hasWeights(&op))
         continue;
-      std::vector<LayerRecipe> settings = settingsOf(function, &op);
+      std::vector<LayerForm> forms = formsOf(function, &op);
       FailureOr<std::string> importance = std::string();
-      if (settings.front().palette)
+      if (forms.front().settings.palette)
         importance = storedImportance(&op, /*corrected=*/false, statistics);
       if (failed(importance))
         return failure();
-      LayerVariants layer{.layer = &op, .variants = {}};
-      for (const LayerRecipe &setting : settings)
-        layer.variants.push_back({describe(setting), [setting, key = *importance](Operation *copy) {
-                                    return narrowWeights(copy, setting, key);
-                                  }});
-      layers_.push_back(std::move(layer));
-      settings_.push_back(std::move(settings));
+      LayerVariants layer{.layer = denseLayers.at(sd::valueName(op.getResult(0))), .variants = {}};
+      for (const LayerForm &form : forms)
+        layer.variants.push_back(
+            {(form.pruned ? "pruned " + pruning.str() + ", " : "") + describe(form.settings),
+             [form, pruned = &op, key = *importance](Operation *copy) {
+               if (form.pruned)
+                 copyConstants(pruned, copy);
+               return narrowWeights(copy, form.settings, key);
+             },
+             [settings = form.settings](Operation *copy) { return weightCost(copy, settings); }});
+      variants_.push_back(std::move(layer));
+      layers_.push_back(&op);
+      forms_.push_back(std::move(forms));
       weights_ += weightCount(&op);
     }
     return success();
   }
 
-  const std::vector<LayerVariants> &layers() const { return layers_; }
+  const std::vector<LayerVariants> &variants() const { return variants_; }
 
   void take(const Sensitivity &sensitivity) {
     peakToMean_ = sensitivity.peakToMean;
     for (size_t i = 0; i < layers_.size(); ++i) {
       choices_.emplace_back();
-      for (size_t j = 0; j < settings_[i].size(); ++j)
-        choices_[i].push_back(
-            {weightCost(layers_[i].layer, settings_[i][j]), sensitivity.losses[i][j]});
+      for (size_t j = 0; j < forms_[i].size(); ++j)
+        choices_[i].push_back({sensitivity.bits[i][j], sensitivity.losses[i][j]});
     }
   }
 
@@ -90,62 +139,112 @@ public:
 
   void mark() const {
     for (size_t i = 0; i < layers_.size(); ++i) {
-      int bits = settings_[i][allocation_.chosen[i]].weightBits;
-      Operation *layer = layers_[i].layer;
-      layer->setAttr(kWeightBitsAttribute,
-                     IntegerAttr::get(IntegerType::get(layer->getContext(), 64), bits));
+      const LayerForm &form = chosen(i);
+      Operation *layer = layers_[i];
+      Builder builder(layer->getContext());
+      layer->setAttr(kWeightBitsAttribute, builder.getI64IntegerAttr(form.settings.weightBits));
+      if (form.settings.codedBits > 0)
+        layer->setAttr(kCodedBitsAttribute, builder.getF64FloatAttr(form.settings.codedBits));
+      if (isPruned(layer->getOperand(1)) && !form.pruned)
+        layer->setAttr(kKeptAttribute, builder.getUnitAttr());
+      else
+        layer->removeAttr(kKeptAttribute);
     }
   }
 
   void remark() const {
     for (size_t i = 0; i < layers_.size(); ++i) {
       const Choice &choice = choices_[i][allocation_.chosen[i]];
-      mlir::remark::passed(layers_[i].layer->getLoc(),
+      mlir::remark::passed(layers_[i]->getLoc(),
                            mlir::remark::RemarkOpts::name("allocate").category("quantize"))
-          << (std::to_string(settings_[i][allocation_.chosen[i]].weightBits) +
-              " bit: alone it leaves the output " + decibels(choice.loss));
+          << (nameOf(chosen(i).settings) + (chosen(i).pruned ? ", pruned" : "") + ", " +
+              std::to_string((choice.cost + 7) / 8) + " bytes: alone it leaves the output " +
+              decibels(choice.loss));
     }
   }
 
   std::string summary() const {
     std::string text = fixed(bits(), 2) + " bits per weight:";
-    for (int width : kWidths) {
-      int64_t layers = 0;
-      for (size_t i = 0; i < layers_.size(); ++i)
-        layers += settings_[i][allocation_.chosen[i]].weightBits == width;
-      if (layers > 0)
-        text += " " + std::to_string(layers) + " at " + std::to_string(width) + " bit,";
+    std::map<double, int64_t> layers; // by width
+    int64_t pruned = 0;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      ++layers[widthOf(chosen(i).settings)];
+      pruned += chosen(i).pruned;
     }
+    for (auto [width, count] : layers)
+      text += " " + std::to_string(count) + " at " + numberText(width) + " bit,";
+    if (pruned > 0)
+      text += " " + std::to_string(pruned) + " pruned,";
     text.back() = ';';
     return text + " the layers' errors add up to " + decibels(allocation_.loss) +
            (allocation_.exact ? "" : " (search cut short)");
   }
 
 private:
+  const LayerForm &chosen(size_t layer) const { return forms_[layer][allocation_.chosen[layer]]; }
+
+  static double widthOf(const LayerRecipe &settings) {
+    return settings.hasPalettes() && settings.codedBits > 0 ? settings.codedBits
+                                                            : settings.weightBits;
+  }
+  static std::string nameOf(const LayerRecipe &settings) {
+    return numberText(widthOf(settings)) + " bit";
+  }
+
+  /// All that are tried.
+  std::vector<LayerForm> formsOf(func::FuncOp function, Operation *op) {
+    const std::vector<std::string> names = layerNames(op);
+    const bool pruned = isPruned(op->getOperand(1));
+    std::vector<LayerForm> forms;
+    for (const LayerRecipe &settings : settingsOf(function, op, names)) {
+      forms.push_back({settings, pruned});
+      if (pruned && !hasImposedMask(op) && !recipe_.setsPruningByName(names))
+        forms.push_back({settings, false});
+    }
+    return forms;
+  }
+
+  static bool hasImposedMask(Operation *op) {
+    const TensorFile *masks = sd::resources(op->getContext()).masks;
+    return masks && llvm::is_contained(masks->names(), maskName(op));
+  }
+
   /// At all widths that are tried.
-  std::vector<LayerRecipe> settingsOf(func::FuncOp function, Operation *op) {
+  std::vector<LayerRecipe> settingsOf(func::FuncOp function, Operation *op,
+                                      const std::vector<std::string> &names) {
     LayerRecipe base = layerSettings(recipe_, function, op);
     const bool imposed = hasImposedScales(op->getOperand(1));
     if (imposed)
       base.weightBits = 8;
-    if (imposed || recipe_.setsWidthByName(layerNames(op)))
+    if (imposed || recipe_.setsWidthByName(names))
       return {base};
     std::vector<LayerRecipe> settings;
-    for (int bits : kWidths) {
-      if (bits < kLeastUniformWidth && !base.palette)
-        continue;
+    const auto add = [&](int bits, double codedBits) {
       settings.push_back(base);
       settings.back().weightBits = bits;
+      settings.back().codedBits = codedBits;
+    };
+    if (base.palette && base.codedBits > 0) {
+      for (double bits : kCodedBits)
+        add(std::min(static_cast<int>(std::ceil(bits)) + kRareBits, kWidestIndex), bits);
+      add(8, base.codedBits);
+      return settings;
     }
+    for (int bits : kWidths)
+      if (bits >= kLeastUniformWidth || base.palette)
+        add(bits, base.codedBits);
     return settings;
   }
 
   static std::string describe(const LayerRecipe &settings) {
+    const std::string end = (settings.oneScale ? ", one scale" : std::string()) +
+                            (settings.storage != "auto" ? ", " + settings.storage : "") +
+                            (settings.activationBits == 8 ? ", 8-bit inputs" : "");
     if (settings.hasPalettes())
-      return name(formOf(settings)) + (settings.oneScale ? ", one scale" : "");
+      return name(formOf(settings)) +
+             (settings.codedBits > 0 ? ", coded in " + numberText(settings.codedBits) : "") + end;
     return name(formOf(settings)) + (settings.weightSymmetric ? "" : ", zero points") +
-           (settings.sharedTaps ? ", all taps" : "") + (settings.oneScale ? ", one scale" : "") +
-           ", " + name(settings.weightRange);
+           (settings.sharedTaps ? ", all taps" : "") + end + ", " + name(settings.weightRange);
   }
 
   /// The PSNR that an error leaves.
@@ -165,8 +264,9 @@ private:
   }
 
   Recipe &recipe_;
-  std::vector<LayerVariants> layers_;
-  std::vector<std::vector<LayerRecipe>> settings_; ///< parallel to the variants
+  std::vector<Operation *> layers_;
+  std::vector<LayerVariants> variants_;       ///< of the same layers without pruning
+  std::vector<std::vector<LayerForm>> forms_; ///< parallel to the variants
   std::vector<std::vector<Choice>> choices_;
   int64_t weights_ = 0;
   double peakToMean_ = 0;
@@ -180,10 +280,14 @@ searchWidths(func::FuncOp function, Recipe &recipe, const EvaluationContext &con
              const std::vector<SampleFile> &samples, const SensitivityOptions &options,
              const std::function<absl::StatusOr<double>()> &quantizedPsnr) {
   WidthSearch search(recipe);
-  if (failed(search.collect(function, *sd::resources(function.getContext()).statistics)))
+  OwningOpRef<ModuleOp> copy = function->getParentOfType<ModuleOp>().clone();
+  auto dense = copy->lookupSymbol<func::FuncOp>(function.getName());
+  undoPruning(dense);
+  dense->removeAttr(kPrunedAttribute);
+  if (failed(search.collect(function, dense, *sd::resources(function.getContext()).statistics)))
     return absl::InvalidArgumentError("");
   absl::StatusOr<Sensitivity> sensitivity =
-      measureSensitivity(function, search.layers(), context, samples, options);
+      measureSensitivity(dense, search.variants(), context, samples, options);
   if (!sensitivity.ok())
     return sensitivity.status();
   search.take(*sensitivity);

@@ -1,4 +1,4 @@
-//===- WidthSearch.h - a width for each layer under a budget ----*- C++ -*-===//
+//===- WidthSearch.h - a form for each layer under a budget -----*- C++ -*-===//
 
 #ifndef SDOPT_COMPILER_PIPELINE_WIDTHSEARCH_H
 #define SDOPT_COMPILER_PIPELINE_WIDTHSEARCH_H
@@ -8,11 +8,13 @@
 
 namespace sdopt {
 
-/// Measures what each layer of the float `function` costs at 3, 4, 5, 6 and 8 bits (in palettes at
-/// 1 and 2 bits too), chooses widths that meet the recipe's budget with the least error (or a PSNR
-/// with the fewest bits), and leaves them on the layers for sdopt-quantize. `quantizedPsnr` is the
-/// PSNR of the function as it would be quantized now: a floor holds for it, not only for the sum of
-/// the layers' errors. Gives what was chosen in one line.
+/// Measures what each layer of the float `function` loses, and which bytes of a package it takes,
+/// at 3, 4, 5, 6 and 8 bits; in palettes at 1 and 2 bits too, or, if their indices are to be coded
+/// (`coded_bits`), at 1 to 6 bits of entropy; if it was pruned: with and without that. Chooses
+/// forms that meet the recipe's budget with the least error (or a PSNR with the fewest bits), and
+/// leaves them on the layers for sdopt-quantize and undoPruning(). `quantizedPsnr` is the PSNR of
+/// the function as it would be quantized now: a floor holds for it, not only for the sum of the
+/// layers' errors. Gives what was chosen in one line.
 absl::StatusOr<std::string>
 searchWidths(mlir::func::FuncOp function, Recipe &recipe, const EvaluationContext &context,
              const std::vector<SampleFile> &samples, const SensitivityOptions &options,

@@ -65,6 +65,7 @@ LayerRecipe decide(const std::vector<Match> &matches) {
       .storage = decided(matches, &RecipeRule::storage, fallback.storage),
       .palette = decided(matches, &RecipeRule::palette, fallback.palette),
       .paletteOutputs = decided(matches, &RecipeRule::paletteOutputs, fallback.paletteOutputs),
+      .codedBits = decided(matches, &RecipeRule::codedBits, fallback.codedBits),
       .pruning = decided(matches, &RecipeRule::pruning, fallback.pruning),
       .sparsity = decided(matches, &RecipeRule::sparsity, fallback.sparsity),
       .pruneScope = decided(matches, &RecipeRule::pruneScope, fallback.pruneScope),
@@ -136,6 +137,8 @@ std::string settingsText(const RecipeRule &rule) {
     add("weight_coding", codingText(*rule.palette));
   if (rule.paletteOutputs)
     add("palette_outputs", std::to_string(*rule.paletteOutputs));
+  if (rule.codedBits)
+    add("coded_bits", numberText(*rule.codedBits));
   if (rule.activationBits)
     add("activation_bits", std::to_string(*rule.activationBits));
   if (rule.activationRange)
@@ -213,7 +216,7 @@ const char *name(PruneScope scope) {
 }
 
 const char *name(PruneUpdate update) {
-  constexpr const char *kNames[] = {"usual", "none", "sweep", "least_squares"};
+  constexpr const char *kNames[] = {"usual", "none", "bias", "sweep", "least_squares"};
   return kNames[static_cast<size_t>(update)];
 }
 
@@ -310,35 +313,37 @@ std::vector<std::string> Recipe::explain(const std::string &module, const std::s
   std::vector<Match> matches =
       matchesOf(*this, module, opType, layerNames, nullptr, nullptr, nullptr);
   LayerRecipe layer = decide(matches);
-  return {reason("weight_bits", std::to_string(layer.weightBits), matches, &RecipeRule::weightBits,
-                 origin),
-          reason("weight_range", sdopt::name(layer.weightRange), matches, &RecipeRule::weightRange,
-                 origin),
-          reason("group_size", std::to_string(layer.groupSize), matches, &RecipeRule::groupSize,
-                 origin),
-          reason("weight_symmetric", flagText(layer.weightSymmetric), matches,
-                 &RecipeRule::weightSymmetric, origin),
-          reason("taps", tapsText(layer.sharedTaps), matches, &RecipeRule::sharedTaps, origin),
-          reason("weight_granularity", granularityText(layer.oneScale), matches,
-                 &RecipeRule::oneScale, origin),
-          reason("rounding", sdopt::name(layer.rounding), matches, &RecipeRule::rounding, origin),
-          reason("storage", layer.storage, matches, &RecipeRule::storage, origin),
-          reason("weight_coding", codingText(layer.palette), matches, &RecipeRule::palette, origin),
-          reason("palette_outputs", std::to_string(layer.paletteOutputs), matches,
-                 &RecipeRule::paletteOutputs, origin),
-          reason("activation_bits", std::to_string(layer.activationBits), matches,
-                 &RecipeRule::activationBits, origin),
-          reason("activation_range", sdopt::name(layer.activationRange), matches,
-                 &RecipeRule::activationRange, origin),
-          reason("bias_correction", flagText(layer.biasCorrection), matches,
-                 &RecipeRule::biasCorrection, origin),
-          reason("smooth", sdopt::name(layer.smooth), matches, &RecipeRule::smooth, origin),
-          reason("prune", sdopt::name(layer.pruning), matches, &RecipeRule::pruning, origin),
-          reason("sparsity", sdopt::name(layer.sparsity), matches, &RecipeRule::sparsity, origin),
-          reason("prune_scope", sdopt::name(layer.pruneScope), matches, &RecipeRule::pruneScope,
-                 origin),
-          reason("prune_update", sdopt::name(layer.pruneUpdate), matches, &RecipeRule::pruneUpdate,
-                 origin)};
+  return {
+      reason("weight_bits", std::to_string(layer.weightBits), matches, &RecipeRule::weightBits,
+             origin),
+      reason("weight_range", sdopt::name(layer.weightRange), matches, &RecipeRule::weightRange,
+             origin),
+      reason("group_size", std::to_string(layer.groupSize), matches, &RecipeRule::groupSize,
+             origin),
+      reason("weight_symmetric", flagText(layer.weightSymmetric), matches,
+             &RecipeRule::weightSymmetric, origin),
+      reason("taps", tapsText(layer.sharedTaps), matches, &RecipeRule::sharedTaps, origin),
+      reason("weight_granularity", granularityText(layer.oneScale), matches, &RecipeRule::oneScale,
+             origin),
+      reason("rounding", sdopt::name(layer.rounding), matches, &RecipeRule::rounding, origin),
+      reason("storage", layer.storage, matches, &RecipeRule::storage, origin),
+      reason("weight_coding", codingText(layer.palette), matches, &RecipeRule::palette, origin),
+      reason("palette_outputs", std::to_string(layer.paletteOutputs), matches,
+             &RecipeRule::paletteOutputs, origin),
+      reason("coded_bits", numberText(layer.codedBits), matches, &RecipeRule::codedBits, origin),
+      reason("activation_bits", std::to_string(layer.activationBits), matches,
+             &RecipeRule::activationBits, origin),
+      reason("activation_range", sdopt::name(layer.activationRange), matches,
+             &RecipeRule::activationRange, origin),
+      reason("bias_correction", flagText(layer.biasCorrection), matches,
+             &RecipeRule::biasCorrection, origin),
+      reason("smooth", sdopt::name(layer.smooth), matches, &RecipeRule::smooth, origin),
+      reason("prune", sdopt::name(layer.pruning), matches, &RecipeRule::pruning, origin),
+      reason("sparsity", sdopt::name(layer.sparsity), matches, &RecipeRule::sparsity, origin),
+      reason("prune_scope", sdopt::name(layer.pruneScope), matches, &RecipeRule::pruneScope,
+             origin),
+      reason("prune_update", sdopt::name(layer.pruneUpdate), matches, &RecipeRule::pruneUpdate,
+             origin)};
 }
 
 absl::Status Recipe::checkAllMatched() const {
@@ -360,6 +365,7 @@ std::string Recipe::canonicalText() const {
                       .activationBits = base.activationBits,
                       .groupSize = base.groupSize,
                       .paletteOutputs = base.paletteOutputs,
+                      .codedBits = base.codedBits,
                       .weightRange = base.weightRange,
                       .activationRange = base.activationRange,
                       .biasCorrection = base.biasCorrection,

@@ -30,10 +30,11 @@
 //       storage: plain                      # auto, entropy, bitmap, structured, runs
 //       weight_coding: palette              # uniform: codes are equally far apart
 //       palette_outputs: 32                 # output channels with one palette; 0: all
+//       coded_bits: 3.1                     # that an entropy-coded index takes at most; 0: any
 //       prune: wanda                        # none, magnitude, sparsegpt
 //       sparsity: 2:4                       # at most 2 of 4 are kept; or the share of zeros, 0.5
 //       prune_scope: usual                  # row, layer, global: what is compared
-//       prune_update: least_squares         # usual, none, sweep: of the weights that stay
+//       prune_update: least_squares         # usual, none, bias, sweep: of what stays
 //
 // group_size, weight_symmetric and taps are about uniform weights of fewer than 8 bits,
 // palette_outputs is about palettes; weights of 8 bits are int8 and need none. What the
@@ -107,10 +108,10 @@ enum class PruneScope : uint8_t { Usual, Row, Layer, Global };
 /// "usual", "row", "layer", "global".
 const char *name(PruneScope scope);
 
-/// What happens to the weights that stay: what the method usually does, nothing, each makes up for
-/// those before it, or all together.
-enum class PruneUpdate : uint8_t { Usual, None, Sweep, LeastSquares };
-/// "usual", "none", "sweep", "least_squares".
+/// What happens to what stays: what the method usually does, nothing, biases keep the mean of each
+/// output, and weights besides: each makes up for those before it, or all together.
+enum class PruneUpdate : uint8_t { Usual, None, Bias, Sweep, LeastSquares };
+/// "usual", "none", "bias", "sweep", "least_squares".
 const char *name(PruneUpdate update);
 
 /// How much the recorded calls of each timestep count when weights are pruned: the same, or more
@@ -160,6 +161,7 @@ struct LayerRecipe {
   std::string storage = "auto"; ///< of the codes in the package; storageNames()
   bool palette = false;         ///< codes are indices of values that the weights share
   int paletteOutputs = 0;       ///< output channels with one palette; 0: all
+  double codedBits = 0;         ///< that an index in a palette carries at most; 0: any
   Pruning pruning = Pruning::None;
   Sparsity sparsity;
   PruneScope pruneScope = PruneScope::Usual;
@@ -173,6 +175,7 @@ struct LayerRecipe {
 struct RecipeRule {
   std::string match; ///< empty for global, an op type, a module name, or a pattern for names
   std::optional<int> weightBits, activationBits, groupSize, paletteOutputs;
+  std::optional<double> codedBits;
   std::optional<RangeEstimator> weightRange;
   std::optional<ActivationRange> activationRange;
   std::optional<bool> biasCorrection, weightSymmetric, sharedTaps, oneScale, palette;

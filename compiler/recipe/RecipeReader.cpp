@@ -21,6 +21,8 @@ constexpr const char *kOpTypes[] = {
     "gelu_tanh", "modulate",       "rms_norm",   "slice",
 };
 
+constexpr double kLeastCodedBits = 0.25, kMostCodedBits = 7;
+
 class RecipeReader {
 public:
   explicit RecipeReader(const std::string &origin) : errors_(origin) { recipe_.origin = origin; }
@@ -138,6 +140,7 @@ private:
     rule.paletteOutputs =
         readNumber(settings, "palette_outputs", "0 to 65535",
                    [](int64_t outputs) { return outputs >= 0 && outputs <= 65535; });
+    rule.codedBits = readCodedBits(settings);
     rule.storage = readStorage(settings);
     rule.activationBits = readBits(settings, "activation_bits", {8, 16});
     rule.activationRange = readActivationRange(settings, "activation_range");
@@ -149,9 +152,9 @@ private:
     rule.pruneScope =
         readName(settings, "prune_scope",
                  {PruneScope::Usual, PruneScope::Row, PruneScope::Layer, PruneScope::Global});
-    rule.pruneUpdate = readName(
-        settings, "prune_update",
-        {PruneUpdate::Usual, PruneUpdate::None, PruneUpdate::Sweep, PruneUpdate::LeastSquares});
+    rule.pruneUpdate = readName(settings, "prune_update",
+                                {PruneUpdate::Usual, PruneUpdate::None, PruneUpdate::Bias,
+                                 PruneUpdate::Sweep, PruneUpdate::LeastSquares});
     settings.finish();
     if (given_ == 0)
       errors_.add(settings.mark(), what + " sets nothing");
@@ -260,6 +263,17 @@ private:
       return static_cast<int>(*value);
     errors_.add(node->Mark(),
                 "'" + std::string(key) + "' is " + std::to_string(*value) + ", must be " + need);
+    return std::nullopt;
+  }
+
+  std::optional<double> readCodedBits(YamlMap &settings) {
+    auto node = takeSetting(settings, "coded_bits");
+    if (!node)
+      return std::nullopt;
+    auto value = yamlNumber(*node, "'coded_bits'", 0, 0, errors_);
+    if (!value || *value == 0 || (*value >= kLeastCodedBits && *value <= kMostCodedBits))
+      return value;
+    errors_.add(node->Mark(), "'coded_bits' is " + node->Scalar() + ", must be 0 or 0.25 to 7");
     return std::nullopt;
   }
 

@@ -160,7 +160,9 @@ struct ShareWeightModel : Model<ShareWeightModel, sd::ShareWeightOp> {
                           .bits = static_cast<int64_t>(op.getBits()),
                           .paletteOutputs = static_cast<int64_t>(op.getPaletteOutputs())};
     size_t next = 1;
-    SharingOptions options{.withZero = op.getWithZero(), .oneScale = op.getOneScale()};
+    SharingOptions options{.withZero = op.getWithZero(),
+                           .oneScale = op.getOneScale(),
+                           .codedBits = op.getCodedBits().convertToDouble()};
     if (op.getImportance())
       options.importance = &operands[next++];
     if (op.getMeans())

@@ -2,6 +2,7 @@
 
 #include "compiler/reference/SharedWeights.h"
 
+#include "compiler/kernels/IntegerKernels.h"
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/share/Clusters.h"
 #include "compiler/share/Palette.h"
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <vector>
 
 namespace sdopt {
@@ -29,26 +31,63 @@ constexpr double kLeastGain = 1e-3;
 constexpr int64_t kRows = 32;
 constexpr double kLeastUnit = 0x1p-100;
 
+/// Steps between evenly spaced entries that are tried: from twice the largest number on down, then
+/// between the best of them and the next.
+constexpr int kCoarseSteps = 48, kFineSteps = 16;
+constexpr double kCoarse = 0.8408964152537145, kFine = 0.9892280131939755; // 2^(-1/4), 2^(-1/64)
+
 /// Sums over equal stretches from -limit to limit.
 class Stretches {
 public:
-  explicit Stretches(double limit) : perUnit_(kStretches / (2 * limit)), sums_(kStretches) {}
+  explicit Stretches(double limit)
+      : limit_(limit), perUnit_(kStretches / (2 * limit)), sums_(kStretches) {}
 
   void add(double number, double weight) {
     constexpr int kMiddle = kStretches / 2;
     const double place = number * perUnit_ + kMiddle;
     const int at = place < kStretches - 1 ? std::max(static_cast<int>(place), 0) : kStretches - 1;
+    sums_[at].count += 1;
     sums_[at].weight += weight;
     sums_[at].sum += weight * number;
     sums_[at].squares += weight * number * number;
   }
   void add(const Stretches &other) {
     for (int i = 0; i < kStretches; ++i) {
+      sums_[i].count += other.sums_[i].count;
       sums_[i].weight += other.sums_[i].weight;
       sums_[i].sum += other.sums_[i].sum;
       sums_[i].squares += other.sums_[i].squares;
     }
   }
+
+  /// Of the nearest multiples of a step, from -most to most times: bits that telling them takes for
+  /// each number, and the squared error.
+  struct Multiples {
+    double entropy = 0, error = 0;
+  };
+  Multiples multiples(double step, int most) const {
+    std::vector<double> counts(2 * static_cast<size_t>(most) + 1);
+    Multiples result;
+    double total = 0;
+    for (int i = 0; i < kStretches; ++i) {
+      const Sums &sums = sums_[i];
+      if (!(sums.count > 0))
+        continue;
+      const double middle = (i + 0.5) / perUnit_ - limit_;
+      const double number = sums.weight > 0 ? sums.sum / sums.weight : middle;
+      const double index = std::clamp<double>(std::floor(number / step + 0.5), -most, most);
+      counts[static_cast<size_t>(index + most)] += sums.count;
+      total += sums.count;
+      const double value = index * step;
+      result.error += sums.squares - 2 * value * sums.sum + value * value * sums.weight;
+    }
+    for (double count : counts)
+      if (count > 0)
+        result.entropy -= count * deterministicLog2(count / total) / total;
+    return result;
+  }
+
+  double limit() const { return limit_; }
 
   WeightedPoints points() const {
     WeightedPoints points;
@@ -69,9 +108,9 @@ public:
 
 private:
   struct Sums {
-    double weight = 0, sum = 0, squares = 0;
+    double count = 0, weight = 0, sum = 0, squares = 0;
   };
-  double perUnit_;
+  double limit_, perUnit_;
   std::vector<Sums> sums_;
 };
 
@@ -191,11 +230,11 @@ private:
 
   void choose(int64_t palette) {
     const int64_t first = firstRow(palette), behind = behindRow(palette);
-    const double factor = chooseFactor(palette);
-    for (int64_t o = first; o < behind; ++o) {
-      const auto scale = static_cast<float>(units_[o] * factor);
-      scales_[o] = scale > static_cast<float>(kLeastUnit) ? scale : 1.0f;
-    }
+    const std::optional<Stretches> stretches = stretchesOf(palette);
+    // At least one entry to each side of 0.
+    if (stretches && options_.codedBits > 0 && form_.bits > 1)
+      return chooseEven(palette, *stretches);
+    setScales(palette, stretches ? chooseFactor(*stretches) : 1);
     Palette best = bestPalette(sumsOf(palette), count_, options_.withZero);
     const bool improves = behind - first > 1 && !options_.oneScale;
     for (int turn = 1; improves && turn < kTurns; ++turn) {
@@ -205,14 +244,50 @@ private:
       if (!(best.error < before * (1 - kLeastGain)))
         break;
     }
-    const int64_t width = int64_t{1} << form_.bits;
-    int8_t *entries = result_.palettes.mutableValues<int8_t>().data() + palette * width;
-    std::ranges::copy(best.entries, entries);
-    std::fill(entries + best.entries.size(), entries + width, best.entries.back());
+    setEntries(palette, best.entries);
   }
 
-  /// How many units of its channel an entry of 1 is.
-  double chooseFactor(int64_t palette) const {
+  void setScales(int64_t palette, double factor) {
+    for (int64_t o = firstRow(palette); o < behindRow(palette); ++o) {
+      const auto scale = static_cast<float>(units_[o] * factor);
+      scales_[o] = scale > static_cast<float>(kLeastUnit) ? scale : 1.0f;
+    }
+  }
+
+  void setEntries(int64_t palette, std::span<const int8_t> best) {
+    const int64_t width = int64_t{1} << form_.bits;
+    int8_t *entries = result_.palettes.mutableValues<int8_t>().data() + palette * width;
+    std::ranges::copy(best, entries);
+    std::fill(entries + best.size(), entries + width, best.back());
+  }
+
+  /// Entries one step apart, of the least error with which codes carry at most `codedBits`.
+  void chooseEven(int64_t palette, const Stretches &stretches) {
+    const int most = std::min((1 << (form_.bits - 1)) - 1, kLargestEntry);
+    double step = stretches.limit() * 2, least = std::numeric_limits<double>::infinity();
+    const auto tryFrom = [&](double tried, double factor, int count) {
+      for (int i = 0; i < count; ++i, tried *= factor)
+        if (const Stretches::Multiples found = stretches.multiples(tried, most);
+            found.entropy <= options_.codedBits && found.error < least) {
+          least = found.error;
+          step = tried;
+        }
+    };
+    tryFrom(step, kCoarse, kCoarseSteps);
+    tryFrom(step, kFine, kFineSteps);
+    // One more than numbers need: what makes up for other errors may be larger.
+    const double needed = std::floor(stretches.limit() / step + 0.5) + 1;
+    const int side = needed < most ? static_cast<int>(needed) : most;
+    const int spacing = kLargestEntry / side;
+    std::vector<int8_t> entries;
+    for (int i = -side; i <= side; ++i)
+      entries.push_back(static_cast<int8_t>(i * spacing));
+    setScales(palette, step / spacing);
+    setEntries(palette, entries);
+  }
+
+  /// Of a palette's weights in units of their channels; nothing if all are 0.
+  std::optional<Stretches> stretchesOf(int64_t palette) const {
     double limit = 0;
     overRows(
         palette, 0.0,
@@ -224,7 +299,7 @@ private:
         },
         [&](double most) { limit = std::max(limit, most); });
     if (!(limit > 0))
-      return 1;
+      return std::nullopt;
     Stretches stretches(limit);
     overRows(
         palette, stretches,
@@ -238,6 +313,11 @@ private:
           }
         },
         [&](const Stretches &part) { stretches.add(part); });
+    return stretches;
+  }
+
+  /// How many units of its channel an entry of 1 is.
+  double chooseFactor(const Stretches &stretches) const {
     const Clusters centers = bestClusters(stretches.points(), count_);
     const double widest =
         std::max(std::fabs(centers.centers.front()), std::fabs(centers.centers.back()));

@@ -5,7 +5,11 @@
 // the squared error weighted by what reads the weights (compiler/share), which is the weight
 // sharing of S. Han et al., "Deep Compression", ICLR 2016, section 3, with the optimum instead of
 // iterations from a start, and the weighting of S. Kim et al., "SqueezeLLM", arXiv 2306.07629, with
-// second moments of inputs in place of gradients. Free of MLIR.
+// second moments of inputs in place of gradients. For codes that an entropy coder stores
+// (codedBits): even steps, which at 3 bits are 0.14 dB from the best quantizer of a normal
+// distribution with the same entropy, at 2 bits 0.5 (N. Farvardin, J. Modestino, "Optimum Quantizer
+// Performance for a Class of Non-Gaussian Memoryless Sources", IEEE Trans. IT-30(3), 1984). Free of
+// MLIR.
 //
 //===----------------------------------------------------------------------===//
 
@@ -24,6 +28,9 @@ struct SharingOptions {
   const Tensor *means = nullptr; ///< F32 [inputs]: asks for the correction of quantizeWeights()
   bool withZero = false;         ///< 0 is an entry, and weights that are 0 mean it
   bool oneScale = false;         ///< of all output channels
+  /// Entropy of the codes at most, bits: entries are multiples of a step as short as that allows.
+  /// 0: entries of least error.
+  double codedBits = 0;
   /// Both or none: from an earlier call with the same weights, form and options.
   const Tensor *knownScales = nullptr, *knownPalettes = nullptr;
 };

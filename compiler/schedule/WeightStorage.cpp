@@ -21,6 +21,8 @@ constexpr int64_t kRunBits = 4, kLongestZeros = 15; // of ZeroLayout::Runs
 /// Share of zeros from which leaving them out can pay.
 constexpr int64_t kLeastZeros = 8; // 1 in 8
 constexpr int64_t kFewLanes = 8;   // an eighth
+/// Products of F(2x2, 3x3), of plain ones.
+constexpr int64_t kWinogradProducts = 4, kPlainProducts = 9;
 
 /// What one block of outputs contributes to all forms.
 struct BlockCounts {
@@ -235,6 +237,25 @@ const char *name(Storage storage) {
   static constexpr const char *kNames[] = {"auto",   "plain",      "entropy",
                                            "bitmap", "structured", "runs"};
   return kNames[static_cast<size_t>(storage)];
+}
+
+std::optional<Storage> parseStorage(std::string_view text) {
+  for (Storage storage : {Storage::Auto, Storage::Plain, Storage::Entropy, Storage::Bitmap,
+                          Storage::Structured, Storage::Runs})
+    if (text == name(storage))
+      return storage;
+  return std::nullopt;
+}
+
+WeightUse weightUse(double products, bool wideInput, bool winograd, const Target &target) {
+  const double peak =
+      static_cast<double>(target.array.count * target.array.rows * target.array.columns);
+  const double cycles = products / peak / (wideInput ? target.array.a16w8Rate : 1.0);
+  return {winograd ? cycles * kWinogradProducts / kPlainProducts : cycles, winograd};
+}
+
+bool isMostlyZeros(int64_t zeros, int64_t weights) {
+  return kPlainProducts * (weights - zeros) < kWinogradProducts * weights;
 }
 
 int64_t StorageChoice::share() const {

@@ -12,6 +12,8 @@
 #include "compiler/kernels/WeightStream.h"
 #include "compiler/target/Target.h"
 
+#include <optional>
+#include <string_view>
 #include <vector>
 
 namespace sdopt {
@@ -20,6 +22,7 @@ namespace sdopt {
 enum class Storage : uint8_t { Auto, Plain, Entropy, Bitmap, Structured, Runs };
 /// "auto", "plain", "entropy", "bitmap", "structured", "runs".
 const char *name(Storage storage);
+std::optional<Storage> parseStorage(std::string_view name);
 
 inline constexpr int64_t kMeasuredBlock = int64_t{1} << 16;
 
@@ -47,6 +50,11 @@ struct WeightUse {
   double computeCycles = 0; ///< that the arrays need at least, with all weights
   bool winograd = false;    ///< by Winograd: no form that tells zeros will do
 };
+
+/// Of a layer with so many products, of 16-bit inputs or of 8-bit ones.
+WeightUse weightUse(double products, bool wideInput, bool winograd, const Target &target);
+/// With so many zeros the array has fewer products than Winograd leaves.
+bool isMostlyZeros(int64_t zeros, int64_t weights);
 
 /// Weights [outputs][taps][inputs] as codes of a plain form; `meant` are the int8 weights of the
 /// codes. Auto takes the smallest form with which the layer is not slower than with plain weights;

@@ -119,7 +119,9 @@ def Sd_ShareWeightOp : Op<Sd_Dialect, "share_weight", [Pure, AttrSizedOperandSeg
     Weight sharing: codes are indices of the 2^bits int8 entries of a palette, of which up to `palette_outputs` output
     channels have one (0: all), and weight = entry * scale[o]. Entries have the least squared error that int8 entries can have
     under the channels' scales, weighted by `importance` for each input channel. With `with_zero` 0 is an entry, and weights
-    that are 0 mean it. The correction is that of `sd.quantize_weight`. C1: 1 to 8 bits. C2: weights of 2 or 4 dimensions.
+    that are 0 mean it. With `coded_bits` entries are multiples of one number, as near to each other as lets the
+    indices carry at most so many bits each, to be entropy-coded. The correction is that of
+    `sd.quantize_weight`. C1: 1 to 8 bits; `coded_bits` is 0, or above 0 and at most 8. C2: weights of 2 or 4 dimensions.
 
     ```mlir
     %codes, %scales, %palettes = sd.share_weight %w importance %i {bits = 4 : i64}
@@ -128,7 +130,7 @@ def Sd_ShareWeightOp : Op<Sd_Dialect, "share_weight", [Pure, AttrSizedOperandSeg
   }];
   let arguments = (ins Sd_Tensor:$weight, Optional<Sd_Tensor>:$importance, Optional<Sd_Tensor>:$means, I64Attr:$bits,
                        DefaultValuedAttr<I64Attr, "0">:$palette_outputs, DefaultValuedAttr<BoolAttr, "false">:$with_zero,
-                       DefaultValuedAttr<BoolAttr, "false">:$one_scale);
+                       DefaultValuedAttr<BoolAttr, "false">:$one_scale, DefaultValuedAttr<F64Attr, "0.0">:$coded_bits);
   let results = (outs Sd_Tensor:$codes, Sd_Tensor:$scales, Sd_Tensor:$palettes, Optional<Sd_Tensor>:$correction);
   let assemblyFormat = [{
     $weight (`importance` $importance^)? (`means` $means^)? attr-dict `:` type($weight) (`importance` type($importance)^)?

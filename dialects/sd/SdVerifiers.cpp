@@ -155,6 +155,8 @@ LogicalResult ShareWeightOp::verify() {
     return emitOpError("needs f32 weights of 2 or 4 dimensions");
   if (failed(checkPaletteBits(*this, getBits(), getPaletteOutputs())))
     return failure();
+  if (const double bits = getCodedBits().convertToDouble(); !(bits >= 0 && bits <= 8))
+    return emitOpError("coded bits must be 0 to 8");
   const auto perOutput = weight.clone({weight.getDimSize(0)});
   const auto perInput = weight.clone({weight.getDimSize(1)});
   Type i8 = IntegerType::get(getContext(), 8);

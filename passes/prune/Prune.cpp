@@ -307,9 +307,10 @@ private:
       return setPruned(layer.op, *mask, {}, {});
     }
     PruneRequest request{.perRow = layer.recipe.pruneScope == PruneScope::Row,
-                         .sweep = layer.update() != PruneUpdate::None,
+                         .sweep = layer.update() >= PruneUpdate::Sweep,
                          .leastSquares = layer.update() == PruneUpdate::LeastSquares};
-    request.corrected = request.sweep && layer.recipe.biasCorrection;
+    request.corrected =
+        layer.update() == PruneUpdate::Bias || (request.sweep && layer.recipe.biasCorrection);
     if (mask->empty())
       request.sparsity = layer.recipe.sparsity;
     else if (request.leastSquares)

@@ -81,6 +81,25 @@ void undoPruning(func::FuncOp function) {
     }
 }
 
+void undoMarkedPruning(func::FuncOp function) {
+  const std::function<void(Value)> undo = [&](Value value) {
+    Operation *op = value.getDefiningOp();
+    if (!op)
+      return;
+    for (Value operand : op->getOperands())
+      undo(operand);
+    if (isa<sd::PruneWeightOp>(op) || op->hasAttr(kPruningCorrection))
+      op->getResult(0).replaceAllUsesWith(op->getOperand(0));
+  };
+  for (Operation &op : function.getBody().front())
+    if (op.removeAttr(kKeptAttribute))
+      for (Value operand : llvm::to_vector(op.getOperands().drop_front()))
+        undo(operand);
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
+    if (isa<sd::PruneWeightOp, sd::WeightOp>(op) && op.use_empty())
+      op.erase();
+}
+
 std::vector<std::string> pruningSummary(func::FuncOp function, const Recipe &recipe,
                                         const TensorFile *masks) {
   int64_t layers = 0, weights = 0, zeros = 0;

@@ -17,6 +17,8 @@ class TensorFile;
 constexpr llvm::StringLiteral kPruningCorrection = "sdopt.pruning_correction";
 /// Attribute of a function that was pruned: digest of what was asked for.
 constexpr llvm::StringLiteral kPrunedAttribute = "sdopt.pruned";
+/// Attribute of a pruned layer that is to keep all its weights after all.
+constexpr llvm::StringLiteral kKeptAttribute = "sdopt.kept";
 
 /// Puts a mask on a layer's weights, with other values for the kept ones and an addition to the
 /// bias if there are any (tensors without bytes: none). All goes to the overlay.
@@ -25,6 +27,8 @@ mlir::LogicalResult setPruned(mlir::Operation *layer, const Mask &mask, const Te
 
 /// The function as if it had not been pruned, but with all that was done since.
 void undoPruning(mlir::func::FuncOp function);
+/// Of layers with kKeptAttribute alone.
+void undoMarkedPruning(mlir::func::FuncOp function);
 
 /// For people: how many weights of how many layers are zero, and which layers keep all theirs for
 /// which reason though the recipe prunes.

@@ -49,6 +49,8 @@ LayerRecipe layerSettings(Recipe &recipe, func::FuncOp function, Operation *op) 
       recipe.resolve(function.getName().str(), op->getName().stripDialect().str(), layerNames(op));
   if (auto bits = op->getAttrOfType<IntegerAttr>(kWeightBitsAttribute))
     layer.weightBits = static_cast<int>(bits.getInt());
+  if (auto bits = op->getAttrOfType<FloatAttr>(kCodedBitsAttribute))
+    layer.codedBits = bits.getValueAsDouble();
   return layer;
 }
 

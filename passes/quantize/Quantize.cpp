@@ -14,6 +14,7 @@
 #include "llvm/ADT/MapVector.h"
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <optional>
 
@@ -370,8 +371,8 @@ private:
     return stored;
   }
 
-  /// Settings of weights as one number.
-  static int64_t weightSettings(const LayerRecipe &layer) {
+  /// Settings of weights as numbers.
+  static std::pair<int64_t, int64_t> weightSettings(const LayerRecipe &layer) {
     int64_t key = layer.weightBits;
     const int size = layer.hasPalettes() ? layer.paletteOutputs : layer.groupSize;
     key = key * 65536 + (layer.weightBits < 8 ? size : 0);
@@ -379,7 +380,7 @@ private:
                       layer.weightBits < 8 && layer.sharedTaps, layer.oneScale,
                       layer.weightRange == RangeEstimator::MSE})
       key = key * 2 + flag;
-    return key;
+    return {key, std::bit_cast<int64_t>(layer.hasPalettes() ? layer.codedBits : 0.0)};
   }
 
   /// Codes and scales of a float weight along dimension 0, with a correction if there are means.
@@ -443,7 +444,7 @@ private:
     op = sd::ShareWeightOp::create(
         builder, sd::renamedLoc(weight.getLoc(), ".shared"), type.clone(i8), perChannel, palettes,
         means ? perChannel : Type(), weight, importance, means, layer.weightBits,
-        layer.paletteOutputs, isPruned(weight), layer.oneScale);
+        layer.paletteOutputs, isPruned(weight), layer.oneScale, llvm::APFloat(layer.codedBits));
     created_.insert(op);
     return op;
   }
@@ -680,8 +681,10 @@ private:
   llvm::MapVector<Value, Request> requests_;
   llvm::DenseMap<Value, Codes> codes_;
   llvm::DenseMap<Value, Value> narrowed_;
-  llvm::DenseMap<std::pair<std::pair<Value, Value>, int64_t>, sd::QuantizeWeightOp> weights_;
-  llvm::DenseMap<std::pair<std::pair<std::pair<Value, Value>, Value>, int64_t>, sd::ShareWeightOp>
+  using WeightSettings = std::pair<int64_t, int64_t>;
+  llvm::DenseMap<std::pair<std::pair<Value, Value>, WeightSettings>, sd::QuantizeWeightOp> weights_;
+  llvm::DenseMap<std::pair<std::pair<std::pair<Value, Value>, Value>, WeightSettings>,
+                 sd::ShareWeightOp>
       shared_;
   std::array<llvm::DenseMap<Value, Value>, 2> importance_; ///< of corrected layers: the second
   llvm::DenseMap<Value, Value> decoded_;

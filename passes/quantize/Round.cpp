@@ -252,7 +252,8 @@ private:
     return shareWeights(weights, form,
                         {.importance = powers->empty() ? nullptr : &importance,
                          .withZero = isPruned(weightsOf(layer.op)),
-                         .oneScale = layer.recipe.oneScale});
+                         .oneScale = layer.recipe.oneScale,
+                         .codedBits = layer.recipe.codedBits});
   }
 
   LogicalResult finish(RoundedLayer &layer) {

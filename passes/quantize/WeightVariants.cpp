@@ -2,6 +2,9 @@
 
 #include "passes/quantize/WeightVariants.h"
 
+#include "compiler/reference/StoredCodes.h"
+#include "compiler/schedule/WeightStorage.h"
+#include "dialects/sd/Resources.h"
 #include "dialects/sd/Sd.h"
 #include "passes/quantize/LayerInputs.h"
 
@@ -31,12 +34,78 @@ bool hasWeights(Operation *layer) {
 
 int64_t weightCount(Operation *layer) { return weightType(layer).getNumElements(); }
 
-int64_t weightCost(Operation *layer, const LayerRecipe &settings) {
+namespace {
+
+WeightExtent extentOf(Operation *layer) {
   llvm::ArrayRef<int64_t> shape = weightType(layer).getShape();
-  WeightExtent all{
+  return {
       .outputs = shape[0], .taps = shape.size() == 4 ? shape[2] * shape[3] : 1, .inputs = shape[1]};
+}
+
+/// [outputs][inputs][taps] as [outputs][taps][inputs].
+std::vector<int8_t> tapsFirst(std::span<const int8_t> weights, const WeightExtent &layer) {
+  std::vector<int8_t> result(weights.size());
+  for (int64_t o = 0; o < layer.outputs; ++o) {
+    const int64_t row = o * layer.taps * layer.inputs;
+    for (int64_t i = 0; i < layer.inputs; ++i)
+      for (int64_t t = 0; t < layer.taps; ++t)
+        result[row + t * layer.inputs + i] = weights[row + i * layer.taps + t];
+  }
+  return result;
+}
+
+/// By F(2x2, 3x3), if that turns out to be faster.
+bool mayBeWinograd(Operation *layer, const Recipe &recipe) {
+  auto conv = dyn_cast<sd::Conv2dOp>(layer);
+  if (!conv || !recipe.winograd)
+    return false;
+  llvm::ArrayRef<int64_t> shape = weightType(layer).getShape();
+  return shape[2] == 3 && shape[3] == 3 &&
+         llvm::all_of(conv.getStrides(), [](int64_t stride) { return stride == 1; });
+}
+
+/// What narrowWeights() put around the codes.
+Value codesOf(Operation *layer) {
+  auto scaled = weightsOf(layer).get().getDefiningOp<sd::BinaryOp>();
+  auto whole = scaled ? scaled.getLhs().getDefiningOp<sd::CastOp>() : nullptr;
+  return whole ? whole.getInput() : Value();
+}
+
+} // namespace
+
+FailureOr<int64_t> weightCost(Operation *layer, const LayerRecipe &settings) {
+  const Resources &resources = sd::resources(layer->getContext());
+  const WeightExtent extent = extentOf(layer);
+  const int64_t scales = kScaleBits * extent.outputs;
+  const WeightForm form = formOf(settings);
+  Value codes = codesOf(layer);
   const int64_t terms = settings.weightBits == 16 ? 2 : 1;
-  return terms * (8 * storedBytes(formOf(settings), all) + kScaleBits * all.outputs);
+  if (!resources.target || !codes || settings.storage == "plain")
+    return terms * (8 * storedBytes(form, extent) + scales);
+  ConstantCache constants;
+  FailureOr<StoredCodes> stored = storedCodes(codes, resources.evaluation, constants);
+  if (failed(stored))
+    return failure();
+  const std::vector<int8_t> ordered = tapsFirst(stored->weights.codes, extent),
+                            meant = tapsFirst(stored->meant.values<int8_t>(), extent);
+  StoredWeights weights = stored->weights;
+  weights.codes = ordered;
+  const int64_t positions =
+      cast<RankedTensorType>(layer->getResult(0).getType()).getNumElements() / extent.outputs;
+  const std::optional<Storage> storage = parseStorage(settings.storage);
+  int64_t bytes = 0;
+  for (bool winograd : {false, true}) {
+    if (winograd && !mayBeWinograd(layer, *resources.recipe))
+      continue;
+    const WeightUse use =
+        weightUse(static_cast<double>(positions) * static_cast<double>(extent.weights()),
+                  settings.activationBits == 16, winograd, *resources.target);
+    const StorageChoice choice =
+        chooseStorage(form, weights, meant, extent, *storage, use, *resources.target);
+    if (!winograd || !isMostlyZeros(choice.zeros, extent.weights()))
+      bytes = std::max(bytes, choice.best().bytes);
+  }
+  return 8 * bytes + scales;
 }
 
 namespace {
@@ -77,7 +146,7 @@ Narrowed sharedWeights(OpBuilder &builder, Value weights, Value importance, cons
       RankedTensorType::get({type.getDimSize(0)}, builder.getF32Type()),
       RankedTensorType::get({form.palettes(type.getDimSize(0)), form.paletteEntries()}, i8), Type(),
       weights, importance, Value(), form.bits, form.paletteOutputs, isPruned(weights),
-      settings.oneScale);
+      settings.oneScale, llvm::APFloat(settings.codedBits));
   Value decoded = sd::DecodeWeightOp::create(
       builder, weights.getLoc(), type.clone(i8), codes.getCodes(), Value(), Value(),
       codes.getPalettes(), /*axis=*/1, form.bits, 0, false, form.paletteOutputs);

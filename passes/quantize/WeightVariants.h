@@ -9,15 +9,19 @@
 
 namespace sdopt {
 
-/// Attribute of a matrix layer whose width was searched: it stands above the recipe's.
-constexpr llvm::StringLiteral kWeightBitsAttribute = "sdopt.weight_bits";
+/// Attributes of a matrix layer whose form was searched: they stand above the recipe's. An integer
+/// and a number.
+constexpr llvm::StringLiteral kWeightBitsAttribute = "sdopt.weight_bits",
+                              kCodedBitsAttribute = "sdopt.coded_bits";
 
 /// True for conv2d and linear with float weights.
 bool hasWeights(mlir::Operation *layer);
 
-/// How many bits a matrix layer's weights take with these settings: codes, scales and zero points
-/// of groups, palettes, 32 bits for each output channel's scale.
-int64_t weightCost(mlir::Operation *layer, const LayerRecipe &settings);
+/// How many bits the weights that narrowWeights() left take in a package with these settings: what
+/// sdopt-store would choose is measured, in blocks that nobody tiled yet; of convolutions that may
+/// become Winograd's the larger of both; and 32 bits for each output channel's scale. Without a
+/// target, or with weights of 16 bits: as they are.
+mlir::FailureOr<int64_t> weightCost(mlir::Operation *layer, const LayerRecipe &settings);
 int64_t weightCount(mlir::Operation *layer);
 
 /// Replaces the float weights of a layer by the real values that their codes stand for. Palettes

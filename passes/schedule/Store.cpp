@@ -34,32 +34,14 @@ std::string text(const StorageChoice &choice) {
 
 std::optional<Storage> ruleOf(Operation *op) {
   auto rule = op->getAttrOfType<StringAttr>(npu::NpuDialect::kStorageRuleAttr);
-  if (!rule)
-    return Storage::Auto;
-  for (Storage storage : {Storage::Auto, Storage::Plain, Storage::Entropy, Storage::Bitmap,
-                          Storage::Structured, Storage::Runs})
-    if (rule.getValue() == name(storage))
-      return storage;
-  return std::nullopt;
+  return rule ? parseStorage(rule.getValue()) : Storage::Auto;
 }
 
-/// Products of F(2x2, 3x3), of plain ones.
-constexpr int64_t kWinogradProducts = 4, kPlainProducts = 9;
-
-/// At least so many cycles of all arrays.
-double computeCycles(const MatrixShape &shape, const Target &target) {
+WeightUse useOf(const MatrixShape &shape, const Target &target) {
   const auto products =
       static_cast<double>(shape.batch * shape.vertical.output * shape.horizontal.output) *
       static_cast<double>(shape.weightCount());
-  const double peak =
-      static_cast<double>(target.array.count * target.array.rows * target.array.columns);
-  const double cycles = products / peak / (shape.wideInput ? target.array.a16w8Rate : 1.0);
-  return shape.winograd ? cycles * kWinogradProducts / kPlainProducts : cycles;
-}
-
-/// Skipping zeros leaves fewer products than Winograd.
-bool isMostlyZeros(int64_t zeros, const MatrixShape &shape) {
-  return kPlainProducts * (shape.weightCount() - zeros) < kWinogradProducts * shape.weightCount();
+  return weightUse(products, shape.wideInput, shape.winograd, target);
 }
 
 struct StorePass : impl::StoreBase<StorePass> {
@@ -95,14 +77,12 @@ struct StorePass : impl::StoreBase<StorePass> {
       return failure();
     auto shape = std::get<MatrixShape>(shapeOf(network, layer));
     const auto choose = [&] {
-      return chooseStorage(
-          shape.weights, codes->weights, codes->meant.values<int8_t>(),
-          {shape.outputChannels, shape.taps(), shape.inputChannels}, *rule,
-          {.computeCycles = computeCycles(shape, *resources.target), .winograd = shape.winograd},
-          *resources.target);
+      return chooseStorage(shape.weights, codes->weights, codes->meant.values<int8_t>(),
+                           {shape.outputChannels, shape.taps(), shape.inputChannels}, *rule,
+                           useOf(shape, *resources.target), *resources.target);
     };
     StorageChoice choice = choose();
-    if (shape.winograd && isMostlyZeros(choice.zeros, shape)) {
+    if (shape.winograd && isMostlyZeros(choice.zeros, shape.weightCount())) {
       op->removeAttr(npu::NpuDialect::kWinogradAttr);
       shape.winograd = false;
       choice = choose();

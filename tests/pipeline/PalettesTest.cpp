@@ -1,5 +1,6 @@
 //===- PalettesTest.cpp - weights that share values, through the pipeline -----===//
 
+#include "compiler/weights/WeightStore.h"
 #include "tests/pipeline/Compiling.h"
 #include "tests/weights/TemporaryFolder.h"
 
@@ -76,7 +77,7 @@ TEST_F(PalettesTest, WidthsAreSearched) {
   int64_t weights = 0, bytes = 0; // of matrix layers: embeddings are not searched
   for (const WeightFormReport &form : module.weight_forms()) {
     weights += form.weights();
-    bytes += form.plain_bytes();
+    bytes += form.stream_bytes();
   }
   EXPECT_LE(8 * bytes, static_cast<int64_t>(3.5 * static_cast<double>(weights)));
   EXPECT_GE(8 * bytes, static_cast<int64_t>(2.9 * static_cast<double>(weights)));
@@ -85,6 +86,50 @@ TEST_F(PalettesTest, WidthsAreSearched) {
                "text_encoder")
           .psnr();
   EXPECT_GT(module.psnr(), even);
+}
+
+TEST_F(PalettesTest, CodedPalettesLoseLessThanPlainOnes) {
+  const Report plain = compiled(options("plain", "weight_bits: 3")).report;
+  const Report coded =
+      compiled(options("coded", "weight_bits: 5, coded_bits: 3, storage: entropy")).report;
+  const ModuleReport &few = moduleOf(plain, "text_encoder"),
+                     &even = moduleOf(coded, "text_encoder");
+  // Layers of 4096 weights have the coder's lanes to pay for.
+  EXPECT_LE(even.weight_bits(), few.weight_bits() * 1.06);
+  EXPECT_GT(even.psnr(), few.psnr() + 1);
+}
+
+/// Prune, share, code: which layers are pruned is searched as well.
+TEST_F(PalettesTest, PruningAndPalettesAreSearchedTogether) {
+  const std::string settings = "weight_bits: 6, coded_bits: 3, storage: entropy, rounding: gptq, "
+                               "prune: sparsegpt, sparsity: 0.5, prune_update: least_squares";
+  std::string first;
+  for (int threads : {1, 2}) {
+    const std::string place = "joint-" + std::to_string(threads);
+    CompileOptions search = options(place, settings, "budget: 2.5bit\n");
+    search.threads = threads;
+    search.sensitivitySamples = 1;
+    search.masksOut = folder_.path(place + "-masks");
+    const Report report = compiled(search).report;
+    const ModuleReport &module = moduleOf(report, "text_encoder");
+    int64_t layers = 0, weights = 0, bytes = 0;
+    for (const WeightFormReport &form : module.weight_forms()) {
+      layers += form.layers();
+      weights += form.weights();
+      bytes += form.stream_bytes();
+    }
+    EXPECT_LE(8 * bytes, static_cast<int64_t>(2.5 * static_cast<double>(weights)));
+    EXPECT_GE(8 * bytes, static_cast<int64_t>(1.8 * static_cast<double>(weights)));
+    // What is not pruned after all leaves no mask.
+    const auto masks = TensorFile::open(search.masksOut + "/text_encoder.safetensors");
+    ASSERT_TRUE(masks.ok()) << masks.status();
+    EXPECT_LT((*masks)->names().size(), static_cast<size_t>(layers));
+    const std::string content = bytesOf(search.output);
+    if (threads == 1)
+      first = content;
+    else
+      EXPECT_TRUE(content == first) << "the number of threads decides";
+  }
 }
 
 TEST_F(PalettesTest, OneBitWithoutPaletteIsAnError) {

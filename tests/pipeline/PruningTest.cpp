@@ -151,6 +151,13 @@ TEST_F(PruningTest, MasksLeaveAndComeBack) {
   EXPECT_EQ(bytesOf(folder_.path("again/text_encoder.safetensors")), bytesOf(file));
   EXPECT_EQ(moduleOf(same, "text_encoder").psnr(), moduleOf(report, "text_encoder").psnr());
 
+  CompileOptions biased = options("biased", "global: {prune_update: bias}");
+  biased.masks = {file};
+  biased.masksOut = folder_.path("biased");
+  const Report moved = compiled(biased).report;
+  EXPECT_EQ(bytesOf(folder_.path("biased/text_encoder.safetensors")), bytesOf(file));
+  EXPECT_NE(moduleOf(moved, "text_encoder").psnr(), moduleOf(report, "text_encoder").psnr());
+
   CompileOptions updated = options("second", "global: {prune_update: least_squares}");
   updated.masks = {file};
   EXPECT_GT(moduleOf(compiled(updated).report, "text_encoder").psnr(),

@@ -69,20 +69,20 @@ TEST(RecipePrecedence, IsExplained) {
   Recipe recipe = recipeOf(kRecipe);
   EXPECT_THAT(
       recipe.explain("unet", "conv2d", {"conv1"}),
-      testing::ElementsAre("weight_bits = 8 by default",
-                           "weight_range = minmax from mixed.yaml:3:9 (global)",
-                           "group_size = 64 by default", "weight_symmetric = true by default",
-                           "taps = one by default", "weight_granularity = channel by default",
-                           "rounding = nearest by default", "storage = auto by default",
-                           "weight_coding = uniform by default", "palette_outputs = 0 by default",
-                           "activation_bits = 8 from mixed.yaml:10:5 (names: *conv1*)",
-                           "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
-                           "bias_correction = true by default", "smooth = off by default",
-                           "prune = none by default", "sparsity = 0.5 by default",
-                           "prune_scope = usual by default", "prune_update = usual by default"));
-  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[10],
+      testing::ElementsAre(
+          "weight_bits = 8 by default", "weight_range = minmax from mixed.yaml:3:9 (global)",
+          "group_size = 64 by default", "weight_symmetric = true by default",
+          "taps = one by default", "weight_granularity = channel by default",
+          "rounding = nearest by default", "storage = auto by default",
+          "weight_coding = uniform by default", "palette_outputs = 0 by default",
+          "coded_bits = 0 by default", "activation_bits = 8 from mixed.yaml:10:5 (names: *conv1*)",
+          "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
+          "bias_correction = true by default", "smooth = off by default", "prune = none by default",
+          "sparsity = 0.5 by default", "prune_scope = usual by default",
+          "prune_update = usual by default"));
+  EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[11],
               "activation_bits = 16 from mixed.yaml:8:3 (modules: vae_decoder)");
-  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[10],
+  EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[11],
               "activation_bits = 8 from mixed.yaml:5:3 (types: conv2d)");
 }
 
@@ -176,7 +176,7 @@ TEST(Recipe, MistakesOfPruning) {
   EXPECT_THAT(errorOf(withHead("global: {prune_scope: column}\n")),
               HasSubstr("'prune_scope' must be usual, row, layer or global"));
   EXPECT_THAT(errorOf(withHead("global: {prune_update: [none]}\n")),
-              HasSubstr("'prune_update' must be usual, none, sweep or least_squares"));
+              HasSubstr("'prune_update' must be usual, none, bias, sweep or least_squares"));
   EXPECT_THAT(errorOf(withHead("prune_timesteps: late\n")),
               HasSubstr("'prune_timesteps' must be uniform or early, found 'late'"));
 }
@@ -245,8 +245,8 @@ TEST(RecipeBudget, IsBitsBytesOrDecibels) {
 
 TEST(RecipeBuiltIn, AreThere) {
   EXPECT_EQ(builtInRecipes(),
-            (std::vector<std::string>{"mixed", "palette-mixed", "palette4", "pruned-2of4", "w4a16",
-                                      "w4a8", "w8a16", "w8a8"}));
+            (std::vector<std::string>{"deep-compression", "mixed", "palette-mixed", "palette4",
+                                      "pruned-2of4", "w4a16", "w4a8", "w8a16", "w8a8"}));
   for (const std::string &name : builtInRecipes()) {
     auto recipe = loadRecipe(name);
     ASSERT_TRUE(recipe.ok()) << recipe.status();
@@ -320,6 +320,18 @@ TEST(RecipePalettes, AreReadAndWritten) {
   EXPECT_FALSE(recipeOf(withHead("")).resolve("unet", "conv2d", {"a"}).palette);
 }
 
+TEST(RecipePalettes, CodedBits) {
+  const std::string text = withHead("global: {weight_coding: palette, coded_bits: 2.5}\n"
+                                    "names:\n  - {match: a, coded_bits: 0}\n");
+  for (Recipe recipe : {recipeOf(text), recipeOf(recipeOf(text).canonicalText())}) {
+    EXPECT_EQ(recipe.resolve("unet", "conv2d", {"c"}).codedBits, 2.5);
+    EXPECT_EQ(recipe.resolve("unet", "conv2d", {"a"}).codedBits, 0);
+  }
+  for (const char *bits : {"0.2", "7.5", "-1"})
+    EXPECT_THAT(errorOf(withHead("global: {coded_bits: " + std::string(bits) + "}\n")),
+                HasSubstr("'coded_bits' is " + std::string(bits) + ", must be 0 or 0.25 to 7"));
+}
+
 TEST(RecipePalettes, OneBitNeedsThem) {
   Recipe recipe = recipeOf(withHead("global: {weight_coding: palette, weight_bits: 1}\n"
                                     "names:\n  - {match: a, weight_coding: uniform}\n"));
@@ -331,12 +343,13 @@ TEST(RecipePalettes, OneBitNeedsThem) {
 }
 
 TEST(RecipeErrors, CarryLineAndColumn) {
-  EXPECT_THAT(errorOf(withHead("global: {weight_bit: 8}\n")),
-              HasSubstr("r.yaml:3:10: unknown key 'weight_bit' in 'global'; known are weight_bits, "
-                        "weight_range, group_size, weight_symmetric, taps, weight_granularity, "
-                        "rounding, weight_coding, palette_outputs, storage, activation_bits, "
-                        "activation_range, bias_correction, "
-                        "smooth"));
+  EXPECT_THAT(
+      errorOf(withHead("global: {weight_bit: 8}\n")),
+      HasSubstr("r.yaml:3:10: unknown key 'weight_bit' in 'global'; known are weight_bits, "
+                "weight_range, group_size, weight_symmetric, taps, weight_granularity, "
+                "rounding, weight_coding, palette_outputs, coded_bits, storage, activation_bits, "
+                "activation_range, bias_correction, "
+                "smooth"));
   EXPECT_THAT(errorOf(withHead("globals: {weight_bits: 8}\n")),
               HasSubstr("r.yaml:3:1: unknown key 'globals' in a recipe"));
   EXPECT_THAT(errorOf(withHead("global: {weight_bits: 9}\n")),

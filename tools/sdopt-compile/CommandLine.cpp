@@ -142,15 +142,15 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
       ->capture_default_str();
   app.add_option(
          "--recipe", options.recipe,
-         "Built-in recipe (mixed, palette4, palette-mixed, pruned-2of4, w8a16, w8a8, w4a16, "
-         "w4a8) or recipe file")
+         "Built-in recipe (deep-compression, mixed, palette4, palette-mixed, pruned-2of4, w8a16, "
+         "w8a8, w4a16, w4a8) or recipe file")
       ->type_name("NAME_OR_FILE")
       ->capture_default_str();
   auto *budget =
       app.add_option(
              "--budget", raw.budget,
-             "Search a width for each layer's weights: the least error with so many bits (or "
-             "bytes) per weight")
+             "Search a width for each layer's weights (of pruned ones also whether they stay "
+             "so): the least error with so many bits (or bytes) per weight in the package")
           ->type_name("4.5bit");
   app.add_option("--min-psnr", raw.floor,
                  "The same: the fewest bits with which a module keeps this PSNR")
