@@ -32,6 +32,15 @@ template <typename Items, typename NameOf> std::string counts(const Items &items
   return out;
 }
 
+/// "951, 901, ..., 1"
+std::string scheduleText(const ModuleInfo &info) {
+  std::string out;
+  const double unit = info.network.tensors[scheduleInput(info.network)].scale;
+  for (int32_t code : info.scheduleTimesteps)
+    absl::StrAppend(&out, out.empty() ? "" : ", ", unit * code);
+  return out;
+}
+
 std::string describeModule(const PackageModule &module) {
   const ModuleInfo &info = module.info;
   std::string out =
@@ -46,6 +55,10 @@ std::string describeModule(const PackageModule &module) {
   absl::StrAppendFormat(&out, "  memory   constants %d, arena %d (lower bound %d), sram %d bytes\n",
                         info.program.constantsBytes, info.program.arenaBytes,
                         info.plan.arenaLowerBound, info.program.sramBytes);
+  if (!info.scheduleTimesteps.empty())
+    absl::StrAppendFormat(&out, "  schedule %d timesteps of %d bytes each: %s\n",
+                          info.scheduleTimesteps.size(), scheduleRowBytes(info.network),
+                          scheduleText(info));
   return out;
 }
 

@@ -30,14 +30,20 @@ inline constexpr int64_t kEntryBytes = 64;
 inline constexpr int64_t kTrailerBytes = 64;
 inline constexpr int64_t kSectionAlignment = 4096;
 inline constexpr uint16_t kFormatMajor = 3;
-inline constexpr uint16_t kFormatMinor = 2;
+inline constexpr uint16_t kFormatMinor = 3;
 
 inline int64_t alignedToSection(int64_t offset) {
   return (offset + kSectionAlignment - 1) / kSectionAlignment * kSectionAlignment;
 }
 
-enum class SectionKind : uint32_t { Manifest = 1, Commands = 2, Constants = 3, Asset = 4 };
-/// "manifest", "commands", "constants", "asset".
+enum class SectionKind : uint32_t {
+  Manifest = 1,
+  Commands = 2,
+  Constants = 3,
+  Asset = 4,
+  Schedule = 5
+};
+/// "manifest", "commands", "constants", "asset", "schedule".
 const char *name(SectionKind kind);
 
 struct Section {

@@ -200,6 +200,8 @@ void put(manifest::Module &out, const ModuleInfo &module) {
   out.set_constants_bytes(module.program.constantsBytes);
   out.set_sram_bytes(module.program.sramBytes);
   out.set_plan_arena_bytes(module.plan.arenaBytes);
+  for (int32_t timestep : module.scheduleTimesteps)
+    out.add_schedule_timesteps(timestep);
 }
 
 // Messages to structs.
@@ -388,6 +390,7 @@ absl::Status take(const manifest::Module &in, ModuleInfo &module) {
   module.program.sramBytes = in.sram_bytes();
   module.plan.arenaBytes = in.plan_arena_bytes();
   module.plan.arenaLowerBound = in.arena_lower_bound();
+  module.scheduleTimesteps.assign(in.schedule_timesteps().begin(), in.schedule_timesteps().end());
   return absl::OkStatus();
 }
 

@@ -30,6 +30,10 @@ absl::StatusOr<PackageManifest> decodeManifest(std::span<const std::byte> bytes)
 /// writer.
 absl::Status checkModule(const ModuleInfo &module);
 
+/// That a module's schedule of so many bytes is one: timesteps are unique, an input tells them, and
+/// each has a row.
+absl::Status checkSchedule(const ModuleInfo &module, int64_t bytes);
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_PACKAGE_MANIFEST_H

@@ -285,4 +285,39 @@ absl::Status checkModule(const ModuleInfo &module) {
   return absl::DataLossError(absl::StrCat("module '", module.network.name, "': ", problem));
 }
 
+int64_t scheduleRowBytes(const Network &network) {
+  int64_t bytes = 0;
+  for (TensorId id : keptTensors(network, Phase::Schedule))
+    bytes += network.tensors[id].bytes();
+  return bytes;
+}
+
+TensorId scheduleInput(const Network &network) {
+  std::set<TensorId> inputs;
+  for (const Layer &layer : network.layers)
+    if (layer.phase == Phase::Schedule)
+      for (TensorId id : layer.inputs) {
+        const TensorId owner =
+            network.tensors[id].aliasOf == kNone ? id : network.tensors[id].aliasOf;
+        if (network.tensors[owner].role == TensorRole::Input)
+          inputs.insert(owner);
+      }
+  return inputs.size() == 1 ? *inputs.begin() : kNone;
+}
+
+absl::Status checkSchedule(const ModuleInfo &module, int64_t bytes) {
+  const std::vector<int32_t> &timesteps = module.scheduleTimesteps;
+  const TensorId input = scheduleInput(module.network);
+  if (input == kNone || module.network.tensors[input].type != ElementType::I32)
+    return absl::DataLossError("has a schedule but no phase that one timestep decides");
+  if (std::set<int32_t>(timesteps.begin(), timesteps.end()).size() != timesteps.size())
+    return absl::DataLossError("has two rows of its schedule for one timestep");
+  const int64_t needed =
+      saturatingProduct({static_cast<int64_t>(timesteps.size()), scheduleRowBytes(module.network)});
+  if (bytes == needed)
+    return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("is ", bytes, " bytes; a schedule of ", timesteps.size(),
+                                          " timesteps takes ", needed));
+}
+
 } // namespace sdopt

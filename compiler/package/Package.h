@@ -3,8 +3,8 @@
 // docs/format.md is the text of this file. 64-byte header, section table, 4 KiB-aligned sections,
 // 64-bit sizes, CRC32C of each section (checked at load), BLAKE3 of the whole (checked by
 // `sdopt-objdump --check`). Sections: one manifest (protobuf, compiler/package/manifest.proto), and
-// for each module its commands and its constants. Padding is zero and checked. No time, host or
-// path in it.
+// for each module its commands, its constants and, if it has one, its schedule. Padding is zero and
+// checked. No time, host or path in it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -45,10 +45,21 @@ struct ModuleInfo {
   Plan plan;
   Program program;
   std::vector<int64_t> constantOffsets;
+  /// Codes of the timestep for which the package has what the schedule phase leaves, so that it
+  /// need not run; none: it runs.
+  std::vector<int32_t> scheduleTimesteps;
 };
+
+/// Bytes of a row of a module's schedule: of keptTensors() of its schedule phase, one after the
+/// other.
+int64_t scheduleRowBytes(const Network &network);
+/// The one input that its schedule phase reads; kNone if there are none or several.
+TensorId scheduleInput(const Network &network);
 
 /// Constants of a module begin at multiples of it.
 inline constexpr int64_t kConstantAlignment = 64;
+
+struct PackageModule;
 
 /// Writes a package beside `path` and renames it when finish() or publish() succeeds; otherwise
 /// removes it. Sections are streamed.
@@ -67,6 +78,13 @@ public:
                                  const Completion &complete) = 0;
   /// A module that is complete; its constants lie where it says.
   absl::Status addModule(const ModuleInfo &module, const ConstantSource &source);
+  /// The module that was added last, `module`, as a package has it: its program can run before
+  /// the package is complete.
+  virtual absl::StatusOr<PackageModule> readBack(const ModuleInfo &module) const = 0;
+  /// What the schedule phase of the module that was added last leaves for each of these codes of
+  /// its timestep: scheduleRowBytes() each, one after the other.
+  virtual absl::Status addSchedule(const std::vector<int32_t> &timesteps,
+                                   std::span<const std::byte> rows) = 0;
   virtual absl::Status addAsset(const Asset &asset) = 0;
   /// Writes manifest, table, header; flushes; renames.
   absl::Status finish(const Provenance &provenance);
@@ -85,6 +103,7 @@ struct PackageModule {
   /// Gives the mapped pages of [offset, offset + size) of the constants back to the system; they
   /// are read in again when next used. Null: they are in no file.
   std::function<void(int64_t offset, int64_t size)> release = nullptr;
+  std::span<const std::byte> schedule = {}; ///< rows of info.scheduleTimesteps; mapped
 };
 
 struct FileLayout; // compiler/package/FileLayout.h

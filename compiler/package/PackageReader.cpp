@@ -6,6 +6,7 @@
 #include "compiler/package/Package.h"
 #include "compiler/weights/WeightStore.h"
 
+#include <algorithm>
 #include <set>
 
 namespace sdopt {
@@ -99,7 +100,10 @@ private:
 
   absl::Status take(PackageManifest manifest, const std::string &where) {
     provenance_ = std::move(manifest.provenance);
-    const size_t expected = 1 + 2 * manifest.modules.size() + manifest.assetNames.size();
+    const auto schedules = std::ranges::count_if(
+        manifest.modules, [](const ModuleInfo &info) { return !info.scheduleTimesteps.empty(); });
+    const size_t expected = 1 + 2 * manifest.modules.size() + static_cast<size_t>(schedules) +
+                            manifest.assetNames.size();
     if (layout_.sections.size() != expected)
       return at(where,
                 absl::DataLossError(absl::StrCat("describes ", expected, " sections; the file has ",
@@ -137,6 +141,15 @@ private:
                                                                     info.program.constantsBytes)));
     if (absl::Status status = checkModule(info); !status.ok())
       return at(place(*find(SectionKind::Manifest, 0)), status);
+    const Section *schedule = nullptr;
+    if (!info.scheduleTimesteps.empty()) {
+      schedule = find(SectionKind::Schedule, index);
+      if (!schedule)
+        return at("",
+                  absl::DataLossError(absl::StrCat("module ", index, " has no schedule section")));
+      if (absl::Status status = checkSchedule(info, schedule->size); !status.ok())
+        return at(place(*schedule), status);
+    }
     absl::StatusOr<std::vector<Command>> decoded = decodeCommands(content(*commands));
     if (!decoded.ok())
       return at(place(*commands), decoded.status());
@@ -156,6 +169,10 @@ private:
     module.release = [file = file_, begin = constants->offset](int64_t offset, int64_t size) {
       file->release(begin + offset, size);
     };
+    if (schedule) {
+      module.schedule = content(*schedule);
+      module.bytes += schedule->size;
+    }
     file_->release(commands->offset, commands->size);
     return absl::OkStatus();
   }

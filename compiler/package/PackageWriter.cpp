@@ -10,6 +10,7 @@
 #include "compiler/weights/SystemError.h"
 #include "compiler/weights/WeightStore.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -70,6 +71,43 @@ public:
     ModuleInfo &copy = manifest_.modules.emplace_back(module);
     copy.program.commands.clear();
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<PackageModule> readBack(const ModuleInfo &module) const override {
+    absl::StatusOr<std::shared_ptr<const MappedFile>> file = MappedFile::open(partial_);
+    if (!file.ok())
+      return file.status();
+    const auto section = std::find_if(sections_.rbegin(), sections_.rend(), [](const Section &s) {
+      return s.kind == SectionKind::Constants;
+    });
+    if (section == sections_.rend() || manifest_.modules.back().network.name != module.network.name)
+      return absl::InternalError(
+          absl::StrCat("module '", module.network.name, "' is not the one that was added last"));
+    PackageModule result{.info = module};
+    result.constants = (*file)->bytes().subspan(static_cast<size_t>(section->offset),
+                                                static_cast<size_t>(section->size));
+    result.bytes = section->size;
+    result.release = [file = *file, begin = section->offset](int64_t offset, int64_t size) {
+      file->release(begin + offset, size);
+    };
+    return result;
+  }
+
+  absl::Status addSchedule(const std::vector<int32_t> &timesteps,
+                           std::span<const std::byte> rows) override {
+    if (manifest_.modules.empty() || !manifest_.modules.back().scheduleTimesteps.empty())
+      return absl::FailedPreconditionError(
+          absl::StrCat(path_, ": a schedule follows a module that has none"));
+    ModuleInfo &module = manifest_.modules.back();
+    module.scheduleTimesteps = timesteps;
+    absl::Status status = checkSchedule(module, static_cast<int64_t>(rows.size()));
+    if (!status.ok()) {
+      module.scheduleTimesteps.clear();
+      return at(absl::StrCat("module '", module.network.name, "'"), status);
+    }
+    status =
+        beginSection(SectionKind::Schedule, static_cast<uint32_t>(manifest_.modules.size()) - 1);
+    return status.ok() ? appendToSection(rows) : status;
   }
 
   absl::Status addAsset(const Asset &asset) override {

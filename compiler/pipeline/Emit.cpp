@@ -5,6 +5,7 @@
 #include "compiler/kernels/EntropyCoder.h"
 #include "compiler/reference/QuantizedParameters.h"
 #include "compiler/reference/StoredCodes.h"
+#include "compiler/simulator/ScheduleTable.h"
 
 using namespace mlir;
 
@@ -137,6 +138,22 @@ absl::Status ConstantPacker::checkAccumulators(ConstantId id) const {
           (input.type == ElementType::I8 ? "; keep this layer's input at 16 bits" : ""));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> bakeSchedule(const ModuleInfo &info, const Target &target,
+                                     std::span<const int64_t> timesteps, PackageWriter &writer) {
+  if (timesteps.empty() || scheduleInput(info.network) == kNone)
+    return 0;
+  const absl::StatusOr<PackageModule> module = writer.readBack(info);
+  if (!module.ok())
+    return module.status();
+  const absl::StatusOr<ScheduleTable> table = scheduleTable(*module, target, timesteps);
+  if (!table.ok())
+    return table.status();
+  if (table->timesteps.empty())
+    return 0;
+  const absl::Status added = writer.addSchedule(table->timesteps, table->rows);
+  return added.ok() ? absl::StatusOr<int64_t>(static_cast<int64_t>(table->rows.size())) : added;
 }
 
 } // namespace sdopt

@@ -752,7 +752,7 @@ absl::Status ModuleCompiler::verifyLowered() {
   return verifyOpsInIsolation(*trusted_, lowered, counts_, counter("verify lower"));
 }
 
-absl::Status ModuleCompiler::emit(PackageWriter &writer) {
+absl::Status ModuleCompiler::emit(PackageWriter &writer, const std::vector<int64_t> &timesteps) {
   progress("emit");
   ErrorCollector errors(context_.get());
   absl::StatusOr<EmittableModule> emittable = prepareModule(function(*module_), target_);
@@ -765,7 +765,7 @@ absl::Status ModuleCompiler::emit(PackageWriter &writer) {
   double done = 0, all = 0;
   for (size_t i = 0; i < info.network.constants.size(); ++i)
     all += static_cast<double>(info.network.constants[i].bytes) / 1e6;
-  return writer.addModule(
+  absl::Status status = writer.addModule(
       info,
       [&](ConstantId id) {
         done += static_cast<double>(info.network.constants[id].bytes) / 1e6;
@@ -775,6 +775,13 @@ absl::Status ModuleCompiler::emit(PackageWriter &writer) {
       [&](std::vector<int64_t> offsets, int64_t bytes) {
         return completeModule(emittable_, target_, std::move(offsets), bytes);
       });
+  if (!status.ok())
+    return status;
+  absl::StatusOr<int64_t> baked = bakeSchedule(info, target_, timesteps, writer);
+  if (baked.ok() && *baked > 0 && messages_.line)
+    messages_.line(model_.name + ": the schedule of " + std::to_string(timesteps.size()) +
+                   " steps lies in the package, " + std::to_string(*baked) + " bytes");
+  return baked.status();
 }
 
 absl::Status ModuleCompiler::checkPackage(const PackageModule &module) {

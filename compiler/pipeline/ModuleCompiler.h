@@ -49,8 +49,8 @@ public:
   /// Adds what the recipe says of the layers whose names fit `pattern`; gives how many layers the
   /// normalized module has.
   int64_t explain(const std::string &pattern, std::string &text) const;
-  /// Writes commands and constants, simulates one run, measures, verifies.
-  absl::Status emit(PackageWriter &writer);
+  /// Writes commands and constants, and what the schedule phase leaves for these timesteps.
+  absl::Status emit(PackageWriter &writer, const std::vector<int64_t> &timesteps);
   /// After the package is complete: the simulator on its bytes against the evaluator, and what a
   /// run costs.
   absl::Status checkPackage(const PackageModule &module);

@@ -87,8 +87,8 @@ absl::Status validate(const CompileOptions &options) {
   if (options.threads < 0 || options.threads > 1024)
     return error("--threads is " + std::to_string(options.threads) +
                  " but must be 0 (all) to 1024");
-  if (options.steps < 1 || options.steps > 1000)
-    return error("--steps is " + std::to_string(options.steps) + " but must be 1 to 1000");
+  if (options.steps && (*options.steps < 1 || *options.steps > 1000))
+    return error("--steps is " + std::to_string(*options.steps) + " but must be 1 to 1000");
   if (options.batch && (*options.batch < 1 || *options.batch > 1024))
     return error("--batch is " + std::to_string(*options.batch) + " but must be 1 to 1024");
   return absl::OkStatus();

@@ -30,6 +30,8 @@ enum class VerifyMode : uint8_t {
 };
 
 /// Options of one compilation. Plain data: `validate` rejects contradictions.
+inline constexpr int kUsualSteps = 50;
+
 struct CompileOptions {
   std::string model;  ///< folder in diffusers/optimum layout, or one .onnx file
   std::string output; ///< .sdnpu
@@ -52,7 +54,9 @@ struct CompileOptions {
   int64_t verifySamples = 2;
   int threads = 0;         ///< 0: as many as the machine has
   int64_t memoryLimit = 0; ///< bytes that the process may have resident; 0: any
-  int steps = 50;          ///< denoising steps that the reported rates are for
+  /// Denoising steps of a picture: their schedule is in the package, the reported rates are for
+  /// them. Without, any schedule runs, and rates are for kUsualSteps.
+  std::optional<int> steps;
   std::string gates;
   std::string baseline; ///< report.json to compare with
   std::string depfile;

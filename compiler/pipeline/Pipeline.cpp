@@ -8,6 +8,7 @@
 #include "compiler/power/PowerReport.h"
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/report/Report.h"
+#include "compiler/sampling/Ddim.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -327,6 +328,10 @@ private:
     provenance.recipe = recipe_.canonicalText();
     provenance.target = canonicalText(target_);
     provenance.targetDigest = target_.digest;
+    absl::StatusOr<std::vector<int64_t>> timesteps = timestepsOfPicture();
+    if (!timesteps.ok())
+      return timesteps.status();
+    timesteps_ = *std::move(timesteps);
     if (absl::Status status = normalizeAll(); !status.ok())
       return status;
     for (size_t i = 0; i < compilers_.size(); ++i) {
@@ -335,7 +340,7 @@ private:
         return status;
       if (absl::Status status = exportModule(compiler); !status.ok())
         return status;
-      if (absl::Status status = compiler.withinMemory("emit", compiler.emit(**writer));
+      if (absl::Status status = compiler.withinMemory("emit", compiler.emit(**writer, timesteps_));
           !status.ok())
         return status;
       for (const auto &[file, digest] : compiler.state().digests)
@@ -353,6 +358,42 @@ private:
     if (absl::Status status = publishExports(); !status.ok())
       return status;
     return (*writer)->publish();
+  }
+
+  int stepsOfPicture() const { return options_.steps.value_or(kUsualSteps); }
+
+  /// Those of --steps; none without it, or where the scheduler is one whose timesteps are not
+  /// known.
+  absl::StatusOr<std::vector<int64_t>> timestepsOfPicture() const {
+    constexpr const char *kScheduler = "scheduler/scheduler_config.json";
+    if (!options_.steps)
+      return std::vector<int64_t>();
+    const auto asset = std::ranges::find(model_.assets, kScheduler, &Asset::name);
+    const absl::StatusOr<Ddim> ddim =
+        asset == model_.assets.end()
+            ? absl::NotFoundError(std::string("the model has no ") + kScheduler)
+            : Ddim::create(asset->bytes);
+    if (ddim.ok()) {
+      absl::StatusOr<std::vector<int64_t>> timesteps = ddim->timesteps(*options_.steps);
+      return timesteps.ok() ? timesteps
+                            : absl::InvalidArgumentError("--steps: " +
+                                                         std::string(timesteps.status().message()));
+    }
+    if (messages_.warning)
+      messages_.warning("--steps " + std::to_string(*options_.steps) +
+                        ": the package runs any schedule, rates alone are for so many steps: " +
+                        std::string(ddim.status().message()));
+    return std::vector<int64_t>();
+  }
+
+  void tellOfSchedule(const Package &package) const {
+    if (timesteps_.empty() || !messages_.warning ||
+        std::ranges::any_of(package.modules(),
+                            [](const PackageModule &module) { return !module.schedule.empty(); }))
+      return;
+    messages_.warning("--steps " + std::to_string(*options_.steps) +
+                      ": nothing is computed for each timestep alone; rates alone are for so many "
+                      "steps");
   }
 
   absl::Status exportModule(ModuleCompiler &compiler) {
@@ -380,6 +421,7 @@ private:
         return status;
       collect(*compilers_[i]);
     }
+    tellOfSchedule(**package);
     Report &report = result_.report;
     report.set_version(kVersion);
     report.set_recipe(recipe_.name);
@@ -389,7 +431,7 @@ private:
     report.set_package_bytes((*package)->fileBytes());
     for (const std::string &assumption : target_.assumptions)
       report.add_assumptions(assumption);
-    setRates(report, options_.steps, rowsOfRuns(**package));
+    setRates(report, stepsOfPicture(), rowsOfRuns(**package));
     absl::StatusOr<std::vector<GateResult>> gates = evaluateGates(report, gates_);
     if (!gates.ok())
       return gates.status();
@@ -398,7 +440,7 @@ private:
       result_.regressions = compareWithBaseline(report, baseline_);
     if (!options_.reportFolder.empty()) {
       auto power =
-          powerReport((*package)->modules(), target_, options_.steps, rowsOfRuns(**package));
+          powerReport((*package)->modules(), target_, stepsOfPicture(), rowsOfRuns(**package));
       if (!power.ok())
         return power.status();
       if (*power)
@@ -433,6 +475,7 @@ private:
   Target target_;
   Recipe recipe_;
   std::vector<Gate> gates_;
+  std::vector<int64_t> timesteps_; ///< whose schedule the package has
   Report baseline_;
   ModelFolder model_;
   std::vector<std::unique_ptr<ModuleCompiler>> compilers_; ///< in the order of modules

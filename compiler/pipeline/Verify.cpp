@@ -6,6 +6,7 @@
 #include "compiler/weights/WeightStore.h"
 #include "passes/schedule/NpuNetwork.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -71,6 +72,28 @@ CodeRun functionRun(Evaluator &evaluator, const std::vector<Tensor> &inputs) {
 
 namespace {
 
+/// What the package has of the schedule is what the phase left in this run, if it has this
+/// timestep.
+absl::Status checkScheduleRow(const Simulator &simulator, const PackageModule &module,
+                              const std::map<std::string, Tensor> &inputs) {
+  const std::vector<int32_t> &timesteps = module.info.scheduleTimesteps;
+  if (timesteps.empty())
+    return absl::OkStatus();
+  const TensorInfo &info = module.info.network.tensors[scheduleInput(module.info.network)];
+  const absl::StatusOr<Tensor> given = quantizeInput(info, inputs.at(info.name));
+  if (!given.ok())
+    return given.status();
+  const auto found = std::ranges::find(timesteps, given->values<int32_t>()[0]);
+  if (found == timesteps.end())
+    return absl::OkStatus();
+  const std::vector<std::byte> left = simulator.kept(Phase::Schedule);
+  const auto index = static_cast<size_t>(found - timesteps.begin());
+  if (std::ranges::equal(left, module.schedule.subspan(index * left.size(), left.size())))
+    return absl::OkStatus();
+  return absl::InternalError("row " + std::to_string(index) + " of the schedule of module '" +
+                             module.info.network.name + "' is not what its phase leaves");
+}
+
 /// The next step finds what the phases before it left, whatever this one did.
 absl::Status runStepAgain(Simulator &simulator, const PackageModule &module,
                           const std::map<std::string, Tensor> &inputs, SimulatorOptions options,
@@ -105,6 +128,7 @@ CodeRun simulatorRun(const PackageModule &module, const Target &target,
     SimulatorOptions options;
     options.kernels = kernels;
     options.timing = false;
+    options.runSchedule = true;
     options.residentConstants = kResidentConstants;
     options.observer = [&](int32_t index, const Tensor &codes) {
       // The slices of a concatenation fill one tensor: look when the last has come.
@@ -114,8 +138,10 @@ CodeRun simulatorRun(const PackageModule &module, const Target &target,
     };
     absl::StatusOr<std::map<std::string, Tensor>> outputs =
         runModule(*simulator, module, inputs, options);
-    return outputs.ok() ? runStepAgain(*simulator, module, inputs, options, *outputs)
-                        : outputs.status();
+    if (!outputs.ok())
+      return outputs.status();
+    absl::Status status = checkScheduleRow(*simulator, module, inputs);
+    return status.ok() ? runStepAgain(*simulator, module, inputs, options, *outputs) : status;
   };
 }
 

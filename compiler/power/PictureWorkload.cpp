@@ -67,23 +67,28 @@ private:
 
   absl::Status add(const PackageModule &module, Role role) {
     for (Phase phase : {Phase::Prompt, Phase::Schedule, Phase::Step}) {
+      if (phase == Phase::Schedule && !module.schedule.empty())
+        continue;
       auto work = simulatedWork(module, target_, model_, phase, runsOf(module, role, phase));
       if (!work.ok())
         return work.status();
       if (!work->has_value())
         continue;
       if (phase == Phase::Step && role == Role::Denoiser && runsOf(module, role, Phase::Prompt) > 1)
-        addCopy(module, **work);
+        addCopy(module, Phase::Prompt, **work);
+      if (phase == Phase::Step && !module.schedule.empty())
+        addCopy(module, Phase::Schedule, **work);
       result_.modules.push_back(**std::move(work));
     }
     return absl::OkStatus();
   }
 
-  /// Keys and values of the branch whose turn it is: DRAM is busy, whatever the clock.
-  void addCopy(const PackageModule &module, PowerModule &step) const {
+  /// Keys and values of the branch whose turn it is, or the row of the schedule: DRAM is busy,
+  /// whatever the clock.
+  void addCopy(const PackageModule &module, Phase phase, PowerModule &step) const {
     Target target = target_;
     target.clock = model_.points[model_.nominal].clock;
-    const RunStatistics copy = Simulator(module, target).copyCost(Phase::Prompt);
+    const RunStatistics copy = Simulator(module, target).copyCost(phase);
     if (copy.cycles == 0)
       return;
     const double accesses =

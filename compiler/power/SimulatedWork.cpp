@@ -138,7 +138,8 @@ absl::StatusOr<WindowWork> workAt(double clock, const PackageModule &module, Tar
                                   Phase phase, ProgramStreams &streams) {
   target.clock = clock;
   std::vector<TraceEvent> events;
-  const SimulatorOptions options{.first = phase, .last = phase, .values = false, .trace = &events};
+  const SimulatorOptions options{
+      .first = phase, .last = phase, .runSchedule = true, .values = false, .trace = &events};
   Simulator simulator(module, target);
   if (auto run = simulator.run({}, options); !run.ok())
     return run.status();

@@ -35,11 +35,6 @@ absl::StatusOr<Tensor> integersOf(const TensorInfo &info, const Tensor &value) {
   return value.converted(ElementType::I32);
 }
 
-/// 32-bit numbers with a scale are real numbers in fixed point.
-bool isFixedPoint(const TensorInfo &info) {
-  return info.type == ElementType::I32 && info.scale != 1.0f;
-}
-
 absl::Status checkFixedPoint(const TensorInfo &info, std::span<const float> values) {
   const double limit = info.scale * 0x1p31;
   for (float value : values)
@@ -49,6 +44,10 @@ absl::Status checkFixedPoint(const TensorInfo &info, std::span<const float> valu
 }
 
 } // namespace
+
+bool isFixedPoint(const TensorInfo &info) {
+  return info.type == ElementType::I32 && info.scale != 1.0f;
+}
 
 absl::StatusOr<Tensor> quantizeInput(const TensorInfo &info, const Tensor &value) {
   if (absl::Status status = checkLogicalShape(info); !status.ok())

@@ -179,6 +179,11 @@ struct Simulator::State {
   bool executeWhole(const WholeLayer &layer, const IntegerKernels &kernels);
   void noteFinished(int32_t index, const SimulatorOptions &options, std::vector<int64_t> &left);
   absl::Status runPhase(int phase, SimulatorOptions options, RunStatistics &sum);
+  /// What the schedule phase leaves, from the package.
+  absl::Status takeSchedule(const SimulatorOptions &options, RunStatistics &sum);
+  absl::StatusOr<size_t> scheduleRow() const;
+  RunStatistics copyCost(Phase phase);
+  void restore(Phase phase, std::span<const std::byte> bytes);
   absl::Status execute(const SimulatorOptions &options, RunStatistics *result);
   Tensor read(TensorId id) const;
   std::map<std::string, Tensor> outputs() const;
@@ -209,11 +214,13 @@ absl::Status Simulator::State::checkCapacity() const {
                                                      " bytes of sram; target '", target.name,
                                                      "' has ", target.sram.bytes));
   const int64_t page = target.dram.pageBytes;
-  if (program().constantsBytes + page + program().arenaBytes > target.dram.bytes)
+  const auto schedule = static_cast<int64_t>(module.schedule.size());
+  if (program().constantsBytes + page + program().arenaBytes + schedule > target.dram.bytes)
     return absl::ResourceExhaustedError(
         absl::StrCat(place, "needs ", program().constantsBytes, " bytes of dram for constants and ",
-                     program().arenaBytes, " for activations; target '", target.name, "' has ",
-                     target.dram.bytes));
+                     program().arenaBytes, " for activations",
+                     schedule > 0 ? absl::StrCat(" and ", schedule, " for the schedule") : "",
+                     "; target '", target.name, "' has ", target.dram.bytes));
   if (static_cast<int64_t>(module.constants.size()) != program().constantsBytes)
     return absl::InvalidArgumentError(absl::StrCat(place, "has ", module.constants.size(),
                                                    " bytes of constants; needs ",
@@ -510,15 +517,54 @@ absl::Status Simulator::State::runPhase(int phase, SimulatorOptions options, Run
   return absl::OkStatus();
 }
 
+absl::StatusOr<size_t> Simulator::State::scheduleRow() const {
+  const TensorId input = scheduleInput(network());
+  const TensorInfo &info = network().tensors[input];
+  const Tensor given = read(input);
+  const std::vector<int32_t> &timesteps = module.info.scheduleTimesteps;
+  const auto text = [&](int32_t code) {
+    return absl::StrCat(code * static_cast<double>(info.scale));
+  };
+  const std::string place = absl::StrCat("module '", network().name, "': input '", info.name, "'");
+  const std::span<const int32_t> codes = given.values<int32_t>();
+  if (std::ranges::count(codes, codes[0]) != std::ssize(codes))
+    return absl::InvalidArgumentError(absl::StrCat(
+        place, " has several timesteps; the package has a schedule of one timestep a step"));
+  const auto row = std::ranges::find(timesteps, codes[0]);
+  if (row != timesteps.end())
+    return static_cast<size_t>(row - timesteps.begin());
+  return absl::InvalidArgumentError(absl::StrCat(
+      place, " is timestep ", text(codes[0]), ", which is none of the ", timesteps.size(),
+      " that the package was compiled for (", text(timesteps.front()), " ... ",
+      text(timesteps.back()), "); run as many steps, or compile with other --steps or without"));
+}
+
+absl::Status Simulator::State::takeSchedule(const SimulatorOptions &options, RunStatistics &sum) {
+  if (options.values) {
+    const absl::StatusOr<size_t> row = scheduleRow();
+    if (!row.ok())
+      return row.status();
+    const auto size = static_cast<size_t>(scheduleRowBytes(network()));
+    restore(Phase::Schedule, module.schedule.subspan(*row * size, size));
+  }
+  if (options.timing)
+    addTo(sum, copyCost(Phase::Schedule));
+  return absl::OkStatus();
+}
+
 absl::Status Simulator::State::execute(const SimulatorOptions &options, RunStatistics *result) {
   if (options.trace)
     options.trace->clear();
   RunStatistics sum;
   sum.layers.resize(network().layers.size());
   for (int phase = static_cast<int>(options.first); phase <= static_cast<int>(options.last);
-       ++phase)
-    if (absl::Status status = runPhase(phase, options, sum); !status.ok())
+       ++phase) {
+    const bool known = static_cast<Phase>(phase) == Phase::Schedule && !options.runSchedule &&
+                       !module.schedule.empty();
+    absl::Status status = known ? takeSchedule(options, sum) : runPhase(phase, options, sum);
+    if (!status.ok())
       return status;
+  }
   if (result)
     *result = std::move(sum);
   return absl::OkStatus();
@@ -556,26 +602,30 @@ std::vector<std::byte> Simulator::kept(Phase phase) const {
   return bytes;
 }
 
-void Simulator::restore(Phase phase, std::span<const std::byte> bytes) {
+void Simulator::State::restore(Phase phase, std::span<const std::byte> bytes) {
   size_t at = 0;
-  for (TensorId id : keptTensors(state_->network(), phase)) {
-    const auto size = static_cast<size_t>(state_->network().tensors[id].bytes());
+  for (TensorId id : keptTensors(network(), phase)) {
+    const auto size = static_cast<size_t>(network().tensors[id].bytes());
     std::copy_n(bytes.begin() + static_cast<int64_t>(at), size,
-                state_->arena.bytes().begin() + state_->module.info.plan.offsets[id]);
+                arena.bytes().begin() + module.info.plan.offsets[id]);
     at += size;
   }
 }
 
-RunStatistics Simulator::copyCost(Phase phase) const {
+void Simulator::restore(Phase phase, std::span<const std::byte> bytes) {
+  state_->restore(phase, bytes);
+}
+
+RunStatistics Simulator::copyCost(Phase phase) const { return state_->copyCost(phase); }
+
+RunStatistics Simulator::State::copyCost(Phase phase) {
   int64_t bytes = 0;
-  for (TensorId id : keptTensors(state_->network(), phase))
-    bytes += state_->network().tensors[id].bytes();
+  for (TensorId id : keptTensors(network(), phase))
+    bytes += network().tensors[id].bytes();
   RunStatistics result;
   if (bytes == 0)
     return result;
-  CommandTiming &timing = state_->timing;
   const CommandCost cost = timing.copyCost(bytes);
-  const Target &target = state_->target;
   result.cycles = cost.cycles + 2 * timing.dmaLatency();
   result.seconds = static_cast<double>(result.cycles) / target.clock;
   result.dramReadBytes = cost.dramReadBytes;

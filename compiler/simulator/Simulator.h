@@ -59,6 +59,8 @@ struct SimulatorOptions {
   Phase first = Phase::Prompt, last = Phase::Step;
   const IntegerKernels *kernels = nullptr; ///< null: fastKernels()
   bool timing = true;
+  /// Runs the schedule phase even if the package has what it leaves.
+  bool runSchedule = false;
   /// False: commands are timed but not executed, and no result is given: cycles, traffic and energy
   /// without the arithmetic. Token ids count as 0.
   bool values = true;
@@ -104,6 +106,9 @@ bool isRead(const Network &network, TensorId input, Phase first, Phase last);
 
 /// Adds cycles, traffic and energy of runs one after the other, layer by layer.
 void addTo(RunStatistics &sum, const RunStatistics &run);
+
+/// 32-bit numbers with a scale are real numbers in fixed point, such as timesteps with fractions.
+bool isFixedPoint(const TensorInfo &info);
 
 /// Host side of a module's boundary, docs/spec.md `sd.quantize` / `sd.dequantize`: real tensors in
 /// their ONNX shape to codes and back. F32 inputs are quantized round half up and clamped; I64

@@ -38,7 +38,7 @@ class Tools(Cases):
         return done
 
     def compile_pipeline(self):
-        arguments = [self.model, "--samples", self.samples, "-o", self.package, "--verify", "--threads", "2"]
+        arguments = [self.model, "--samples", self.samples, "-o", self.package, "--verify", "--threads", "2", "--steps", "3"]
         arguments += ["--report", self.work / "report", "--depfile", self.work / "pipeline.d"]
         with open(self.work / "log", "w") as log:
             begin = time.monotonic()
@@ -208,6 +208,8 @@ class Tools(Cases):
             ("a picture that is none", [*prompt, "--start", self.work / "pipeline.d"], ["pipeline.d"]),
         ):
             self.refused(f"zoom: {name}", "sdopt-run", "zoom", self.package, *flags, "-o", folder, needles=needles, output=folder)
+        other = ("--frames", "1", "--steps", "2", "-o", self.work / "other-steps")
+        self.refused("zoom: another schedule", "sdopt-run", "zoom", self.package, *prompt, *other, needles=["timestep 501", "667 ... 1", "--steps"])
         self.refused("zoom: its folder is a file", "sdopt-run", "zoom", self.package, *prompt, "-o", broken, needles=[broken])
 
     def mlir_tools(self):

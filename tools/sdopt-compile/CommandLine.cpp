@@ -192,9 +192,12 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
                  "kept and done side by side then, never changes an output; an error if a step "
                  "needs more")
       ->type_name("SIZE");
-  app.add_option("--steps", options.steps, "Denoising steps of one picture, for the reported rates")
-      ->type_name("N")
-      ->capture_default_str();
+  app.add_option(
+         "--steps", options.steps,
+         "Denoising steps of one picture: what depends on the timestep alone is computed for "
+         "each now and lies in the package, which runs no other schedule; reported rates are "
+         "for so many (without: any schedule, rates for 50)")
+      ->type_name("N");
 }
 
 void addStagesAndChecks(CLI::App &app, CompileOptions &options, RawFlags &raw) {

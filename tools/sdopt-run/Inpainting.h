@@ -15,7 +15,7 @@
 #ifndef SDOPT_TOOLS_SDOPT_RUN_INPAINTING_H
 #define SDOPT_TOOLS_SDOPT_RUN_INPAINTING_H
 
-#include "tools/sdopt-run/Ddim.h"
+#include "compiler/sampling/Ddim.h"
 #include "tools/sdopt-run/Models.h"
 #include "tools/sdopt-run/Tokenizer.h"
 

@@ -34,6 +34,10 @@ void PhaseRunner::leave(Phase phase, RunStatistics &cost) {
   PhaseState &state = states_[static_cast<size_t>(phase)];
   if (!state.current)
     return;
+  if (phase == Phase::Schedule && !module_.schedule.empty()) {
+    state.current.reset(); // the package keeps it
+    return;
+  }
   const bool known = std::ranges::any_of(
       state.kept, [&](const Kept &kept) { return kept.inputs == *state.current; });
   if (!known) {

@@ -1,4 +1,4 @@
-#include "tools/sdopt-run/Ddim.h"
+#include "compiler/sampling/Ddim.h"
 #include "compiler/weights/WeightStore.h"
 
 #include <gmock/gmock.h>

@@ -1,6 +1,6 @@
 //===- Ddim.cpp - the DDIM scheduler --------------------------------------===//
 
-#include "tools/sdopt-run/Ddim.h"
+#include "compiler/sampling/Ddim.h"
 
 #include "absl/strings/str_cat.h"
 

@@ -12,8 +12,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_TOOLS_SDOPT_RUN_DDIM_H
-#define SDOPT_TOOLS_SDOPT_RUN_DDIM_H
+#ifndef SDOPT_COMPILER_SAMPLING_DDIM_H
+#define SDOPT_COMPILER_SAMPLING_DDIM_H
 
 #include "absl/status/statusor.h"
 #include "compiler/kernels/Tensor.h"
@@ -49,4 +49,4 @@ private:
 
 } // namespace sdopt
 
-#endif // SDOPT_TOOLS_SDOPT_RUN_DDIM_H
+#endif // SDOPT_COMPILER_SAMPLING_DDIM_H
