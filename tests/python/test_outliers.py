@@ -10,7 +10,7 @@ from safetensors import safe_open
 from sdopt_tools.commands import run
 from sdopt_tools.errors import UsageError
 from sdopt_tools.outliers_cli import rescale
-from sdopt_tools.rescaling import Graph, Slot, places
+from sdopt_tools.rescaling import Graph, Slot, places, skips
 from sdopt_tools.start_token import direction
 
 
@@ -72,6 +72,49 @@ def test_places_keep_the_function(first_half):
 
 def test_what_is_a_result_is_no_place():
     assert [place.kind for place in places(Graph(gated_model(also_result=True)))] == ["gate"]
+
+
+def decoder_model(groups: int):
+    """y = conv(c) + norm(c), c = [conv(x) / 1 + conv(x), x]: 4 and 2 channels."""
+    random = np.random.default_rng(4)
+    shapes = {"w0": (4, 2, 3, 3), "b0": (4,), "w1": (4, 2, 1, 1), "w2": (6, 6, 1, 1), "b2": (6,), "gamma": (6, 1, 1)}
+    initializers = [numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name) for name, shape in shapes.items()]
+
+    def constant(name, value):
+        return helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.asarray(value)))
+
+    nodes = [
+        constant("one", np.float32(1)), constant("grouped", np.array([0, groups, -1])), constant("ones", np.ones(groups, np.float32)),
+        constant("zeros", np.zeros(groups, np.float32)),
+        helper.make_node("Conv", ["x", "w0", "b0"], ["h0"], pads=[1, 1, 1, 1]), helper.make_node("Conv", ["x", "w1"], ["h1"]),
+        helper.make_node("Add", ["h0", "h1"], ["h2"]), helper.make_node("Div", ["h2", "one"], ["h"]),
+        helper.make_node("Concat", ["h", "x"], ["c"], "joined", axis=1), helper.make_node("Shape", ["c"], ["shape"]),
+        helper.make_node("Reshape", ["c", "grouped"], ["r"]),
+        helper.make_node("InstanceNormalization", ["r", "ones", "zeros"], ["i"], epsilon=1e-6),
+        helper.make_node("Reshape", ["i", "shape"], ["n"]), helper.make_node("Mul", ["n", "gamma"], ["m"]),
+        helper.make_node("Conv", ["c", "w2", "b2"], ["s"]), helper.make_node("Add", ["m", "s"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", 1, [1, 2, 5, 7])], [helper.make_tensor_value_info("y", 1, None)], initializers,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_skips_keep_the_function():
+    graph = Graph(decoder_model(3))
+    x = np.random.default_rng(5).normal(size=(1, 2, 5, 7)).astype(np.float32)
+    before, after = [], []
+    for results in (before, after):
+        session = onnxruntime.InferenceSession(graph.model.SerializeToString())
+        results.append(session.run(["y"], {"x": x})[0])
+        found = skips(graph)
+        assert [(place.kind, place.name, place.channels) for place in found] == [("skip", "joined", 4)]
+        graph.apply(found[0], np.full(4, 64.0))
+    assert np.allclose(after[0], before[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_group_across_parts_is_no_skip():
+    assert not skips(Graph(decoder_model(2)))
 
 
 def test_shared_constants_are_changed_for_one_reader():

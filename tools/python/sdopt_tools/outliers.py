@@ -17,7 +17,7 @@ from safetensors import safe_open
 from .errors import UsageError
 from .external_data import SMALLEST
 from .progress import Progress
-from .rescaling import Graph, input_matrices, places
+from .rescaling import Graph, input_matrices, places, skips
 from .runners import OnnxRunner, Values, run_rows
 from .samples import write_samples
 from .start_token import Direction, direction
@@ -36,11 +36,12 @@ class Outliers:
     channels: int  # of each place
     start_token: float  # how much larger than the other tokens; 0: as it is
     seed: int
+    skips: float = 1  # how much larger than the skipped channels those from below become
 
     def text(self) -> str:
         return (
             f"channels {self.channels}, factor {self.factor:g}, start token {self.start_token:g}, "
-            f"seed {self.seed}"
+            f"seed {self.seed}" + (f", skips {self.skips:g}" if self.skips != 1 else "")
         )
 
 
@@ -78,6 +79,15 @@ def _rescale_channels(graph: Graph, outliers: Outliers, progress: Progress) -> N
     kinds = [place.kind for place in found]
     counts = ", ".join(f"{kinds.count(kind)} {kind}s" for kind in sorted(set(kinds)))
     progress.stage(f"rescaled {outliers.channels} channels x {outliers.factor:g} of {counts}")
+
+
+def _rescale_skips(graph: Graph, factor: float, progress: Progress) -> None:
+    found = skips(graph)
+    if not found:
+        raise UsageError("the model has no Concat whose parts can be rescaled; use --skips 1")
+    for place in found:
+        graph.apply(place, np.full(place.channels, factor))
+    progress.stage(f"rescaled what comes from below x {factor:g} before {len(found)} Concats")
 
 
 def _scale_text(graph: Graph, found: Direction) -> None:
@@ -175,6 +185,8 @@ def make_outliers(
     graph = Graph(_load(module))
     if outliers.factor != 1:
         _rescale_channels(graph, outliers, progress)
+    if outliers.skips != 1:
+        _rescale_skips(graph, outliers.skips, progress)
     changed, found = [outliers.module], None
     if outliers.start_token:
         values, _ = read_samples(samples / f"{outliers.module}_calibration.safetensors")

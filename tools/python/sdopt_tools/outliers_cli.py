@@ -15,8 +15,9 @@ COMMAND = "sdopt-outliers"
 
 _DESCRIPTION = """Rescales an exported pipeline so that it has the outliers of large models and
 still computes the same: channels between a norm, an attention's values or a gated product and the
-matrices behind them, and the start token of the text. Writes DIR/model and DIR/samples: texts are
-scaled as in the model, and the samples' results are recorded anew by ONNX Runtime."""
+matrices behind them, what a Concat joins with skipped channels, and the start token of the text.
+Writes DIR/model and DIR/samples: texts are scaled as in the model, and the samples' results are
+recorded anew by ONNX Runtime."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +38,10 @@ def parser() -> argparse.ArgumentParser:
         help="how much larger than the others the first token becomes (default 40); 0: as it is",
     )
     result.add_argument(
+        "--skips", type=float, default=1.0, metavar="F",
+        help="how much larger than the skipped channels those from below become (default 1)",
+    )
+    result.add_argument(
         "--seed", type=int, default=0, metavar="N", help="which channels (default 0)"
     )
     result.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N")
@@ -45,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def check(options: argparse.Namespace) -> None:
-    for name in ("factor", "channels", "threads"):
+    for name in ("factor", "channels", "skips", "threads"):
         if getattr(options, name) <= 0:
             raise UsageError(f"--{name} {getattr(options, name):g} is not positive")
     if options.start_token < 0 or options.seed < 0:
@@ -69,7 +74,8 @@ def rescale(arguments: Sequence[str]) -> None:
 
     progress = Progress(options.quiet)
     outliers = Outliers(
-        options.module, options.factor, options.channels, options.start_token, options.seed
+        options.module, options.factor, options.channels, options.start_token, options.seed,
+        options.skips,
     )
     with new_folder(options.output, options.overwrite) as folder:
         make_outliers(outliers, options.model, options.samples, folder, options.threads, progress)

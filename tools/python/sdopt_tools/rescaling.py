@@ -3,6 +3,7 @@
     norm         gamma, beta of a channel x f       rows of the next matrices / f
     attention    a column of the values' matrix x f row of the output's matrix / f
     gate         a column of the linear half x f    row of the next matrix / f
+    skip         rows of convolutions before a Concat x f   columns of those behind it / f
     direction    an input x (1 + (s - 1) u u^T)     matrices that read it x (1 + (1/s - 1) u u^T)
 """
 
@@ -202,12 +203,77 @@ def _gates(graph: Graph) -> Iterator[Place]:
             yield Place("gate", node.name, shape[0], slots, (Slot(i, 1, 0),))
 
 
-def _is_zero(graph: Graph, name: str) -> bool:
+def _producing_convolutions(graph: Graph, name: str) -> tuple[Slot, ...] | None:
+    """Rows that make a tensor that nothing else reads, of a convolution or of a sum of two."""
+    if not graph.has_one_reader(name):
+        return None
+    name = graph.back(name, "Div")
+    node = graph.maker(name, "Conv", "Add")
+    if node is None:
+        return None
+    if graph.nodes[node].op_type == "Conv":
+        inputs = range(1, len(graph.nodes[node].input))
+        known = all(graph.shape(node, index) for index in inputs)
+        return tuple(Slot(node, index, 0) for index in inputs) if known else None
+    slots: tuple[Slot, ...] = ()
+    for term in graph.nodes[node].input:
+        made = _producing_convolutions(graph, term) if graph.maker(term, "Conv") else None
+        if made is None:
+            return None
+        slots += made
+    return slots
+
+
+def _joined_readers(graph: Graph, name: str, first: int) -> tuple[Slot, ...] | None:
+    """The columns from channel `first` on of convolutions that read a Concat; all else must be
+    norms with no group on both sides of that channel. A norm leaves out what its groups have in
+    common."""
+    slots: list[Slot] = []
+    groups = 0
+    for node, index in graph.readers(name) or []:
+        if graph.nodes[node].op_type == "Conv" and index == 0 and graph.shape(node, 1):
+            slots.append(Slot(node, 1, 1))
+            continue
+        made = graph.nodes[node].output[0]
+        readers = graph.readers(made) if graph.nodes[node].op_type == "Reshape" else None
+        norms = [i for i, _ in readers or []]
+        if len(norms) != 1 or graph.nodes[norms[0]].op_type != "InstanceNormalization":
+            return None
+        groups = len(_numbers(graph, graph.nodes[norms[0]].input[1]))
+    shape = graph.shape(slots[0].node, 1) if slots else None
+    if shape is None or groups == 0 or shape[1] % groups or first % (shape[1] // groups):
+        return None
+    return tuple(slots)
+
+
+def skips(graph: Graph) -> list[Place]:
+    """What comes from below and is joined with what was skipped."""
+    found: list[Place] = []
+    for node in graph.nodes:
+        if node.op_type != "Concat" or len(node.input) != 2:
+            continue
+        multiplied = _producing_convolutions(graph, node.input[0])
+        rows = graph.shape(multiplied[0].node, 1) if multiplied else None
+        if not multiplied or not rows:
+            continue
+        divided = _joined_readers(graph, node.output[0], rows[0])
+        if divided:
+            found.append(Place("skip", node.name, rows[0], multiplied, divided))
+    return found
+
+
+def _numbers(graph: Graph, name: str) -> Array:
+    """Of a Constant node; none of anything else."""
     made = graph.maker(name, "Constant")
     if made is None:
-        return False
+        return np.empty(0)
     values = [entry.t for entry in graph.nodes[made].attribute if entry.name == "value"]
-    return bool(values) and not numpy_helper.to_array(values[0]).any()
+    return np.asarray(numpy_helper.to_array(values[0])) if values else np.empty(0)
+
+
+def _is_zero(graph: Graph, name: str) -> bool:
+    numbers = _numbers(graph, name)
+    return numbers.size > 0 and not numbers.any()
 
 
 def places(graph: Graph) -> list[Place]:
