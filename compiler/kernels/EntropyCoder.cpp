@@ -19,6 +19,7 @@ namespace {
 using UInt128 = unsigned __int128;
 
 constexpr uint32_t kLeastState = uint32_t{1} << 16;
+constexpr uint32_t kFrequencies = uint32_t{1} << kFrequencyBits;
 constexpr int64_t kLengthBits = 4, kLeastStateBits = kLengthBits + 16;
 constexpr int64_t kLongestUnary = 12;
 
@@ -67,9 +68,8 @@ int32_t unzigzag(uint32_t value) {
 }
 
 /// Rice codes of the steps from one frequency to the next, until the sum is reached.
-void writeFrequencies(const Frequencies &frequencies, CodeAlphabet alphabet, BitAppender &out) {
-  const int64_t precision = alphabet.precision();
-  int64_t left = int64_t{1} << precision;
+void writeFrequencies(const Frequencies &frequencies, BitAppender &out) {
+  int64_t left = kFrequencies;
   int32_t before = 0;
   RiceParameter parameter;
   for (int64_t s = 0; left > 0; ++s) {
@@ -81,7 +81,7 @@ void writeFrequencies(const Frequencies &frequencies, CodeAlphabet alphabet, Bit
       out.add(step, k);
     } else {
       out.add((uint32_t{1} << kLongestUnary) - 1, kLongestUnary);
-      out.add(static_cast<uint32_t>(frequency), precision + 1);
+      out.add(static_cast<uint32_t>(frequency), kFrequencyBits + 1);
     }
     parameter.note(step);
     before = frequency;
@@ -91,8 +91,7 @@ void writeFrequencies(const Frequencies &frequencies, CodeAlphabet alphabet, Bit
 
 /// False if they do not add up.
 bool readFrequencies(BitReader &in, CodeAlphabet alphabet, Frequencies &frequencies) {
-  const int64_t precision = alphabet.precision();
-  int64_t left = int64_t{1} << precision;
+  int64_t left = kFrequencies;
   int32_t before = 0;
   RiceParameter parameter;
   frequencies.fill(0);
@@ -109,7 +108,7 @@ bool readFrequencies(BitReader &in, CodeAlphabet alphabet, Frequencies &frequenc
       step = static_cast<uint32_t>(unary) << k | in.take(k);
       frequency = int64_t{before} + unzigzag(step);
     } else {
-      frequency = in.take(precision + 1);
+      frequency = in.take(kFrequencyBits + 1);
       step = zigzag(static_cast<int32_t>(frequency) - before);
     }
     if (frequency < 0 || frequency > left)
@@ -132,17 +131,17 @@ std::array<uint32_t, 256> startsOf(const Frequencies &frequencies) {
   return starts;
 }
 
-/// state -> (state / frequency) * 2^precision + state % frequency + start, without a division:
+/// state -> (state / frequency) * kFrequencies + state % frequency + start, without a division:
 /// state / frequency is the high half of state * reciprocal (exact for 32-bit states, since
 /// reciprocal * frequency exceeds 2^64 by less than frequency).
 struct SymbolEncoder {
   uint64_t reciprocal = 0;
-  uint32_t limit = 0; ///< states of at least this times 2^(16 - precision) give a word first
+  uint32_t limit = 0; ///< states of at least this times 2^(16 - kFrequencyBits) give a word first
   uint32_t bias = 0, rest = 0;
 
   SymbolEncoder() = default;
-  SymbolEncoder(uint32_t frequency, uint32_t start, int64_t precision)
-      : limit(frequency), bias(start), rest((uint32_t{1} << precision) - frequency) {
+  SymbolEncoder(uint32_t frequency, uint32_t start)
+      : limit(frequency), bias(start), rest(kFrequencies - frequency) {
     if (frequency == 1) { // the quotient comes out one too small
       reciprocal = ~uint64_t{0};
       bias += rest;
@@ -194,38 +193,40 @@ bool takeTail(const States &states, CodeAlphabet alphabet, int64_t lanes, std::s
   return std::equal(states.begin(), states.begin() + lanes, expected.begin());
 }
 
-/// Reads codes[0] to the end, code i with state i % lanes.
-/// Gathers read four bytes wherever one is asked for.
-constexpr size_t kGatherPadding = 3;
+/// What a slot tells: its symbol, the frequency of that less 1, and how many slots of the symbol
+/// come before it, from the lowest bit on in 8, kFrequencyBits and kFrequencyBits bits.
+using SlotTable = std::array<uint32_t, kFrequencies>;
+constexpr uint32_t kFrequencyShift = 8, kPlaceShift = kFrequencyShift + kFrequencyBits;
+
+SlotTable slotsOf(const Frequencies &frequencies) {
+  SlotTable slots;
+  uint32_t *next = slots.data();
+  for (uint32_t s = 0; s < frequencies.size(); ++s) {
+    const uint32_t frequency = frequencies[s], same = (frequency - 1) << kFrequencyShift | s;
+    for (uint32_t place = 0; place < frequency; ++place)
+      *next++ = same | place << kPlaceShift;
+  }
+  return slots;
+}
 
 #if defined(__x86_64__)
 
 constexpr int64_t kVectorLanes = 16;
 
-/// What sixteen lanes look up.
-struct DecodingTables {
-  const uint8_t *slots;    ///< symbol of each slot, kGatherPadding bytes behind them
-  const uint32_t *symbols; ///< start << 16 | frequency
-  int precision, firstCode;
-};
-
 /// A code of each of `lanes` lanes, a multiple of 16; there are as many words.
-SDOPT_AVX512 const std::byte *decodeRound(const DecodingTables &tables, int64_t lanes,
+SDOPT_AVX512 const std::byte *decodeRound(const SlotTable &slots, int8_t firstCode, int64_t lanes,
                                           uint32_t *states, int8_t *codes, const std::byte *next) {
-  const __m512i mask = _mm512_set1_epi32((1 << tables.precision) - 1);
-  const __m512i low = _mm512_set1_epi32(0xffff), byte = _mm512_set1_epi32(0xff);
+  const __m512i mask = _mm512_set1_epi32(kFrequencies - 1), one = _mm512_set1_epi32(1);
   const __m512i least = _mm512_set1_epi32(static_cast<int>(kLeastState));
-  const __m512i firstCode = _mm512_set1_epi32(tables.firstCode);
+  const __m512i first = _mm512_set1_epi32(firstCode);
   for (int64_t lane = 0; lane < lanes; lane += kVectorLanes) {
     const __m512i state = _mm512_loadu_si512(states + lane);
-    const __m512i slot = _mm512_and_si512(state, mask);
-    const __m512i symbol = _mm512_and_si512(_mm512_i32gather_epi32(slot, tables.slots, 1), byte);
-    const __m512i found = _mm512_i32gather_epi32(symbol, tables.symbols, 4);
-    const __m512i product =
-        _mm512_mullo_epi32(_mm512_and_si512(found, low),
-                           _mm512_srli_epi32(state, static_cast<unsigned>(tables.precision)));
-    const __m512i after =
-        _mm512_add_epi32(product, _mm512_sub_epi32(slot, _mm512_srli_epi32(found, 16)));
+    const __m512i found =
+        _mm512_i32gather_epi32(_mm512_and_si512(state, mask), slots.data(), sizeof(uint32_t));
+    const __m512i frequency =
+        _mm512_add_epi32(_mm512_and_si512(_mm512_srli_epi32(found, kFrequencyShift), mask), one);
+    const __m512i product = _mm512_mullo_epi32(frequency, _mm512_srli_epi32(state, kFrequencyBits));
+    const __m512i after = _mm512_add_epi32(product, _mm512_srli_epi32(found, kPlaceShift));
     const __mmask16 renews = _mm512_cmplt_epu32_mask(after, least);
     const __m512i words =
         _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(next)));
@@ -233,7 +234,7 @@ SDOPT_AVX512 const std::byte *decodeRound(const DecodingTables &tables, int64_t 
         _mm512_or_si512(_mm512_slli_epi32(after, 16), _mm512_maskz_expand_epi32(renews, words));
     _mm512_storeu_si512(states + lane, _mm512_mask_mov_epi32(after, renews, renewed));
     _mm_storeu_si128(reinterpret_cast<__m128i *>(codes + lane),
-                     _mm512_cvtepi32_epi8(_mm512_add_epi32(symbol, firstCode)));
+                     _mm512_cvtepi32_epi8(_mm512_add_epi32(found, first)));
     next += 2 * std::popcount(static_cast<unsigned>(renews));
   }
   return next;
@@ -244,41 +245,30 @@ SDOPT_AVX512 const std::byte *decodeRound(const DecodingTables &tables, int64_t 
 class Decoding {
 public:
   Decoding(const Frequencies &frequencies, CodeAlphabet alphabet)
-      : precision_(static_cast<int>(alphabet.precision())),
-        slots_((static_cast<size_t>(1) << alphabet.precision()) + kGatherPadding) {
-    firstCode_ = alphabet.code(0);
-    const std::array<uint32_t, 256> starts = startsOf(frequencies);
-    for (size_t s = 0; s < frequencies.size(); ++s) {
-      packed_[s] = starts[s] << 16 | frequencies[s];
-      if (frequencies[s] > 0)
-        std::memset(slots_.data() + starts[s], static_cast<int>(s), frequencies[s]);
-    }
-  }
+      : firstCode_(alphabet.code(0)), slots_(slotsOf(frequencies)) {}
 
-  /// `words`: little-endian, all of them are used; false if they end too early or too late.
+  /// Reads codes[0] to the end, code i with state i % lanes. `words`: little-endian, all of them
+  /// are used; false if they end too early or too late.
   bool run(std::span<const std::byte> words, int64_t lanes, States &given,
            std::span<int8_t> codes) const {
     const std::byte *next = words.data(), *end = next + words.size();
     const auto count = static_cast<int64_t>(codes.size());
-    const uint8_t *slots = slots_.data();
     States states = given; // a copy that nothing else points to
     int8_t *out = codes.data();
     int64_t i = 0;
     // While there are enough words for all lanes nothing need be checked.
 #if defined(__x86_64__)
-    if (lanes % kVectorLanes == 0 && vectorLevel() == VectorLevel::Avx512) {
-      const DecodingTables tables{slots, packed_.data(), precision_, firstCode_};
+    if (lanes % kVectorLanes == 0 && vectorLevel() == VectorLevel::Avx512)
       for (; i + lanes <= count && end - next >= 2 * lanes; i += lanes)
-        next = decodeRound(tables, lanes, states.data(), out + i, next);
-    }
+        next = decodeRound(slots_, firstCode_, lanes, states.data(), out + i, next);
 #endif
     for (; i + lanes <= count && end - next >= 2 * lanes; i += lanes)
       for (int64_t lane = 0; lane < lanes; ++lane)
-        next = step(slots, states[lane], out[i + lane], next);
+        next = step(states[lane], out[i + lane], next);
     for (int64_t lane = 0; i < count; ++i, lane = lane + 1 == lanes ? 0 : lane + 1) {
       const std::array<std::byte, 2> none = {};
       const std::byte *from = end - next >= 2 ? next : none.data();
-      const std::byte *after = step(slots, states[lane], out[i], from);
+      const std::byte *after = step(states[lane], out[i], from);
       if (after != from && from == none.data())
         return false;
       next += after - from;
@@ -288,25 +278,21 @@ public:
   }
 
 private:
-  const std::byte *step(const uint8_t *slots, uint32_t &state, int8_t &code,
-                        const std::byte *next) const {
-    const uint32_t slot = state & ((uint32_t{1} << precision_) - 1);
-    const uint8_t symbol = slots[slot];
-    const uint32_t found = packed_[symbol];
-    const uint32_t after = (found & 0xffff) * (state >> precision_) + slot - (found >> 16);
+  const std::byte *step(uint32_t &state, int8_t &code, const std::byte *next) const {
+    const uint32_t found = slots_[state % kFrequencies];
+    const uint32_t frequency = (found >> kFrequencyShift) % kFrequencies + 1;
+    const uint32_t after = frequency * (state / kFrequencies) + (found >> kPlaceShift);
     uint16_t word = 0;
     std::memcpy(&word, next, sizeof(word));
     // Without a branch: nobody can tell in advance.
     const uint32_t renews = after < kLeastState ? 1 : 0;
     state = after << (16 * renews) | (word & (0 - renews));
-    code = static_cast<int8_t>(symbol + firstCode_);
+    code = static_cast<int8_t>(found + static_cast<uint32_t>(firstCode_));
     return next + static_cast<size_t>(2 * renews);
   }
 
-  const int precision_;
-  int firstCode_ = 0;                     ///< of symbol 0
-  std::array<uint32_t, 256> packed_ = {}; ///< start << 16 | frequency
-  std::vector<uint8_t> slots_;            ///< symbol of each; more bytes behind, for gathers
+  const int8_t firstCode_; ///< of symbol 0
+  const SlotTable slots_;
 };
 
 /// log2(n) in units of 2^-16, n > 0; digit by digit, the same on every machine.
@@ -347,19 +333,18 @@ void countSymbols(std::span<const int8_t> codes, CodeAlphabet alphabet, SymbolCo
   }
 }
 
-std::array<uint16_t, 256> normalizedFrequencies(const SymbolCounts &counts, CodeAlphabet alphabet) {
+std::array<uint16_t, 256> normalizedFrequencies(const SymbolCounts &counts) {
   Frequencies frequencies = {};
   int64_t total = 0;
   for (int64_t count : counts)
     total += count;
   if (total == 0)
     return frequencies;
-  const int64_t scale = int64_t{1} << alphabet.precision();
-  int64_t left = scale;
+  int64_t left = kFrequencies;
   for (size_t s = 0; s < counts.size(); ++s)
     if (counts[s] > 0) {
       frequencies[s] = static_cast<uint16_t>(
-          std::max<int64_t>(1, static_cast<int64_t>(Int128{counts[s]} * scale / total)));
+          std::max<int64_t>(1, static_cast<int64_t>(Int128{counts[s]} * kFrequencies / total)));
       left -= frequencies[s];
     }
   // One more is worth count * log2((f + 1) / f) bits, about count / (f + 1/2).
@@ -386,7 +371,6 @@ std::array<uint16_t, 256> normalizedFrequencies(const SymbolCounts &counts, Code
 
 void entropyEncode(std::span<const int8_t> codes, CodeAlphabet alphabet, int64_t lanes,
                    std::vector<std::byte> &stream) {
-  const int64_t precision = alphabet.precision();
   const auto tail =
       static_cast<size_t>(tailCodes(static_cast<int64_t>(codes.size()), alphabet, lanes));
   const std::span<const int8_t> coded = codes.first(codes.size() - tail);
@@ -397,16 +381,16 @@ void entropyEncode(std::span<const int8_t> codes, CodeAlphabet alphabet, int64_t
   if (!coded.empty()) {
     SymbolCounts counts = {};
     countSymbols(coded, alphabet, counts);
-    const Frequencies frequencies = normalizedFrequencies(counts, alphabet);
-    writeFrequencies(frequencies, alphabet, bits);
+    const Frequencies frequencies = normalizedFrequencies(counts);
+    writeFrequencies(frequencies, bits);
     const std::array<uint32_t, 256> starts = startsOf(frequencies);
     std::array<SymbolEncoder, 256> encoders; // by byte
     for (size_t byte = 0; byte < encoders.size(); ++byte) {
       const uint8_t s = alphabet.symbol(static_cast<int8_t>(static_cast<uint8_t>(byte)));
-      encoders[byte] = SymbolEncoder(frequencies[s], starts[s], precision);
+      encoders[byte] = SymbolEncoder(frequencies[s], starts[s]);
     }
     const auto step = static_cast<size_t>(lanes);
-    const auto shift = static_cast<int>(32 - precision);
+    constexpr int64_t shift = 32 - kFrequencyBits;
     for (size_t i = coded.size(), lane = i % step; i-- > 0;) {
       lane = lane == 0 ? step - 1 : lane - 1;
       const SymbolEncoder &encoder = encoders[static_cast<uint8_t>(coded[i])];
@@ -447,7 +431,7 @@ bool entropyDecode(std::span<const std::byte> stream, CodeAlphabet alphabet, int
 }
 
 int64_t estimatedEntropyBytes(const SymbolCounts &counts, CodeAlphabet alphabet, int64_t lanes) {
-  const Frequencies frequencies = normalizedFrequencies(counts, alphabet);
+  const Frequencies frequencies = normalizedFrequencies(counts);
   std::vector<std::byte> table;
   BitAppender bits(table);
   int64_t total = 0;
@@ -455,11 +439,11 @@ int64_t estimatedEntropyBytes(const SymbolCounts &counts, CodeAlphabet alphabet,
   for (size_t s = 0; s < counts.size(); ++s)
     if (counts[s] > 0) {
       total += counts[s];
-      sum += Int128{counts[s]} * ((alphabet.precision() << 16) - binaryLogarithm(frequencies[s]));
+      sum += Int128{counts[s]} * ((kFrequencyBits << 16) - binaryLogarithm(frequencies[s]));
     }
   if (total == 0)
     return (lanes * kLeastStateBits + 7) / 8;
-  writeFrequencies(frequencies, alphabet, bits);
+  writeFrequencies(frequencies, bits);
   bits.finish();
   // Codes in the tail cost their bits; a state has 7.5 bits above them on average, and 4 that say
   // how many.

@@ -4,8 +4,8 @@
 // combining speed of Huffman coding with compression rate of arithmetic coding", arXiv 1311.2540),
 // interleaved: `lanes` states of 32 bits take turns (F. Giesen, "Interleaved entropy coders", arXiv
 // 1402.3392), each decodes one code a cycle and takes at most one 16-bit word after it. The
-// frequencies are static, 12 to 14 bits, and stand before the states. docs/format.md, "Entropy
-// coding", is the text of this file.
+// frequencies are static, of kFrequencyBits bits, and stand before the states. docs/format.md,
+// "Entropy coding", is the text of this file.
 //
 //===----------------------------------------------------------------------===//
 
@@ -20,14 +20,15 @@
 
 namespace sdopt {
 
+/// Frequencies add up to 2^this.
+inline constexpr int64_t kFrequencyBits = 12;
+
 /// What is coded: codes of `bits` bits, 1 to 8, in two's complement or unsigned.
 struct CodeAlphabet {
   int64_t bits = 8;
   bool isSigned = true;
 
   int64_t symbols() const { return int64_t{1} << bits; }
-  /// Frequencies add up to 2^precision().
-  int64_t precision() const { return bits <= 6 ? 12 : bits + 6; }
   /// Symbols are in the order of the numbers.
   uint8_t symbol(int8_t code) const {
     const auto mask = static_cast<uint32_t>(symbols() - 1);
@@ -44,9 +45,9 @@ using SymbolCounts = std::array<int64_t, 256>;
 /// How often each symbol occurs; adds to `counts`.
 void countSymbols(std::span<const int8_t> codes, CodeAlphabet alphabet, SymbolCounts &counts);
 
-/// Frequencies that add up to 2^precision, at least 1 for each symbol that occurs; all zero if none
+/// Frequencies that add up, at least 1 for each symbol that occurs; all zero if none
 /// does.
-std::array<uint16_t, 256> normalizedFrequencies(const SymbolCounts &counts, CodeAlphabet alphabet);
+std::array<uint16_t, 256> normalizedFrequencies(const SymbolCounts &counts);
 
 /// Appends a stream of the codes. `lanes`: 1 to 256.
 void entropyEncode(std::span<const int8_t> codes, CodeAlphabet alphabet, int64_t lanes,

@@ -29,8 +29,8 @@ inline constexpr int64_t kHeaderBytes = 64;
 inline constexpr int64_t kEntryBytes = 64;
 inline constexpr int64_t kTrailerBytes = 64;
 inline constexpr int64_t kSectionAlignment = 4096;
-inline constexpr uint16_t kFormatMajor = 3;
-inline constexpr uint16_t kFormatMinor = 3;
+inline constexpr uint16_t kFormatMajor = 4;
+inline constexpr uint16_t kFormatMinor = 0;
 
 inline int64_t alignedToSection(int64_t offset) {
   return (offset + kSectionAlignment - 1) / kSectionAlignment * kSectionAlignment;

@@ -3,6 +3,7 @@
 #include "compiler/pipeline/Emit.h"
 
 #include "compiler/kernels/EntropyCoder.h"
+#include "compiler/kernels/KernelThreads.h"
 #include "compiler/reference/QuantizedParameters.h"
 #include "compiler/reference/StoredCodes.h"
 #include "compiler/simulator/ScheduleTable.h"
@@ -15,6 +16,20 @@ namespace {
 
 absl::Status notEvaluated(const ConstantInfo &info) {
   return absl::InvalidArgumentError("constant '" + info.name + "' can't be evaluated");
+}
+
+double entropyBytes(std::span<const int8_t> codes, CodeAlphabet alphabet) {
+  constexpr size_t kPart = size_t{1} << 20;
+  std::vector<SymbolCounts> parts(codes.size() / kPart + 1);
+  parallelFor(static_cast<int64_t>(parts.size()), [&](int64_t i, int) {
+    const size_t first = static_cast<size_t>(i) * kPart;
+    parts[i] = {};
+    countSymbols(codes.subspan(first, std::min(kPart, codes.size() - first)), alphabet, parts[i]);
+  });
+  for (size_t i = 1; i < parts.size(); ++i)
+    for (size_t symbol = 0; symbol < parts[i].size(); ++symbol)
+      parts[0][symbol] += parts[i][symbol];
+  return zeroOrderEntropy(parts[0]) / 8;
 }
 
 } // namespace
@@ -112,10 +127,8 @@ absl::StatusOr<std::vector<std::byte>> ConstantPacker::packWeights(ConstantId id
   PackedWeights packed =
       sdopt::packWeights(network, layer, plan.layers[index].tiling, codes->weights);
   noteStreams(network, plan, index, packed, target_);
-  SymbolCounts counts = {};
-  countSymbols(codes->weights.codes,
-               {.bits = form.bits, .isSigned = form.coding != WeightCoding::Palette}, counts);
-  module_.entropies[id] = zeroOrderEntropy(counts) / 8;
+  module_.entropies[id] = entropyBytes(
+      codes->weights.codes, {.bits = form.bits, .isSigned = form.coding != WeightCoding::Palette});
   sums_[id] = magnitudeSums(codes->meant.values<int8_t>(), codes->meant.dim(0));
   absl::Status status = checkAccumulators(id);
   return status.ok() ? absl::StatusOr<std::vector<std::byte>>(std::move(packed.bytes)) : status;

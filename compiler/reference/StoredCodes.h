@@ -20,6 +20,13 @@ struct StoredCodes {
 mlir::FailureOr<StoredCodes> storedCodes(mlir::Value weights, const EvaluationContext &context,
                                          ConstantCache &scales);
 
+/// The int8 weights [outputs.size()][kh][kw][inputs] of some outputs of a layer whose weights are 8
+/// bits and stored as they are, without those of the others. Nothing if what they are depends on
+/// other outputs, or a weight is not finite.
+mlir::FailureOr<std::optional<Tensor>> weightsOfOutputs(mlir::Value weights,
+                                                        llvm::ArrayRef<int64_t> outputs,
+                                                        const EvaluationContext &context);
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_REFERENCE_STOREDCODES_H

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -155,8 +156,12 @@ int64_t groupSize(const Shape &shape, int64_t axis, int64_t channelSize) {
   return taps > 1 ? taps : channelSize;
 }
 
+bool isFinite(std::span<const float> weights) {
+  return largestBits(weights.data(), weights.size()) < kInfinity;
+}
+
 int64_t findNonFinite(std::span<const float> weights) {
-  if (largestBits(weights.data(), weights.size()) < kInfinity)
+  if (isFinite(weights))
     return -1;
   auto found =
       std::find_if(weights.begin(), weights.end(), [](float w) { return !std::isfinite(w); });
@@ -176,6 +181,9 @@ SDOPT_CLONES void roundWeights(const float *__restrict weights, size_t count, do
   }
 }
 
+/// So many weights a kernel has at most whose errors are balanced one by one.
+constexpr size_t kFew = 16;
+
 /// The `steps` largest errors of a kernel's few weights, one after the other.
 void moveOneByOne(std::span<double> errors, std::span<int8_t> codes, int direction, size_t steps) {
   for (; steps > 0; --steps) {
@@ -193,16 +201,31 @@ void moveOneByOne(std::span<double> errors, std::span<int8_t> codes, int directi
   }
 }
 
+constexpr size_t kSums = 8;
+
+/// A kernel's few in order; of more, every eighth together.
+SDOPT_CLONES double sumOf(const double *errors, size_t count) {
+  std::array<double, kSums> sums{};
+  size_t i = 0;
+  if (count > kFew)
+    for (; i + kSums <= count; i += kSums)
+      for (size_t lane = 0; lane < kSums; ++lane)
+        sums[lane] += errors[i + lane];
+  for (size_t lane = 0; i<count; ++i, lane += count> kFew)
+    sums[lane] += errors[i];
+  double sum = 0;
+  for (double part : sums)
+    sum += part;
+  return sum;
+}
+
 /// balanceCodes() on errors that are known, which it may change. `order` is scratch memory.
 void balance(std::span<double> errors, std::span<int8_t> codes, std::vector<size_t> &order) {
-  double sum = 0;
-  for (double error : errors)
-    sum += error;
+  const double sum = sumOf(errors.data(), errors.size());
   if (std::fabs(sum) < 0.5)
     return;
   int direction = sum > 0 ? 1 : -1;
   auto steps = static_cast<size_t>(std::llround(std::fabs(sum)));
-  constexpr size_t kFew = 16;
   if (errors.size() <= kFew)
     return moveOneByOne(errors, codes, direction, steps);
   auto collect = [&](double above) {
@@ -226,10 +249,56 @@ void balance(std::span<double> errors, std::span<int8_t> codes, std::vector<size
     codes[order[i]] = static_cast<int8_t>(codes[order[i]] + direction);
 }
 
+constexpr int64_t kKernels = 8;
+using Doubles __attribute__((vector_size(kKernels * sizeof(double)))) = double;
+using Longs __attribute__((vector_size(kKernels * sizeof(int64_t)))) = int64_t;
+
+/// balance() of kKernels kernels side by side, of which no code is -127 or 127.
+SDOPT_CLONES void balanceKernels(const double *errors, int64_t taps, int8_t *codes) {
+  std::array<Doubles, kFew> error;
+  Doubles sum{};
+  for (int64_t t = 0; t < taps; ++t) {
+    for (int64_t kernel = 0; kernel < kKernels; ++kernel)
+      error[t][kernel] = errors[kernel * taps + t];
+    sum += error[t];
+  }
+  const Doubles size = sum < 0.0 ? -sum : sum;
+  const Doubles direction = sum > 0.0 ? Doubles{} + 1.0 : Doubles{} - 1.0;
+  Longs steps = size < 0.5 ? Longs{} : __builtin_convertvector(size + 0.5, Longs);
+  for (bool again = true; again;) {
+    Doubles largest{};
+    Longs chosen = Longs{} - 1;
+    for (int64_t t = 0; t < taps; ++t) {
+      const Doubles along = direction * error[t];
+      const Longs isLarger = along > largest;
+      largest = isLarger ? along : largest;
+      chosen = isLarger ? Longs{} + t : chosen;
+    }
+    chosen = steps > 0 ? chosen : Longs{} - 1;
+    steps = chosen < 0 ? Longs{} : steps - 1;
+    again = false;
+    for (int64_t kernel = 0; kernel < kKernels; ++kernel) {
+      again |= steps[kernel] > 0;
+      if (chosen[kernel] < 0)
+        continue;
+      int8_t &code = codes[kernel * taps + chosen[kernel]];
+      code = static_cast<int8_t>(code + (direction[kernel] > 0 ? 1 : -1));
+    }
+    for (int64_t t = 0; t < taps; ++t) // moved once at most
+      error[t] = chosen == t ? Doubles{} : error[t];
+  }
+}
+
+SDOPT_CLONES bool anyAtLimit(const int8_t *codes, int64_t count) {
+  int limits = 0;
+  for (int64_t i = 0; i < count; ++i)
+    limits += std::abs(codes[i]) == 127;
+  return limits > 0;
+}
+
 /// What the codes of a channel lack, weighted by the mean of each weight's input.
 SDOPT_CLONES float correctionOf(const float *__restrict weights, const int8_t *__restrict codes,
                                 const double *__restrict means, size_t count, double scale) {
-  constexpr size_t kSums = 8;
   std::array<double, kSums> sums{};
   size_t i = 0;
   for (; i + kSums <= count; i += kSums)
@@ -271,7 +340,18 @@ void quantizeDense(std::span<const float> weights, int64_t group, float scale,
                    std::span<int8_t> codes, Scratch &scratch) {
   scratch.errors.resize(weights.size());
   roundWeights(weights.data(), weights.size(), scale, codes.data(), scratch.errors.data());
-  for (size_t first = 0; first < weights.size(); first += group)
+  size_t first = 0;
+  const auto together = static_cast<size_t>(kKernels * group);
+  if (group <= static_cast<int64_t>(kFew))
+    for (; first + together <= weights.size(); first += together) {
+      if (anyAtLimit(codes.data() + first, kKernels * group))
+        for (size_t i = first; i < first + together; i += group)
+          balance(std::span(scratch.errors).subspan(i, group), codes.subspan(i, group),
+                  scratch.order);
+      else
+        balanceKernels(scratch.errors.data() + first, group, codes.data() + first);
+    }
+  for (; first < weights.size(); first += group)
     balance(std::span(scratch.errors).subspan(first, group), codes.subspan(first, group),
             scratch.order);
 }
@@ -328,10 +408,7 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
   std::span<const float> values = weights.values<float>();
   ChannelLayout layout = channelLayout(weights.shape(), axis);
   QuantizedWeights result{.codes = Tensor(ElementType::I8, weights.shape()),
-                          .scales = Tensor(ElementType::F32, {layout.channels}),
-                          .firstNonFinite = findNonFinite(values)};
-  if (result.firstNonFinite >= 0)
-    return result;
+                          .scales = Tensor(ElementType::F32, {layout.channels})};
   int8_t *codes = result.codes.mutableValues<int8_t>().data();
   float *scales = result.scales.mutableValues<float>().data();
   int64_t channelSize = layout.outer * layout.inner;
@@ -346,6 +423,7 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
   }
   int64_t blocks = (layout.channels + kChannelBlock - 1) / kChannelBlock;
   std::vector<Scratch> scratches(kernelThreads());
+  std::atomic<bool> areFinite = true;
   parallelFor(blocks, [&](int64_t block, int thread) {
     Scratch &scratch = scratches[thread];
     if (!dense) {
@@ -362,6 +440,10 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
       const float *channel = (dense ? from : scratch.weights.data()) + c * channelSize;
       int8_t *coded = (dense ? to : scratch.codes.data()) + c * channelSize;
       std::span<const float> weightsOfChannel(channel, static_cast<size_t>(channelSize));
+      if (!isFinite(weightsOfChannel)) {
+        areFinite = false;
+        continue;
+      }
       scales[first + c] = knownScales ? knownScales->values<float>()[first + c]
                                       : weightScale(weightsOfChannel, range);
       quantizeDense(weightsOfChannel, group, scales[first + c],
@@ -373,6 +455,8 @@ QuantizedWeights quantizeWeights(const Tensor &weights, int64_t axis, RangeEstim
     if (!dense)
       moveChannels(layout, count, to, scratch.codes.data(), /*gather=*/false);
   });
+  if (!areFinite)
+    result.firstNonFinite = findNonFinite(values);
   return result;
 }
 

@@ -1,6 +1,7 @@
 // A plan: tiles layer by layer, equal layers once, then places for the tensors.
 
 #include "absl/strings/str_cat.h"
+#include "compiler/kernels/KernelThreads.h"
 #include "compiler/placement/Placement.h"
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/Plan.h"
@@ -64,19 +65,26 @@ absl::Status doesNotFit(const Network &network, const Layer &layer, const Target
 
 absl::StatusOr<std::vector<LayerPlan>> planTiles(const Network &network, const Target &target,
                                                  const SearchOptions &options) {
-  std::vector<LayerPlan> plans;
-  std::map<std::vector<int64_t>, LayerPlan> known;
+  std::vector<LayerShape> shapes; // different ones
+  std::vector<size_t> shapeOfLayer;
+  std::map<std::vector<int64_t>, size_t> known;
   for (const Layer &layer : network.layers) {
-    const LayerShape shape = shapeOf(network, layer);
-    std::vector<int64_t> key = signature(shape);
-    auto found = known.find(key);
-    if (found == known.end()) {
-      const TileChoice choice = searchTiles(shape, target, options);
-      if (!choice.plan)
-        return doesNotFit(network, layer, target, choice.leastSram);
-      found = known.emplace(std::move(key), *choice.plan).first;
-    }
-    plans.push_back(found->second);
+    LayerShape shape = shapeOf(network, layer);
+    const auto [found, isNew] = known.emplace(signature(shape), shapes.size());
+    if (isNew)
+      shapes.push_back(std::move(shape));
+    shapeOfLayer.push_back(found->second);
+  }
+  std::vector<TileChoice> choices(shapes.size());
+  parallelFor(static_cast<int64_t>(shapes.size()),
+              [&](int64_t i, int) { choices[i] = searchTiles(shapes[i], target, options); });
+  std::vector<LayerPlan> plans;
+  for (size_t i = 0; i < network.layers.size(); ++i) {
+    const Layer &layer = network.layers[i];
+    const TileChoice &choice = choices[shapeOfLayer[i]];
+    if (!choice.plan)
+      return doesNotFit(network, layer, target, choice.leastSram);
+    plans.push_back(*choice.plan);
     plans.back().cost.lowerBoundBytes = lowerBoundBytes(network, layer, target.sram.bytes);
   }
   return plans;

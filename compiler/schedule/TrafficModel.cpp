@@ -136,11 +136,19 @@ int64_t blockBytes(const MatrixShape &s, const AxisCut &outputs, const AxisCut &
     return s.weightCount();
   if (s.packedBytes > 0)
     return s.packedBytes;
+  const auto block = [&](int64_t o, int64_t i) {
+    return s.expectedBytes(blockAt(s.weights, outputs.first(o), inputs.first(i), outputs.extent(o),
+                                   s.taps(), inputs.extent(i)));
+  };
+  // Blocks of a row differ by where groups and runs begin.
+  const auto cutsNone = [&](int64_t size) { return size == 0 || inputs.tile % size == 0; };
+  const bool alike = cutsNone(s.weights.groupSize) && cutsNone(s.weights.run);
   const auto row = [&](int64_t o) {
+    if (alike)
+      return (inputs.tiles - 1) * block(o, 0) + block(o, inputs.tiles - 1);
     int64_t bytes = 0;
     for (int64_t i = 0; i < inputs.tiles; ++i)
-      bytes += s.expectedBytes(blockAt(s.weights, outputs.first(o), inputs.first(i),
-                                       outputs.extent(o), s.taps(), inputs.extent(i)));
+      bytes += block(o, i);
     return bytes;
   };
   const int64_t same = s.weights.paletteOutputs; // rows of blocks differ by where palettes begin

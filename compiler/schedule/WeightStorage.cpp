@@ -18,9 +18,8 @@ namespace {
 /// Runs whose fullest decides which structure weights have.
 constexpr std::array<int64_t, 3> kRuns = {4, 8, 16};
 constexpr int64_t kRunBits = 4, kLongestZeros = 15; // of ZeroLayout::Runs
-/// Share of zeros from which leaving them out can pay.
-constexpr int64_t kLeastZeros = 8; // 1 in 8
-constexpr int64_t kFewLanes = 8;   // an eighth
+constexpr int64_t kFewLanes = 8;                    // an eighth
+constexpr int64_t kLeastSaving = 64;
 /// Products of F(2x2, 3x3), of plain ones.
 constexpr int64_t kWinogradProducts = 4, kPlainProducts = 9;
 
@@ -61,7 +60,7 @@ public:
   }
 
   int64_t zeros() const { return zeros_; }
-  bool hasManyZeros() const { return hasManyZeros(zeros_, layer_.weights()); }
+  bool canLeaveZerosOut() const { return hasManyZeros(zeros_, layer_.weights()); }
   double entropyBytes() const { return zeroOrderEntropy(total_) / 8; }
 
   /// The fewest of a run that can be kept, for the run that takes the fewest bits; 0, 0: none.
@@ -90,10 +89,6 @@ public:
   }
 
 private:
-  static bool hasManyZeros(int64_t zeros, int64_t weights) {
-    return zeros * kLeastZeros >= weights;
-  }
-
   int64_t firstOutput(int64_t block) const { return block * outputs_; }
   int64_t outputsOf(int64_t block) const {
     return std::min(outputs_, layer_.outputs - firstOutput(block));
@@ -258,6 +253,19 @@ bool isMostlyZeros(int64_t zeros, int64_t weights) {
   return kPlainProducts * (weights - zeros) < kWinogradProducts * weights;
 }
 
+void StorageChoice::extend(int64_t some, int64_t all) {
+  const double factor = static_cast<double>(all) / static_cast<double>(some);
+  const auto extended = [&](int64_t count) {
+    return static_cast<int64_t>(static_cast<Int128>(count) * all / some);
+  };
+  for (MeasuredForm &form : tried) {
+    form.bytes = extended(form.bytes);
+    form.cycles *= factor;
+  }
+  zeros = extended(zeros);
+  entropy *= factor;
+}
+
 int64_t StorageChoice::share() const {
   const Int128 share = (static_cast<Int128>(best().bytes) * kShareUnit + tried[0].bytes - 1) /
                        std::max<int64_t>(tried[0].bytes, 1);
@@ -279,7 +287,7 @@ StorageChoice chooseStorage(const WeightForm &plain, const StoredWeights &weight
     forms.push_back(plain);
     forms.back().lanes = coded;
   }
-  if (measurement.hasManyZeros())
+  if (measurement.canLeaveZerosOut())
     for (int64_t coded : {int64_t{0}, lanes, few})
       for (ZeroLayout zeros : {ZeroLayout::Bitmap, ZeroLayout::Structured, ZeroLayout::Runs}) {
         WeightForm form = plain;
@@ -315,6 +323,10 @@ StorageChoice chooseStorage(const WeightForm &plain, const StoredWeights &weight
         (!choice.best().form.tellsZeros() || measured.bytes < choice.best().bytes))
       choice.chosen = i;
   }
+  const int64_t plainBytes = choice.tried[0].bytes;
+  if (!choice.best().form.tellsZeros() &&
+      choice.best().bytes > plainBytes - plainBytes / kLeastSaving)
+    choice.chosen = 0;
   return choice;
 }
 

@@ -26,6 +26,9 @@ std::optional<Storage> parseStorage(std::string_view name);
 
 inline constexpr int64_t kMeasuredBlock = int64_t{1} << 16;
 
+/// So many that leaving them out can pay.
+inline bool hasManyZeros(int64_t zeros, int64_t weights) { return 8 * zeros >= weights; }
+
 /// A form and what the weights are expected to take in it.
 struct MeasuredForm {
   WeightForm form;
@@ -41,6 +44,8 @@ struct StorageChoice {
   double entropy = 0; ///< bytes of the codes at their zero-order entropy, for reports
 
   const MeasuredForm &best() const { return tried[chosen]; }
+  /// The choice for `all` weights of which these were `some`.
+  void extend(int64_t some, int64_t all);
   /// ConstantInfo::share.
   int64_t share() const;
 };
@@ -57,10 +62,11 @@ WeightUse weightUse(double products, bool wideInput, bool winograd, const Target
 bool isMostlyZeros(int64_t zeros, int64_t weights);
 
 /// Weights [outputs][taps][inputs] as codes of a plain form; `meant` are the int8 weights of the
-/// codes. Auto takes the smallest form with which the layer is not slower than with plain weights;
-/// instead of it one that tells the array about zeros, if that is at most 1/32 larger or saves an
-/// eighth of the layer's time. Others take the smallest of those that the word fits and that are
-/// not slower, the quickest if all are; plain weights if none is smaller.
+/// codes. Auto takes the smallest form with which the layer is not slower than with plain weights,
+/// if it saves 1/64 of the bytes (less is not worth decoding); instead of it one that tells the
+/// array about zeros, if that is at most 1/32 larger or saves an eighth of the layer's time. Others
+/// take the smallest of those that the word fits and that are not slower, the quickest if all are;
+/// plain weights if none is smaller.
 StorageChoice chooseStorage(const WeightForm &plain, const StoredWeights &weights,
                             std::span<const int8_t> meant, const WeightExtent &layer,
                             Storage storage, const WeightUse &use, const Target &target);

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/kernels/IntegerWinograd.h"
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/RowBlocks.h"
 
 #include <algorithm>
 #include <cstring>
@@ -169,16 +170,24 @@ public:
                          c.outputFormat, at<std::byte>(c.output));
       return absl::OkStatus();
     }
-    std::vector<NormSums> sums(groups);
-    for (int64_t row = 0; row < c.rows; ++row) {
-      const Codes x =
-          codes(c.input + row * c.channels * byteWidth(c.inputFormat.type), c.inputFormat);
-      std::fill(sums.begin(), sums.end(), NormSums());
-      kernels_.normSums(x, 1, c.channels, c.channelsPerGroup, sums);
-      kernels_.normApply(
-          x, 1, c.channels, c.channelsPerGroup, sums, c.params, params, c.outputFormat,
-          at<std::byte>(c.output + row * c.channels * byteWidth(c.outputFormat.type)));
-    }
+    const int64_t inputRow = c.channels * byteWidth(c.inputFormat.type),
+                  outputRow = c.channels * byteWidth(c.outputFormat.type);
+    const auto rows = [&](int64_t first, int64_t count) {
+      std::vector<NormSums> sums(groups);
+      for (int64_t row = first; row < first + count; ++row) {
+        const Codes x = codes(c.input + row * inputRow, c.inputFormat);
+        std::fill(sums.begin(), sums.end(), NormSums());
+        kernels_.normSums(x, 1, c.channels, c.channelsPerGroup, sums);
+        kernels_.normApply(x, 1, c.channels, c.channelsPerGroup, sums, c.params, params,
+                           c.outputFormat, at<std::byte>(c.output + row * outputRow));
+      }
+    };
+    const bool isApart =
+        c.output >= c.input + c.rows * inputRow || c.input >= c.output + c.rows * outputRow;
+    if (isApart)
+      forRowBlocks(c.rows, c.channels, rows);
+    else // rows may be written where later ones are read
+      rows(0, c.rows);
     return absl::OkStatus();
   }
 

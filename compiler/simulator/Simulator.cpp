@@ -2,19 +2,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/kernels/Convolve.h"
-#include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/MemoryLimit.h"
-#include "compiler/kernels/RecycledTensor.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Manifest.h"
 #include "compiler/schedule/WinogradLayers.h"
 #include "compiler/simulator/CommandExecution.h"
 #include "compiler/simulator/CommandTiming.h"
+#include "compiler/simulator/DecodedWeights.h"
 #include "compiler/simulator/EventQueues.h"
 #include "compiler/simulator/WholeLayers.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -176,7 +174,8 @@ struct Simulator::State {
   absl::Status runLayers(CommandRange phase, const SimulatorOptions &options);
   absl::Status executeCommand(int32_t index, const IntegerKernels &kernels);
   /// False if that is left to the commands.
-  bool executeWhole(const WholeLayer &layer, const IntegerKernels &kernels);
+  bool executeWhole(const WholeLayer &layer, std::span<const WeightTile> weights,
+                    const IntegerKernels &kernels);
   void noteFinished(int32_t index, const SimulatorOptions &options, std::vector<int64_t> &left);
   absl::Status runPhase(int phase, SimulatorOptions options, RunStatistics &sum);
   /// What the schedule phase leaves, from the package.
@@ -412,37 +411,11 @@ absl::Status Simulator::State::executeCommand(int32_t index, const IntegerKernel
                                                 ": ", mnemonic(command), ": ", done.message()));
 }
 
-bool Simulator::State::executeWhole(const WholeLayer &layer, const IntegerKernels &kernels) {
+bool Simulator::State::executeWhole(const WholeLayer &layer, std::span<const WeightTile> weights,
+                                    const IntegerKernels &kernels) {
+  if (weights.empty())
+    return false; // tile by tile they fit SRAM; if they do not decode, the command tells
   const ConvTile &tile = layer.tile;
-  int64_t coded = 0;
-  for (const WholeWeights &part : layer.weights)
-    coded += part.form.isPlainInt8() ? 0 : part.block.extent.weights();
-  if (keptBytes(coded) < coded)
-    return false; // tile by tile they fit SRAM
-  Tensor decoded = recycledTensor(ElementType::I8, {coded});
-  std::vector<WeightTile> weights(layer.weights.size());
-  std::vector<int8_t *> places;
-  int8_t *next = decoded.mutableValues<int8_t>().data();
-  for (const WholeWeights &part : layer.weights) {
-    places.push_back(next);
-    next += part.form.isPlainInt8() ? 0 : part.block.extent.weights();
-  }
-  std::atomic<bool> areSound = true;
-  parallelFor(static_cast<int64_t>(weights.size()), [&](int64_t i, int) {
-    const auto &[block, form] = layer.weights[i];
-    const auto stream = module.constants.subspan(static_cast<size_t>(block.offset),
-                                                 static_cast<size_t>(block.bytes));
-    const auto *codes = reinterpret_cast<const int8_t *>(stream.data());
-    if (!form.isPlainInt8()) {
-      if (!decodeWeights(form, block.extent, stream, places[i]))
-        areSound = false;
-      codes = places[i];
-    }
-    weights[i] = {block.firstOutput, block.extent.outputs, block.firstInput, block.extent.inputs,
-                  codes};
-  });
-  if (!areSound)
-    return false; // the command that reads them tells
   const auto *params =
       reinterpret_cast<const ChannelParams *>(module.constants.data() + layer.params);
   const int64_t inputBytes =
@@ -467,11 +440,14 @@ absl::Status Simulator::State::runLayers(CommandRange phase, const SimulatorOpti
   const int64_t mostConstants = keptBytes(options.residentConstants);
   const bool releases =
       module.release && mostConstants < static_cast<int64_t>(module.constants.size());
-  auto next = std::ranges::lower_bound(*whole, phase.begin, {}, &WholeLayer::first);
-  for (size_t i = phase.begin, end = 0; i < phase.end; ++i) {
-    if (next != whole->end() && next->first == i) {
-      if (executeWhole(*next, kernels))
-        end = next->last;
+  const auto firstWhole = std::ranges::lower_bound(*whole, phase.begin, {}, &WholeLayer::first),
+             lastWhole = std::ranges::lower_bound(*whole, phase.end, {}, &WholeLayer::first);
+  const std::span<const WholeLayer> layers(firstWhole, lastWhole);
+  DecodedWeights weights(layers, module.constants);
+  for (size_t i = phase.begin, end = 0, next = 0; i < phase.end; ++i) {
+    if (next < layers.size() && layers[next].first == i) {
+      if (executeWhole(layers[next], weights.of(next), kernels))
+        end = layers[next].last;
       ++next;
     }
     const auto index = static_cast<int32_t>(i);

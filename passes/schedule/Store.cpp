@@ -37,12 +37,87 @@ std::optional<Storage> ruleOf(Operation *op) {
   return rule ? parseStorage(rule.getValue()) : Storage::Auto;
 }
 
-WeightUse useOf(const MatrixShape &shape, const Target &target) {
+/// What the layer does with `share` of its weights.
+WeightUse useOf(const MatrixShape &shape, bool winograd, double share, const Target &target) {
   const auto products =
       static_cast<double>(shape.batch * shape.vertical.output * shape.horizontal.output) *
       static_cast<double>(shape.weightCount());
-  return weightUse(products, shape.wideInput, shape.winograd, target);
+  return weightUse(share * products, shape.wideInput, winograd, target);
 }
+
+/// Outputs that tell what all of them are like: every n-th of a large layer, none of a small one,
+/// which is looked at as a whole.
+SmallVector<int64_t> sampledOutputs(const MatrixShape &shape) {
+  constexpr int64_t kShare = 16, kLeastWeights = 4 * kMeasuredBlock;
+  const int64_t row = shape.taps() * shape.inputChannels, all = shape.outputChannels;
+  const int64_t count = std::max(all / kShare, ceilDiv(kLeastWeights, row));
+  SmallVector<int64_t> outputs;
+  if (2 * count <= all)
+    for (int64_t i = 0; i < count; ++i)
+      outputs.push_back(i * all / count);
+  return outputs;
+}
+
+/// How the weights of one layer can be stored.
+class LayerStorage {
+public:
+  LayerStorage(npu::Conv2dOp op, const MatrixShape &shape, Storage rule, const Resources &resources,
+               ConstantCache &scales)
+      : op_(op), shape_(shape), rule_(rule), resources_(resources), scales_(scales) {}
+
+  FailureOr<StorageChoice> choose(bool winograd) {
+    // Layouts of zeros need to know all of them.
+    if (!codes_ && shape_.weights.isPlainInt8()) {
+      FailureOr<std::optional<StorageChoice>> choice = ofSample(winograd);
+      if (failed(choice))
+        return failure();
+      if (*choice)
+        return **choice;
+    }
+    if (!codes_) {
+      FailureOr<StoredCodes> codes = storedCodes(op_.getCodes(), resources_.evaluation, scales_);
+      if (failed(codes))
+        return failure();
+      codes_ = *std::move(codes);
+    }
+    return of(codes_->weights, codes_->meant, winograd);
+  }
+
+private:
+  FailureOr<std::optional<StorageChoice>> ofSample(bool winograd) {
+    const std::optional<StorageChoice> none;
+    const SmallVector<int64_t> outputs = sampledOutputs(shape_);
+    if (outputs.empty() || (rule_ != Storage::Auto && rule_ != Storage::Entropy))
+      return none;
+    FailureOr<std::optional<Tensor>> weights =
+        weightsOfOutputs(op_.getCodes(), outputs, resources_.evaluation);
+    if (failed(weights))
+      return failure();
+    if (!*weights)
+      return none;
+    const Tensor &some = **weights;
+    StorageChoice choice = of({some.values<int8_t>(), {}, {}}, some, winograd);
+    if (hasManyZeros(choice.zeros, some.size()))
+      return none;
+    choice.extend(some.size(), shape_.weightCount());
+    return std::optional(std::move(choice));
+  }
+
+  StorageChoice of(const StoredWeights &weights, const Tensor &meant, bool winograd) const {
+    const double share =
+        static_cast<double>(meant.size()) / static_cast<double>(shape_.weightCount());
+    return chooseStorage(shape_.weights, weights, meant.values<int8_t>(),
+                         {meant.dim(0), shape_.taps(), shape_.inputChannels}, rule_,
+                         useOf(shape_, winograd, share, *resources_.target), *resources_.target);
+  }
+
+  npu::Conv2dOp op_;
+  const MatrixShape &shape_;
+  const Storage rule_;
+  const Resources &resources_;
+  ConstantCache &scales_;
+  std::optional<StoredCodes> codes_;
+};
 
 struct StorePass : impl::StoreBase<StorePass> {
   void runOnOperation() override {
@@ -72,21 +147,16 @@ struct StorePass : impl::StoreBase<StorePass> {
              << op->getAttr(npu::NpuDialect::kStorageRuleAttr);
     if (*rule == Storage::Plain)
       return success();
-    FailureOr<StoredCodes> codes = storedCodes(op.getCodes(), resources.evaluation, scales);
-    if (failed(codes))
-      return failure();
-    auto shape = std::get<MatrixShape>(shapeOf(network, layer));
-    const auto choose = [&] {
-      return chooseStorage(shape.weights, codes->weights, codes->meant.values<int8_t>(),
-                           {shape.outputChannels, shape.taps(), shape.inputChannels}, *rule,
-                           useOf(shape, *resources.target), *resources.target);
-    };
-    StorageChoice choice = choose();
-    if (shape.winograd && isMostlyZeros(choice.zeros, shape.weightCount())) {
+    const auto shape = std::get<MatrixShape>(shapeOf(network, layer));
+    LayerStorage storage(op, shape, *rule, resources, scales);
+    FailureOr<StorageChoice> chosen = storage.choose(shape.winograd);
+    if (succeeded(chosen) && shape.winograd && isMostlyZeros(chosen->zeros, shape.weightCount())) {
       op->removeAttr(npu::NpuDialect::kWinogradAttr);
-      shape.winograd = false;
-      choice = choose();
+      chosen = storage.choose(/*winograd=*/false);
     }
+    if (failed(chosen))
+      return failure();
+    const StorageChoice &choice = *chosen;
     remark::analysis(op.getLoc(), remark::RemarkOpts::name("store").category("store"))
         << text(choice);
     const WeightForm &form = choice.best().form;

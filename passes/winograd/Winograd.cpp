@@ -1,5 +1,6 @@
 //===- Winograd.cpp - which convolutions take fewer products ------------------===//
 
+#include "compiler/kernels/KernelThreads.h"
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/WinogradLayers.h"
 #include "passes/schedule/NpuNetwork.h"
@@ -39,7 +40,9 @@ struct WinogradPass : impl::WinogradBase<WinogradPass> {
     if (!multipliesTransformed(target->array.multiplier))
       return;
     const Network &network = npu->network;
-    std::map<std::vector<int64_t>, WinogradChoice> known;
+    std::map<std::vector<int64_t>, size_t> known;
+    SmallVector<const Layer *> different;
+    SmallVector<std::pair<npu::Conv2dOp, size_t>> layers;
     for (size_t i = 0; i < npu->layerOps.size(); ++i) {
       auto conv = dyn_cast<npu::Conv2dOp>(npu->layerOps[i]);
       if (!conv)
@@ -51,11 +54,17 @@ struct WinogradPass : impl::WinogradBase<WinogradPass> {
                            std::get<MatrixShape>(shape).inputChannels)
                .empty())
         continue;
-      auto [choice, isNew] = known.try_emplace(signature(shape));
+      auto [found, isNew] = known.try_emplace(signature(shape), different.size());
       if (isNew)
-        choice->second = winogradChoice(network, layer, *target);
-      mark(conv, choice->second);
+        different.push_back(&layer);
+      layers.push_back({conv, found->second});
     }
+    std::vector<WinogradChoice> choices(different.size());
+    parallelFor(static_cast<int64_t>(different.size()), [&](int64_t i, int) {
+      choices[i] = winogradChoice(network, *different[i], *target);
+    });
+    for (auto [conv, index] : layers)
+      mark(conv, choices[index]);
   }
 
   static void mark(npu::Conv2dOp op, const WinogradChoice &choice) {

@@ -196,6 +196,26 @@ TEST(QuantizeWeights, BalancesEachKernel) {
   }
 }
 
+/// Kernels are balanced side by side, some of them with a code at the limit.
+TEST(QuantizeWeights, KernelsAreBalancedAsIfAlone) {
+  for (int64_t taps : {4, 9, 15, 25}) {
+    const int64_t inputs = 43;
+    const std::vector<float> values = gaussian(2 * inputs * taps, static_cast<unsigned>(taps));
+    const QuantizedWeights result =
+        quantizeWeights(Tensor::of<float>({2, inputs, 1, taps}, std::span<const float>(values)), 0,
+                        RangeEstimator::MSE);
+    for (int64_t kernel = 0; kernel < 2 * inputs; ++kernel) {
+      const float scale = result.scales.values<float>()[kernel / inputs];
+      const auto weights = std::span(values).subspan(kernel * taps, taps);
+      std::vector<int8_t> codes(taps);
+      quantizeChannel(weights, scale, codes);
+      balanceCodes(weights, scale, codes);
+      const auto found = result.codes.values<int8_t>().subspan(kernel * taps, taps);
+      EXPECT_TRUE(std::ranges::equal(codes, found)) << taps << " " << kernel;
+    }
+  }
+}
+
 TEST(QuantizeWeights, AnyAxisEqualsTransposedFirstAxis) {
   Tensor weights = Tensor::of<float>({3, 5, 2}, std::span<const float>(gaussian(30, 9)));
   QuantizedWeights middle = quantizeWeights(weights, 1, RangeEstimator::MSE);
