@@ -13,7 +13,8 @@ namespace sdopt {
 
 namespace {
 
-// Waking a thread takes some 50 us of the one that wakes it: helpers stay awake for some times that.
+// Waking a thread takes some 50 us of the one that wakes it: helpers stay awake for some times
+// that.
 constexpr int kSpins = 1000, kHelperSpins = 8 * kSpins;
 
 void pauseBriefly() {

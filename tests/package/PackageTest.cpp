@@ -117,7 +117,7 @@ TEST_F(PackageTest, SameBytesTwice) {
 // The format is frozen: a change of these bytes is a change of the format.
 TEST_F(PackageTest, HeaderBytes) {
   const std::string file = bytesOfSample();
-  EXPECT_EQ(file.substr(0, 24), std::string("\x89SDNPU\r\n\x03\0\x03\0\x0D\x0C\x0B\x0A\x40\0\0\0"
+  EXPECT_EQ(file.substr(0, 24), std::string("\x89SDNPU\r\n\x04\0\0\0\x0D\x0C\x0B\x0A\x40\0\0\0"
                                             "\x07\0\0\0",
                                             24));
   EXPECT_EQ(file.substr(40, 16), std::string(16, '\xaa'));
@@ -187,8 +187,8 @@ TEST_F(PackageTest, ErrorsNameFileSectionAndOffset) {
   EXPECT_THAT(std::string(open("").message()), HasSubstr("damaged.sdnpu"));
   EXPECT_FALSE(Package::open(path("missing")).ok());
   damaged = file;
-  damaged[8] = 4;
-  EXPECT_THAT(std::string(open(resealed(damaged)).message()), HasSubstr("format version 4.3"));
+  damaged[8] = 5;
+  EXPECT_THAT(std::string(open(resealed(damaged)).message()), HasSubstr("format version 5.0"));
   damaged = file;
   damaged[8192 + 8] = 0x55; // opcode of the first command
   EXPECT_THAT(std::string(open(resealed(damaged)).message()),
@@ -330,7 +330,7 @@ TEST_F(PackageTest, DescriptionNamesEverything) {
   ASSERT_TRUE(package.ok());
   const std::string text = describePackage(**package);
   for (const char *word :
-       {"format        3.3", "commands", "constants", "asset", "module first", "module second",
+       {"format        4.0", "commands", "constants", "asset", "module first", "module second",
         "tokenizer/vocab.json", "unet/model.onnx", "sample  1x8x6x4 i16", "onnx 1x4x8x6", "1 conv"})
     EXPECT_THAT(text, HasSubstr(word));
   EXPECT_THAT(describeSections(**package), HasSubstr("manifest"));
