@@ -278,6 +278,8 @@ Opcode opcodeOf(const CommandArgs &args) {
   static_assert(std::size(kOpcodes) == std::variant_size_v<CommandArgs>);
   if (const auto *conv = std::get_if<ConvCommand>(&args); conv && conv->winograd)
     return Opcode::ConvWinograd;
+  if (const auto *geglu = std::get_if<GegluCommand>(&args); geglu && geglu->gate >= 0)
+    return Opcode::GegluHalves;
   return kOpcodes[args.index()];
 }
 
@@ -286,6 +288,11 @@ std::optional<CommandArgs> argsOf(uint8_t opcode) {
     ConvCommand conv;
     conv.winograd = true;
     return conv;
+  }
+  if (opcode == static_cast<uint8_t>(Opcode::GegluHalves)) {
+    GegluCommand geglu;
+    geglu.gate = 0;
+    return geglu;
   }
   std::optional<CommandArgs> found;
   [&]<size_t... I>(std::index_sequence<I...>) {

@@ -45,6 +45,7 @@ enum class Opcode : uint8_t {
   Embed = 0x28,
   PoolToken = 0x29,
   Modulate = 0x2a,
+  GegluHalves = 0x2b,
 };
 
 Opcode opcodeOf(const CommandArgs &args);
@@ -167,6 +168,8 @@ template <typename Archive> void visitFields(Archive &a, TableCommand &c) {
 
 template <typename Archive> void visitFields(Archive &a, GegluCommand &c) {
   a.template field<uint32_t>("input", c.input);
+  if (c.gate >= 0)
+    a.template field<uint32_t>("gate", c.gate);
   a.template field<uint32_t>("table", c.table);
   a.template field<uint32_t>("output", c.output);
   a.template list<uint32_t>("size", c.rows, c.channels);

@@ -94,7 +94,10 @@ struct SramVisitor {
     codes("output", c.output, c.count, c.outputFormat, true);
   }
   void operator()(const GegluCommand &c) {
-    codes("input", c.input, saturatingProduct({c.rows, 2, c.channels}), c.inputFormat, false);
+    codes("input", c.input, saturatingProduct({c.rows, c.gate < 0 ? 2 : 1, c.channels}),
+          c.inputFormat, false);
+    if (c.gate >= 0)
+      codes("gate", c.gate, saturatingProduct({c.rows, c.channels}), c.inputFormat, false);
     table("table", c.table, c.inputFormat);
     codes("output", c.output, saturatingProduct({c.rows, c.channels}), c.outputFormat, true);
   }

@@ -168,6 +168,7 @@ void put(manifest::Layer &out, const Layer &layer, const LayerPlan &plan) {
   tiling->set_output_channels(plan.tiling.outputChannels);
   tiling->set_input_channels(plan.tiling.inputChannels);
   tiling->set_buffers(plan.tiling.buffers);
+  out.set_joined(plan.joined);
   auto *cost = out.mutable_cost();
   cost->set_dram_read_bytes(plan.cost.dramReadBytes);
   cost->set_dram_write_bytes(plan.cost.dramWriteBytes);
@@ -348,6 +349,7 @@ absl::Status take(const manifest::Layer &in, Layer &layer, LayerPlan &plan) {
   plan.cost = {in.cost().dram_read_bytes(), in.cost().dram_write_bytes(),
                in.cost().sram_bytes(),      in.cost().lower_bound_bytes(),
                in.cost().compute_cycles(),  in.cost().dram_cycles()};
+  plan.joined = in.joined();
   return absl::OkStatus();
 }
 

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/package/Manifest.h"
 #include "compiler/package/SaturatingArithmetic.h"
+#include "compiler/schedule/JoinedLayers.h"
 #include "compiler/schedule/WinogradLayers.h"
 
 #include <cmath>
@@ -273,6 +274,8 @@ Problem moduleProblem(const ModuleInfo &module) {
     if (!problem.empty())
       return absl::StrCat("layer ", i, " '", network.layers[i].name, "' ", problem);
   }
+  if (Problem problem = joinProblem(network, module.plan); !problem.empty())
+    return problem;
   return constantsProblem(module);
 }
 

@@ -961,7 +961,7 @@ void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics
     layer.set_macs(cost.multiplyAccumulates);
     layer.set_skipped_macs(cost.skippedMultiplies);
     layer.set_sram_bytes(info.plan.layers[i].cost.sramBytes);
-    layer.set_tiling(tilingText(info.plan.layers[i].tiling));
+    layer.set_tiling(planText(info.plan.layers[i]));
   }
 }
 

@@ -3,6 +3,8 @@
 #include "compiler/pipeline/CompareCodes.h"
 #include "compiler/pipeline/ExtremeCodes.h"
 #include "compiler/pipeline/Verify.h"
+#include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/TileSearch.h"
 #include "dialects/npu/Npu.h"
 
 #include <optional>
@@ -84,8 +86,9 @@ std::string isolated(const char *step, CodePattern pattern) {
   return std::string(step) + "' on '" + name(pattern) + " codes";
 }
 
-/// One layer as a module of its own: its inputs, its output, its constants where they lie.
-ModuleInfo singleLayer(const ModuleInfo &module, size_t index) {
+/// One layer as a module of its own: its inputs, its output, its constants where they lie. One that
+/// is joined to another gets tiles of its own.
+ModuleInfo singleLayer(const ModuleInfo &module, size_t index, const Target &target) {
   const Layer &layer = module.network.layers[index];
   ModuleInfo single;
   single.network.name = module.network.name;
@@ -116,6 +119,8 @@ ModuleInfo singleLayer(const ModuleInfo &module, size_t index) {
   single.network.tensors.push_back(output);
   single.network.layers = {alone};
   single.plan.layers = {module.plan.layers[index]};
+  if (LayerPlan &plan = single.plan.layers[0]; plan.joined)
+    plan = searchTiles(shapeOf(single.network, alone), target).plan.value_or(LayerPlan());
   for (const TensorInfo &tensor : single.network.tensors) {
     single.plan.offsets.push_back(single.plan.arenaBytes);
     single.plan.arenaBytes += (tensor.bytes() + 63) / 64 * 64;
@@ -185,7 +190,7 @@ absl::Status verifyLayersInIsolation(Evaluator &npuFunction, const PackageModule
     if (op == ops.end() || isa<npu::ConcatOp>(op->second))
       continue;
     PackageModule single;
-    single.info = singleLayer(module.info, i);
+    single.info = singleLayer(module.info, i, target);
     single.constants = module.constants;
     absl::StatusOr<Program> program =
         expand(single.info.network, single.info.plan, target, single.info.constantOffsets,

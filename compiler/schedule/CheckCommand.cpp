@@ -318,7 +318,12 @@ struct CommandCheck {
         !format("input format", c.inputFormat) || !format("output format", c.outputFormat) ||
         !scaling("scaling", c.params.scaling))
       return;
-    read("input", c.input, {c.rows, 2, c.channels, width(c.inputFormat)}, width(c.inputFormat));
+    within("offset of the gate", c.gate, -1, kMaxCount);
+    const int64_t halves = c.gate < 0 ? 2 : 1;
+    read("input", c.input, {c.rows, halves, c.channels, width(c.inputFormat)},
+         width(c.inputFormat));
+    if (c.gate >= 0)
+      read("gate", c.gate, {c.rows, c.channels, width(c.inputFormat)}, width(c.inputFormat));
     table("table", c.table, c.inputFormat);
     write("output", c.output, {c.rows, c.channels, width(c.outputFormat)}, width(c.outputFormat));
   }

@@ -155,9 +155,13 @@ public:
     return c.winograd ? "is by winograd; its layer is not" : "is not by winograd as its layer is";
   }
 
-  /// A tensor that is not wholly written.
+  /// A tensor that is not wholly written. What only the layer that is joined to its maker reads may
+  /// stay in SRAM.
   std::optional<TensorId> incomplete() {
-    for (const Layer &layer : network.layers) {
+    for (size_t i = 0; i < network.layers.size(); ++i) {
+      const Layer &layer = network.layers[i];
+      if (i + 1 < network.layers.size() && plan.layers[i + 1].joined && readers(layer.output) == 1)
+        continue;
       const int64_t bytes = network.tensors[layer.output].bytes();
       if (!written(owner(layer.output), bytes).containsAll(0, bytes))
         return layer.output;
@@ -166,6 +170,16 @@ public:
   }
 
 private:
+  int readers(TensorId tensor) const {
+    int count = 0;
+    for (const Layer &layer : network.layers)
+      for (TensorId id : layer.inputs)
+        count += owner(id) == owner(tensor);
+    for (size_t id = 0; id < network.tensors.size(); ++id)
+      count += network.tensors[id].role == TensorRole::Output &&
+               owner(static_cast<TensorId>(id)) == owner(tensor);
+    return count;
+  }
   TensorId owner(TensorId id) const {
     while (network.tensors[id].aliasOf != kNone)
       id = network.tensors[id].aliasOf;

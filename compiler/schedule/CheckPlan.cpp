@@ -23,7 +23,19 @@ struct Life {
   bool aliveAt(int64_t step) const { return first <= step && step <= last; }
 };
 
-Life lifeOf(const Network &network, TensorId owner) {
+/// First or last layer of those that run tile by tile with layer `step`.
+int64_t firstOfGroup(const Plan &plan, int64_t step) {
+  while (step > 0 && plan.layers[step].joined)
+    --step;
+  return step;
+}
+int64_t lastOfGroup(const Plan &plan, int64_t step) {
+  while (step + 1 < static_cast<int64_t>(plan.layers.size()) && plan.layers[step + 1].joined)
+    ++step;
+  return step;
+}
+
+Life lifeOf(const Network &network, const Plan &plan, TensorId owner) {
   Life life;
   const auto steps = static_cast<int64_t>(network.layers.size());
   const auto uses = [&](const Layer &layer) {
@@ -34,8 +46,8 @@ Life lifeOf(const Network &network, TensorId owner) {
   };
   for (int64_t step = 0; step < steps; ++step)
     if (uses(network.layers[step])) {
-      life.first = std::min(life.first, step);
-      life.last = step;
+      life.first = std::min(life.first, firstOfGroup(plan, step));
+      life.last = std::max(life.last, lastOfGroup(plan, step));
     }
   // A later phase may run many times: what it finds must still be there the next time.
   for (int64_t step = 0; step < steps; ++step)
@@ -74,7 +86,7 @@ Problem placementProblem(const Network &network, const Plan &plan) {
   }
   std::vector<Life> lives;
   for (TensorId owner : owners)
-    lives.push_back(lifeOf(network, owner));
+    lives.push_back(lifeOf(network, plan, owner));
   int64_t mostLive = 0;
   for (size_t step = 0; step < network.layers.size(); ++step) {
     int64_t live = 0;
@@ -233,9 +245,9 @@ Problem matrixProblem(const Network &network, const Layer &layer, const LayerPla
   walk.run();
   if (walk.written != y.bytes())
     return absl::StrCat("covers ", walk.written, " of ", y.bytes(), " output bytes");
-  if (walk.read != plan.cost.dramReadBytes || walk.written != plan.cost.dramWriteBytes)
-    return absl::StrCat("states ", plan.cost.dramReadBytes, " + ", plan.cost.dramWriteBytes,
-                        " bytes of traffic; its tiles move ", walk.read, " + ", walk.written);
+  if (walk.read != plan.cost.dramReadBytes)
+    return absl::StrCat("states ", plan.cost.dramReadBytes, " bytes read; its tiles read ",
+                        walk.read);
   return "";
 }
 
@@ -259,13 +271,96 @@ Problem attentionProblem(const Network &network, const Layer &layer, const Layer
   return "";
 }
 
-Problem layerProblem(const Network &network, const Layer &layer, const LayerPlan &plan,
+/// Does anything but layer `by` read what `layer` makes?
+bool isReadElsewhere(const Network &network, const Layer &layer, const Layer &by) {
+  const TensorId made = ownerOf(network, layer.output);
+  for (const Layer &other : network.layers)
+    for (TensorId id : other.inputs)
+      if (&other != &by && ownerOf(network, id) == made)
+        return true;
+  for (size_t id = 0; id < network.tensors.size(); ++id)
+    if (network.tensors[id].role == TensorRole::Output &&
+        ownerOf(network, static_cast<TensorId>(id)) == made)
+      return true;
+  return false;
+}
+
+/// Bytes that a layer writes.
+int64_t bytesMade(const Network &network, const Plan &plan, size_t index) {
+  const Layer &layer = network.layers[index];
+  if (index + 1 < network.layers.size() && plan.layers[index + 1].joined &&
+      !isReadElsewhere(network, layer, network.layers[index + 1]))
+    return 0;
+  const TensorInfo &y = network.tensors[layer.output];
+  if (std::holds_alternative<CombineLayer>(layer.spec))
+    return network.tensors[layer.inputs[0]].elements() * byteWidth(y.type);
+  return y.bytes();
+}
+
+/// A layer that takes each tile of the one before it.
+Problem joinedProblem(const Network &network, const Plan &plan, size_t index) {
+  const Layer &layer = network.layers[index];
+  if (index == 0)
+    return "is joined to no layer";
+  const auto first = static_cast<size_t>(firstOfGroup(plan, static_cast<int64_t>(index)));
+  const Layer &before = network.layers[index - 1], &lead = network.layers[first];
+  const auto *norm = std::get_if<NormLayer>(&lead.spec);
+  if (!std::holds_alternative<MatrixLayer>(lead.spec) && (!norm || norm->perRow))
+    return absl::StrCat("is joined to a ", kindName(lead));
+  if (layer.phase != lead.phase)
+    return "is joined to a layer of another phase";
+  if (!(plan.layers[index].tiling == plan.layers[first].tiling))
+    return "is joined to a layer that is cut in another way";
+  // Its other operands come from DRAM: nothing of the group may be among them.
+  int64_t carried = 0, others = 0;
+  for (TensorId id : layer.inputs) {
+    const TensorInfo &tensor = network.tensors[id];
+    if (ownerOf(network, id) == ownerOf(network, before.output)) {
+      ++carried;
+      if (tensor.elements() != network.tensors[before.output].elements() ||
+          tensor.dims[3] != network.tensors[before.output].dims[3])
+        return "is joined to a layer whose result it takes in another shape";
+      continue;
+    }
+    others += tensor.bytes();
+    for (size_t i = first; i < index; ++i)
+      if (ownerOf(network, id) == ownerOf(network, network.layers[i].output))
+        return "is joined and reads another result of its group from DRAM";
+  }
+  if (carried != 1)
+    return "is joined to a layer whose result it does not take once";
+  if (const auto *table = std::get_if<TableLayer>(&layer.spec))
+    others += network.constants[table->table].bytes;
+  else if (const auto *geglu = std::get_if<GegluLayer>(&layer.spec))
+    others += network.constants[geglu->table].bytes;
+  else if (const auto *rows = std::get_if<NormLayer>(&layer.spec); rows && rows->perRow)
+    others += network.constants[rows->channels].bytes;
+  else if (!std::holds_alternative<CombineLayer>(layer.spec))
+    return absl::StrCat("is a ", kindName(layer), ", which cannot be joined");
+  const int64_t channels = network.tensors[lead.output].dims[3];
+  if (std::holds_alternative<NormLayer>(layer.spec) &&
+      plan.layers[index].tiling.outputChannels < channels)
+    return "takes whole rows of channels; its leader makes parts of them";
+  // A row for each picture may be read again for each tile.
+  const auto *combine = std::get_if<CombineLayer>(&layer.spec);
+  const int64_t read = plan.layers[index].cost.dramReadBytes;
+  if (combine && combine->params.broadcastRows ? read < others || read % others != 0
+                                               : read != others)
+    return absl::StrCat("states ", read, " bytes read; its other operands have ", others);
+  return "";
+}
+
+Problem layerProblem(const Network &network, const Plan &plans, size_t index,
                      const Target &target) {
+  const Layer &layer = network.layers[index];
+  const LayerPlan &plan = plans.layers[index];
   const Tiling &t = plan.tiling;
   for (int64_t size : {t.height, t.width, t.outputChannels, t.inputChannels})
     if (size < 1)
       return absl::StrCat("has tile size ", size, "; needs at least 1");
-  const bool isMatrix = std::holds_alternative<MatrixLayer>(layer.spec);
+  const Layer &lead =
+      network.layers[static_cast<size_t>(firstOfGroup(plans, static_cast<int64_t>(index)))];
+  const bool isMatrix = std::holds_alternative<MatrixLayer>(lead.spec);
   if (t.buffers < 1 || (t.buffers > 4 && !(isMatrix && t.buffers > 8 && t.buffers <= 12)))
     return absl::StrCat("has ", t.buffers, " buffers; needs 1..4, or 9..12 in matrix layers");
   const LayerCost &cost = plan.cost;
@@ -274,12 +369,11 @@ Problem layerProblem(const Network &network, const Layer &layer, const LayerPlan
   if (cost.lowerBoundBytes > cost.dramReadBytes + cost.dramWriteBytes)
     return absl::StrCat("moves ", cost.dramReadBytes + cost.dramWriteBytes,
                         " bytes, below the bound of ", cost.lowerBoundBytes);
-  const TensorInfo &y = network.tensors[layer.output];
-  int64_t made = y.bytes();
-  if (std::holds_alternative<CombineLayer>(layer.spec))
-    made = network.tensors[layer.inputs[0]].elements() * byteWidth(y.type);
-  if (cost.dramWriteBytes != made)
+  if (const int64_t made = bytesMade(network, plans, index); cost.dramWriteBytes != made)
     return absl::StrCat("writes ", cost.dramWriteBytes, " bytes; its output has ", made);
+  if (plan.joined)
+    return joinedProblem(network, plans, index);
+  const TensorInfo &y = network.tensors[layer.output];
   if (const auto *norm = std::get_if<NormLayer>(&layer.spec))
     if (t.outputChannels > y.dims[3] || (t.outputChannels % (y.dims[3] / norm->groups)) != 0)
       return absl::StrCat("cuts ", norm->groups, " groups into tiles of ", t.outputChannels,
@@ -302,8 +396,7 @@ absl::Status checkPlan(const Network &network, const Plan &plan, const Target &t
   if (Problem problem = placementProblem(network, plan); !problem.empty())
     return error(problem);
   for (size_t i = 0; i < network.layers.size(); ++i)
-    if (Problem problem = layerProblem(network, network.layers[i], plan.layers[i], target);
-        !problem.empty())
+    if (Problem problem = layerProblem(network, plan, i, target); !problem.empty())
       return error(absl::StrCat("layer '", network.layers[i].name, "' (",
                                 kindName(network.layers[i]), ") ", problem));
   int64_t needed = plan.arenaBytes;

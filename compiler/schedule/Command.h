@@ -122,6 +122,9 @@ struct GegluCommand {
   int64_t rows = 0, channels = 0; ///< channels of the output
   CodeFormat inputFormat, outputFormat;
   GegluParams params;
+  /// [rows][channels] of the right half, `input` the same of the left one; negative: `input` has
+  /// both, [rows][2 * channels].
+  SramOffset gate = -1;
 };
 
 /// Vector: adds a tile to the sums of its groups. `clear` zeroes them first.

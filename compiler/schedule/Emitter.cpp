@@ -62,13 +62,15 @@ DmaShape joinedShape(const std::vector<DmaLoop> &loops, int64_t runBytes) {
 }
 
 void Emitter::run() {
-  std::visit([this](const auto &shape) { expand(shape); }, shapeOf(network, layer));
+  const auto lead = static_cast<size_t>(layerIndex);
+  std::visit([this](const auto &shape) { expand(shape); },
+             joined.shape(lead, groupEnd(plan, lead)));
 }
 
 void Emitter::add(CommandArgs args) {
   Command command;
   command.queue = std::visit(QueueOf(), args);
-  command.layer = layerIndex;
+  command.layer = current;
   command.args = std::move(args);
   commands.push_back(std::move(command));
 }

@@ -8,6 +8,7 @@
 #ifndef SDOPT_COMPILER_SCHEDULE_EMITTER_H
 #define SDOPT_COMPILER_SCHEDULE_EMITTER_H
 
+#include "compiler/schedule/JoinedLayers.h"
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/Plan.h"
 #include "compiler/schedule/SramLayout.h"
@@ -35,17 +36,18 @@ struct DmaLoop {
 };
 DmaShape joinedShape(const std::vector<DmaLoop> &loops, int64_t runBytes);
 
-/// One layer being expanded.
+/// One layer being expanded, with those that are joined to it.
 class Emitter {
 public:
-  Emitter(const Network &network, const Plan &plan, const Target &target,
-          const std::vector<int64_t> &constantOffsets, int32_t layerIndex, SramOffset base,
-          std::vector<Command> &commands)
-      : network(network), layer(network.layers[layerIndex]), tiling(plan.layers[layerIndex].tiling),
-        target(target), plan(plan), constantOffsets(constantOffsets), layerIndex(layerIndex),
-        base(base), commands(commands) {}
+  Emitter(const Network &network, const JoinedLayers &joined, const Plan &plan,
+          const Target &target, const std::vector<int64_t> &constantOffsets, int32_t layerIndex,
+          SramOffset base, std::vector<Command> &commands)
+      : network(network), joined(joined), layer(network.layers[layerIndex]),
+        tiling(plan.layers[layerIndex].tiling), target(target), plan(plan),
+        constantOffsets(constantOffsets), layerIndex(layerIndex), current(layerIndex), base(base),
+        commands(commands) {}
 
-  /// Adds the layer's commands.
+  /// Adds the commands of the group.
   void run();
 
 private:
@@ -63,8 +65,27 @@ private:
   struct RowOperands {
     SramOffset a = 0, b = -1, c = -1; ///< of the layer's inputs; negative: none
     SramOffset constant = 0, output = 0;
+    SramOffset gate = -1; ///< of gated results
   };
-  void rowsCommand(const RowOperands &operands, int64_t rows, int64_t channels);
+  void rowsCommand(const Layer &of, const RowOperands &operands, int64_t rows, int64_t channels);
+
+  /// A part of one tile of results, all of whose rows are of one picture.
+  struct ResultPart {
+    TensorBox box; ///< in the layer's output; of gated results, one for each two channels
+    SramOffset at = 0, gate = -1;
+    int64_t tile = 0;   ///< counts all tiles
+    int64_t before = 0; ///< elements of the box's tile that lie before it
+  };
+  /// What has been loaded for a joined layer.
+  struct TailState {
+    int64_t picture = -1, channel = -1; ///< of the newest row
+    int64_t rows = 0;
+    bool hasConstant = false;
+  };
+  /// Stores a part of the results, or what joined layers make of it.
+  void finish(const ResultPart &part, const Tails &tails, const TailLayouts &layouts);
+  void finishTail(size_t tail, const ResultPart &part, SramOffset carried, const TailShape &shape,
+                  const TailLayout &layout);
 
   void add(CommandArgs args);
   void load(TensorId tensor, const TensorBox &box, SramOffset to);
@@ -77,12 +98,15 @@ private:
   SramOffset at(const Ring &ring, int64_t index) const { return base + ring.at(index); }
 
   const Network &network;
+  const JoinedLayers &joined;
   const Layer &layer;
   const Tiling &tiling;
   const Target &target;
   const Plan &plan;
   const std::vector<int64_t> &constantOffsets;
   const int32_t layerIndex;
+  int32_t current; ///< layer that commands are of
+  std::array<TailState, kMostTails> tailStates;
   const SramOffset base;
   std::vector<Command> &commands;
 };

@@ -2,12 +2,23 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/schedule/Emitter.h"
+#include "compiler/schedule/JoinedLayers.h"
 #include "compiler/schedule/Synchronize.h"
 #include "compiler/schedule/TrafficModel.h"
 #include "compiler/schedule/WinogradLayers.h"
 
 namespace sdopt {
 namespace {
+
+/// Bytes of SRAM that each layer takes; a joined one none of its own.
+std::vector<int64_t> sramSizes(const Network &network, const JoinedLayers &joined, const Plan &plan,
+                               const Target &target) {
+  std::vector<int64_t> sizes(network.layers.size(), 0);
+  for (size_t i = 0; i < sizes.size(); i = groupEnd(plan, i))
+    sizes[i] =
+        estimate(joined.shape(i, groupEnd(plan, i)), plan.layers[i].tiling, target).cost.sramBytes;
+  return sizes;
+}
 
 absl::Status inputProblem(const Network &network, const Plan &plan, const Target &target,
                           const std::vector<int64_t> &constantOffsets, int64_t constantsBytes) {
@@ -29,16 +40,19 @@ absl::Status inputProblem(const Network &network, const Plan &plan, const Target
                                                        size, "; needs at least 1"));
     const auto *norm = std::get_if<NormLayer>(&network.layers[i].spec);
     const int64_t channels = network.tensors[network.layers[i].output].dims[3];
-    if (norm && t.outputChannels % (channels / norm->groups) != 0)
+    if (norm && !plan.layers[i].joined && t.outputChannels % (channels / norm->groups) != 0)
       return absl::InvalidArgumentError(
           absl::StrCat("module '", network.name, "': layer '", network.layers[i].name, "' cuts ",
                        norm->groups, " groups into tiles of ", t.outputChannels, " channels"));
-    const int64_t needed = estimate(shapeOf(network, network.layers[i]), t, target).cost.sramBytes;
-    if (needed > target.sram.bytes)
+  }
+  if (const std::string wrong = joinProblem(network, plan); !wrong.empty())
+    return absl::InvalidArgumentError(absl::StrCat("module '", network.name, "': ", wrong));
+  const std::vector<int64_t> sizes = sramSizes(network, JoinedLayers(network), plan, target);
+  for (size_t i = 0; i < sizes.size(); ++i)
+    if (sizes[i] > target.sram.bytes)
       return absl::ResourceExhaustedError(
           absl::StrCat("module '", network.name, "': layer '", network.layers[i].name, "' takes ",
-                       needed, " bytes of SRAM; there are ", target.sram.bytes));
-  }
+                       sizes[i], " bytes of SRAM; there are ", target.sram.bytes));
   for (size_t i = 0; i < network.constants.size(); ++i) {
     const int64_t bytes = packedBytes(network, plan, static_cast<ConstantId>(i));
     if (constantOffsets[i] < 0 || bytes > constantsBytes ||
@@ -58,24 +72,24 @@ absl::StatusOr<Program> expand(const Network &network, const Plan &plan, const T
   if (absl::Status status = inputProblem(network, plan, target, constantOffsets, constantsBytes);
       !status.ok())
     return status;
-  std::vector<int64_t> sizes;
-  for (size_t i = 0; i < network.layers.size(); ++i)
-    sizes.push_back(estimate(shapeOf(network, network.layers[i]), plan.layers[i].tiling, target)
-                        .cost.sramBytes);
+  const JoinedLayers joined(network);
+  const std::vector<int64_t> sizes = sramSizes(network, joined, plan, target);
   Program program;
   program.arenaBytes = plan.arenaBytes;
   program.constantsBytes = constantsBytes;
   // Layers take turns at the bottom and at the top, so that one can load while the one before ends.
-  int64_t top = 0;
-  for (size_t i = 0; i < sizes.size(); ++i)
-    top = std::max(top, sizes[i] + (i > 0 ? sizes[i - 1] : 0));
+  int64_t top = 0, before = 0;
+  for (size_t i = 0; i < sizes.size(); i = groupEnd(plan, i)) {
+    top = std::max(top, sizes[i] + before);
+    before = sizes[i];
+  }
   top = std::min(top, target.sram.bytes / target.sram.alignment * target.sram.alignment);
   program.sramBytes = top;
-  for (size_t i = 0; i < network.layers.size(); ++i) {
-    const SramOffset base = i % 2 == 0 ? 0 : top - sizes[i];
-    Emitter(network, plan, target, constantOffsets, static_cast<int32_t>(i), base, program.commands)
+  bool isAtTop = false;
+  for (size_t i = 0; i < network.layers.size(); i = groupEnd(plan, i), isAtTop = !isAtTop)
+    Emitter(network, joined, plan, target, constantOffsets, static_cast<int32_t>(i),
+            isAtTop ? top - sizes[i] : 0, program.commands)
         .run();
-  }
   program.phaseEnds = phaseEnds(network, program.commands);
   for (const CommandRange &range : phasesOf(program))
     synchronize(std::span(program.commands).subspan(range.begin, range.end - range.begin));

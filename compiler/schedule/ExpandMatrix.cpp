@@ -171,6 +171,11 @@ void Emitter::expand(const MatrixShape &s) {
                    .block = block.extent});
   };
 
+  // Of gated results, the right half of the channels comes after the left one.
+  const int64_t gates = s.tails.isGated() ? 2 : 1, halves = outputs.tiles / gates;
+  const int64_t halfBytes = PictureCut(s, tiling).tile * vertical.cut.tile * horizontal.cut.tile *
+                            outputs.tile * s.outputBytes;
+
   const auto inputGroup = [&] { return rolls ? 0 : inputStream.buffer(); };
   const auto outputTile = [&](int64_t tileIndex, int64_t co) {
     const SpatialTile &tile = tiles[tileIndex];
@@ -223,21 +228,29 @@ void Emitter::expand(const MatrixShape &s) {
     if (paramStream.next(co))
       loadConstant(spec.params, outputs.first(co) * kParamBytes, outputs.extent(co) * kParamBytes,
                    at(layout.params, paramStream.buffer()));
-    const SramOffset result = at(layout.output, results);
+    const int64_t gate = co / halves, channels = outputs.extent(co);
+    const SramOffset result = at(layout.output, results / gates);
+    std::array<int64_t, 4> dims = output().dims;
+    dims[3] /= gates;
     for (const TilePart &part : tile.parts) {
-      const int64_t before = part.pixelsBefore * outputs.extent(co);
+      const int64_t before = part.pixelsBefore * channels;
+      const SramOffset place = result + before * s.outputBytes;
       add(RequantizeCommand{.accumulator = accumulator + before * kSumBytes,
                             .params = at(layout.params, paramStream.buffer()),
-                            .output = result + before * s.outputBytes,
+                            .output = place + gate * halfBytes,
                             .rows = part.rows * tile.columns,
-                            .channels = outputs.extent(co),
+                            .channels = channels,
                             .outputFormat = output().format()});
-      store(layer.output,
-            {.dims = output().dims,
-             .first = {part.picture, part.row, tile.column, outputs.first(co)},
-             .extent = {1, part.rows, tile.columns, outputs.extent(co)},
-             .elementBytes = s.outputBytes},
-            result + before * s.outputBytes);
+      if (gate + 1 == gates)
+        finish({.box = {.dims = dims,
+                        .first = {part.picture, part.row, tile.column, outputs.first(co % halves)},
+                        .extent = {1, part.rows, tile.columns, channels},
+                        .elementBytes = s.outputBytes},
+                .at = place,
+                .gate = gates > 1 ? place + halfBytes : -1,
+                .tile = results / gates,
+                .before = before},
+               s.tails, layout.tails);
     }
     ++results;
   };
@@ -251,7 +264,7 @@ void Emitter::expand(const MatrixShape &s) {
   }
   for (int64_t tile = 0; tile < count; ++tile)
     for (int64_t co = 0; co < outputs.tiles; ++co)
-      outputTile(tile, co);
+      outputTile(tile, co % gates * halves + co / gates);
 }
 
 } // namespace sdopt

@@ -5,21 +5,23 @@
 
 namespace sdopt {
 
-void Emitter::rowsCommand(const RowOperands &operands, int64_t rows, int64_t channels) {
-  const auto &[a, b, c, constant, result] = operands;
-  const CodeFormat from = input().format(), to = output().format();
-  if (const auto *combine = std::get_if<CombineLayer>(&layer.spec)) {
+void Emitter::rowsCommand(const Layer &of, const RowOperands &operands, int64_t rows,
+                          int64_t channels) {
+  const auto &[a, b, c, constant, result, gate] = operands;
+  const auto format = [&](size_t i) { return network.tensors[of.inputs[i]].format(); };
+  const CodeFormat from = format(0), to = network.tensors[of.output].format();
+  if (const auto *combine = std::get_if<CombineLayer>(&of.spec)) {
     CombineCommand command{.a = a,
                            .b = b,
                            .output = result,
                            .rows = rows,
                            .channels = channels,
                            .aFormat = from,
-                           .bFormat = b < 0 ? from : input(1).format(),
+                           .bFormat = b < 0 ? from : format(1),
                            .outputFormat = to,
                            .params = combine->params};
     add(command);
-  } else if (const auto *modulate = std::get_if<ModulateLayer>(&layer.spec)) {
+  } else if (const auto *modulate = std::get_if<ModulateLayer>(&of.spec)) {
     add(ModulateCommand{.input = a,
                         .scale = b,
                         .shift = c,
@@ -27,18 +29,18 @@ void Emitter::rowsCommand(const RowOperands &operands, int64_t rows, int64_t cha
                         .rows = rows,
                         .channels = channels,
                         .inputFormat = from,
-                        .scaleFormat = input(1).format(),
-                        .shiftFormat = input(c < 0 ? 1 : 2).format(),
+                        .scaleFormat = format(1),
+                        .shiftFormat = format(c < 0 ? 1 : 2),
                         .outputFormat = to,
                         .params = modulate->params});
-  } else if (std::holds_alternative<TableLayer>(layer.spec)) {
+  } else if (std::holds_alternative<TableLayer>(of.spec)) {
     add(TableCommand{.input = a,
                      .table = constant,
                      .output = result,
                      .count = rows * channels,
                      .inputFormat = from,
                      .outputFormat = to});
-  } else if (const auto *geglu = std::get_if<GegluLayer>(&layer.spec)) {
+  } else if (const auto *geglu = std::get_if<GegluLayer>(&of.spec)) {
     add(GegluCommand{.input = a,
                      .table = constant,
                      .output = result,
@@ -46,8 +48,9 @@ void Emitter::rowsCommand(const RowOperands &operands, int64_t rows, int64_t cha
                      .channels = channels,
                      .inputFormat = from,
                      .outputFormat = to,
-                     .params = geglu->params});
-  } else if (const auto *norm = std::get_if<NormLayer>(&layer.spec)) {
+                     .params = geglu->params,
+                     .gate = gate});
+  } else if (const auto *norm = std::get_if<NormLayer>(&of.spec)) {
     add(NormApplyCommand{.input = a,
                          .sums = 0,
                          .channelParams = constant,
@@ -123,7 +126,7 @@ void Emitter::expand(const RowsShape &s) {
           operands.b = at(layout.broadcast[0], broadcast);
         if (s.broadcastBytes[1] > 0)
           operands.c = at(layout.broadcast[1], broadcast);
-        rowsCommand(operands, rows.extent(i), channels.extent(j));
+        rowsCommand(layer, operands, rows.extent(i), channels.extent(j));
         store(layer.output,
               {.dims = {1, 1, s.pictures * s.rows, output().dims[3]},
                .first = {0, 0, picture * s.rows + rows.first(i), slice + channels.first(j)},
@@ -147,8 +150,8 @@ void Emitter::expand(const GroupNormShape &s) {
     loadConstant(norm.channels, channels.first(j) * record, channels.extent(j) * record, params);
     for (int64_t picture = 0; picture < s.pictures; ++picture, ++slice) {
       const auto box = [&](int64_t i, int64_t width) {
-        return TensorBox{.dims = {1, s.pictures, s.rows, s.channels},
-                         .first = {0, picture, rows.first(i), channels.first(j)},
+        return TensorBox{.dims = {s.pictures, 1, s.rows, s.channels},
+                         .first = {picture, 0, rows.first(i), channels.first(j)},
                          .extent = {1, 1, rows.extent(i), channels.extent(j)},
                          .elementBytes = width};
       };
@@ -181,7 +184,7 @@ void Emitter::expand(const GroupNormShape &s) {
                              .inputFormat = input().format(),
                              .outputFormat = output().format(),
                              .params = norm.params});
-        store(layer.output, box(i, s.outputBytes), result);
+        finish({.box = box(i, s.outputBytes), .at = result, .tile = stores}, s.tails, layout.tails);
       }
     }
   }

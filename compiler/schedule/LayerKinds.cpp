@@ -42,7 +42,9 @@ struct MnemonicOf {
   const char *operator()(const RequantizeCommand &) const { return "requantize"; }
   const char *operator()(const CombineCommand &) const { return "combine"; }
   const char *operator()(const TableCommand &) const { return "table"; }
-  const char *operator()(const GegluCommand &) const { return "geglu"; }
+  const char *operator()(const GegluCommand &c) const {
+    return c.gate < 0 ? "geglu" : "geglu.halves";
+  }
   const char *operator()(const NormSumsCommand &) const { return "norm.sums"; }
   const char *operator()(const NormApplyCommand &) const { return "norm.apply"; }
   const char *operator()(const AttentionMaximaCommand &) const { return "attention.maxima"; }

@@ -194,6 +194,14 @@ void append(std::vector<int64_t> &out, const WindowAxis &a) {
   out.insert(out.end(), {a.input, a.output, a.kernel, a.stride, a.dilation, a.padBefore});
 }
 
+void append(std::vector<int64_t> &out, const Tails &tails) {
+  out.push_back(tails.isLeadStored ? 1 : 0);
+  for (const TailShape &tail : tails.layers)
+    out.insert(out.end(),
+               {tail.operandBytes, tail.rowBytes, tail.constantBytes, tail.outputBytes, tail.passes,
+                tail.isStored ? 1 : 0, tail.isGated ? 1 : 0, tail.takesRows ? 1 : 0});
+}
+
 struct SignatureOf {
   std::vector<int64_t> &out;
 
@@ -206,6 +214,7 @@ struct SignatureOf {
                 s.weights.symmetric ? 1 : 0, s.weights.sharedTaps ? 1 : 0, s.weights.paletteOutputs,
                 static_cast<int64_t>(s.weights.zeros), s.weights.kept, s.weights.run,
                 s.weights.lanes, s.weightShare, s.packedBytes, s.winograd ? 1 : 0});
+    append(out, s.tails);
   }
   void operator()(const RowsShape &s) {
     out.insert(out.end(), {s.pictures, s.rows, s.channels, s.inputBytes[0], s.inputBytes[1],
@@ -215,6 +224,7 @@ struct SignatureOf {
   void operator()(const GroupNormShape &s) {
     out.insert(out.end(),
                {s.pictures, s.rows, s.channels, s.channelsPerGroup, s.inputBytes, s.outputBytes});
+    append(out, s.tails);
   }
   void operator()(const AttentionShape &s) {
     out.insert(out.end(), {s.batch, s.heads, s.queries, s.keys, s.headDim, s.qBytes, s.kBytes,

@@ -43,6 +43,27 @@ struct WindowAxis {
   InputSpan span(int64_t firstOutput, int64_t outputs) const;
 };
 
+inline constexpr size_t kMostTails = 3;
+
+/// A layer that is joined to another: bytes for each element, or channel, of its result.
+struct TailShape {
+  int64_t operandBytes = 0;  ///< of an operand of the same size that comes from DRAM
+  int64_t rowBytes = 0;      ///< per channel, of an operand with one row for each picture
+  int64_t constantBytes = 0; ///< loaded once
+  int64_t outputBytes = 1;
+  int64_t passes = 1;
+  bool isStored = true;   ///< in DRAM
+  bool isGated = false;   ///< makes one channel of two that lie half of all channels apart
+  bool takesRows = false; ///< needs all channels of a row
+};
+
+/// What follows in the tiles of a layer.
+struct Tails {
+  bool isLeadStored = true;
+  std::vector<TailShape> layers; ///< at most kMostTails
+  bool isGated() const { return !layers.empty() && layers.front().isGated; }
+};
+
 /// Convolution or linear layer.
 struct MatrixShape {
   int64_t batch = 1;
@@ -55,6 +76,7 @@ struct MatrixShape {
   int64_t weightShare = kShareUnit; ///< ConstantInfo::share
   int64_t packedBytes = 0;          ///< of all streams, once they are known; 0: not yet
   int64_t zeroWeights = 0;          ///< ConstantInfo::zeros
+  Tails tails = {};
 
   int64_t taps() const { return vertical.kernel * horizontal.kernel; }
   int64_t weightCount() const { return outputChannels * taps() * inputChannels; }
@@ -87,6 +109,7 @@ struct RowsShape {
 struct GroupNormShape {
   int64_t pictures = 1, rows = 1, channels = 1, channelsPerGroup = 1;
   int64_t inputBytes = 1, outputBytes = 1;
+  Tails tails = {};
 };
 
 struct AttentionShape {

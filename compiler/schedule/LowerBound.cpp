@@ -49,18 +49,23 @@ struct BoundOf {
   const Network &network;
   const Layer &layer;
   int64_t sram;
+  int64_t carried = -1;
+  bool isStored = true;
 
   /// Every byte of every distinct input once, the output once.
   int64_t tensors() const {
     std::set<TensorId> inputs;
-    for (TensorId id : layer.inputs)
-      inputs.insert(rootOf(network, id));
+    for (size_t i = 0; i < layer.inputs.size(); ++i)
+      if (static_cast<int64_t>(i) != carried)
+        inputs.insert(rootOf(network, layer.inputs[i]));
     int64_t bytes = 0;
     for (TensorId id : inputs)
       bytes += network.tensors[id].bytes();
     return bytes;
   }
   int64_t output() const {
+    if (!isStored)
+      return 0;
     const TensorInfo &y = network.tensors[layer.output];
     if (!std::holds_alternative<CombineLayer>(layer.spec))
       return y.bytes();
@@ -76,8 +81,9 @@ struct BoundOf {
     const int64_t compulsory =
         s.batch * rows.positions * columns.positions * s.inputChannels * s.inputBytes +
         s.leastWeightBytes() + s.outputChannels * 16 + output();
-    // The other bound is of convolutions that make every product of their definition.
-    if (s.winograd)
+    // The other bound is of convolutions that make every product of their definition and store
+    // every sum.
+    if (s.winograd || !isStored)
       return compulsory;
     const int64_t all = s.batch * rows.pairs * columns.pairs * s.inputChannels * s.outputChannels;
     // Products with zeros that the array skips are not made: at most one for each output that a
@@ -110,7 +116,12 @@ struct BoundOf {
 } // namespace
 
 int64_t lowerBoundBytes(const Network &network, const Layer &layer, int64_t sramBytes) {
-  return std::visit(BoundOf{network, layer, sramBytes}, layer.spec);
+  return lowerBoundBytes(network, layer, sramBytes, -1, true);
+}
+
+int64_t lowerBoundBytes(const Network &network, const Layer &layer, int64_t sramBytes,
+                        int64_t carried, bool isStored) {
+  return std::visit(BoundOf{network, layer, sramBytes, carried, isStored}, layer.spec);
 }
 
 } // namespace sdopt

@@ -56,8 +56,11 @@ struct LayerCost {
 };
 
 struct LayerPlan {
-  Tiling tiling;
+  Tiling tiling; ///< of a joined layer that of its leader
   LayerCost cost;
+  /// The layer takes each tile of the layer before it while that is in SRAM; what nothing else
+  /// reads of the one before never goes to DRAM (JoinedLayers.h).
+  bool joined = false;
 };
 
 struct Plan {
@@ -73,10 +76,12 @@ struct Plan {
 /// the smallest SRAM or DRAM that would fit.
 absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target);
 
-/// What the traffic model predicts for one layer cut as `tiling` says (for a plan read back from
-/// IR).
+/// What the traffic model predicts for one layer by itself, cut as `tiling` says.
 LayerCost layerCost(const Network &network, const Layer &layer, const Tiling &tiling,
                     const Target &target);
+/// The same for all layers of a plan with tilings (for one read back from IR), joined ones with
+/// their leaders.
+void noteCosts(const Network &network, Plan &plan, const Target &target);
 
 /// Recomputes lifetimes, overlaps, alignment, capacity and coverage of every output by brute force.
 absl::Status checkPlan(const Network &network, const Plan &plan, const Target &target);

@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/placement/Placement.h"
+#include "compiler/schedule/JoinedLayers.h"
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/Plan.h"
 #include "compiler/schedule/TileSearch.h"
@@ -10,6 +11,7 @@
 #include "compiler/schedule/WinogradLayers.h"
 
 #include <map>
+#include <optional>
 
 namespace sdopt {
 namespace {
@@ -63,29 +65,99 @@ absl::Status doesNotFit(const Network &network, const Layer &layer, const Target
       least - target.sram.bytes, " too few; needs at least ", least, " bytes of SRAM"));
 }
 
-absl::StatusOr<std::vector<LayerPlan>> planTiles(const Network &network, const Target &target,
-                                                 const SearchOptions &options) {
-  std::vector<LayerShape> shapes; // different ones
-  std::vector<size_t> shapeOfLayer;
-  std::map<std::vector<int64_t>, size_t> known;
-  for (const Layer &layer : network.layers) {
-    LayerShape shape = shapeOf(network, layer);
-    const auto [found, isNew] = known.emplace(signature(shape), shapes.size());
+/// The best tiles of layers and groups, equal ones once.
+class TileSearches {
+public:
+  struct Result {
+    TileChoice choice;
+    Estimate estimate; ///< of the choice
+  };
+
+  /// The place of the result in all().
+  size_t add(LayerShape shape) {
+    const auto [known, isNew] = places.try_emplace(signature(shape), shapes.size());
     if (isNew)
       shapes.push_back(std::move(shape));
-    shapeOfLayer.push_back(found->second);
+    return known->second;
   }
-  std::vector<TileChoice> choices(shapes.size());
-  parallelFor(static_cast<int64_t>(shapes.size()),
-              [&](int64_t i, int) { choices[i] = searchTiles(shapes[i], target, options); });
-  std::vector<LayerPlan> plans;
-  for (size_t i = 0; i < network.layers.size(); ++i) {
-    const Layer &layer = network.layers[i];
-    const TileChoice &choice = choices[shapeOfLayer[i]];
+  std::vector<Result> all(const Target &target, const SearchOptions &options) const {
+    std::vector<Result> results(shapes.size());
+    parallelFor(static_cast<int64_t>(shapes.size()), [&](int64_t i, int) {
+      Result &result = results[i];
+      result.choice = searchTiles(shapes[i], target, options);
+      if (result.choice.plan)
+        result.estimate = estimate(shapes[i], result.choice.plan->tiling, target);
+    });
+    return results;
+  }
+
+private:
+  std::vector<LayerShape> shapes; // different ones
+  std::map<std::vector<int64_t>, size_t> places;
+};
+
+/// Layers [lead, end) may be a group.
+struct Group {
+  size_t lead, end;
+  size_t search; ///< of its tiles
+};
+
+std::vector<Group> possibleGroups(const Network &network, const SearchOptions &options,
+                                  TileSearches &searches) {
+  const JoinedLayers joined(network);
+  std::vector<Group> groups; // by end, the shortest first
+  for (size_t end = 1; end <= network.layers.size(); ++end)
+    for (size_t lead = end; lead-- > 0;) {
+      if (lead + 1 == end || (options.joins && joined.problem(lead, end - 1).empty()))
+        groups.push_back({lead, end, searches.add(joined.shape(lead, end))});
+      else if (end - lead > kMostTails)
+        break;
+    }
+  return groups;
+}
+
+/// What all layers up to one take at least, and its group.
+struct ChainCost {
+  int64_t cycles = 0, bytes = 0;
+  size_t lead = 0, search = 0;
+  bool isBetter(const ChainCost &o, Objective objective) const {
+    const std::pair own(cycles, bytes), other(o.cycles, o.bytes);
+    if (objective == Objective::Time)
+      return own < other;
+    return std::pair(bytes, cycles) < std::pair(o.bytes, o.cycles);
+  }
+};
+
+/// Groups and their tiles by dynamic programming: the least sum over all ways to cut the layers
+/// into groups.
+absl::StatusOr<std::vector<LayerPlan>> planTiles(const Network &network, const Target &target,
+                                                 const SearchOptions &options) {
+  TileSearches searches;
+  const std::vector<Group> groups = possibleGroups(network, options, searches);
+  const std::vector<TileSearches::Result> results = searches.all(target, options);
+  std::vector<std::optional<ChainCost>> best(network.layers.size() + 1);
+  best[0] = ChainCost();
+  for (const Group &group : groups) {
+    const auto &[choice, own] = results[group.search];
+    if (!choice.plan && group.lead + 1 == group.end)
+      return doesNotFit(network, network.layers[group.lead], target, choice.leastSram);
     if (!choice.plan)
-      return doesNotFit(network, layer, target, choice.leastSram);
-    plans.push_back(*choice.plan);
-    plans.back().cost.lowerBoundBytes = lowerBoundBytes(network, layer, target.sram.bytes);
+      continue;
+    const ChainCost &before = *best[group.lead];
+    const ChainCost cost = {before.cycles + own.cycles,
+                            before.bytes + own.cost.dramReadBytes + own.cost.dramWriteBytes,
+                            group.lead, group.search};
+    std::optional<ChainCost> &least = best[group.end];
+    if (!least || cost.isBetter(*least, options.objective))
+      least = cost;
+  }
+  std::vector<LayerPlan> plans(network.layers.size());
+  for (size_t end = network.layers.size(); end > 0; end = best[end]->lead) {
+    const LayerPlan &plan = *results[best[end]->search].choice.plan;
+    for (size_t i = best[end]->lead; i < end; ++i) {
+      plans[i].tiling = plan.tiling;
+      plans[i].joined = i > best[end]->lead;
+    }
   }
   return plans;
 }
@@ -110,7 +182,7 @@ absl::Status sharedWeightsProblem(const Network &network, const Plan &plan) {
 
 /// Lifetimes of roots in layer steps; inputs from the start, outputs and what a phase leaves for
 /// later ones to the end.
-std::vector<LiveBuffer> lifetimes(const Network &network) {
+std::vector<LiveBuffer> lifetimes(const Network &network, const Plan &plan) {
   const auto steps = static_cast<int64_t>(network.layers.size());
   std::vector<LiveBuffer> buffers(network.tensors.size());
   const auto use = [&](TensorId id, int64_t begin, int64_t end) {
@@ -125,10 +197,14 @@ std::vector<LiveBuffer> lifetimes(const Network &network) {
     if (network.tensors[id].role == TensorRole::Input)
       use(static_cast<TensorId>(id), 0, 1);
   for (int64_t step = 0; step < steps; ++step) {
+    // Layers of a group take turns from its first to its last.
+    const size_t lead = leaderOf(plan, static_cast<size_t>(step));
+    const auto begin = static_cast<int64_t>(lead);
+    const auto end = static_cast<int64_t>(groupEnd(plan, lead));
     const Layer &layer = network.layers[step];
-    use(layer.output, step, step + 1);
+    use(layer.output, begin, end);
     for (TensorId id : layer.inputs)
-      use(id, step, step + 1);
+      use(id, begin, end);
   }
   for (size_t id = 0; id < network.tensors.size(); ++id)
     if (network.tensors[id].role == TensorRole::Output)
@@ -178,7 +254,7 @@ absl::Status capacityProblem(const Network &network, const Plan &plan,
 
 /// Offsets of the tensors; bounded by nodes that take seconds.
 absl::Status placeTensors(const Network &network, const Target &target, Plan &plan) {
-  const std::vector<LiveBuffer> buffers = lifetimes(network);
+  const std::vector<LiveBuffer> buffers = lifetimes(network, plan);
   const absl::StatusOr<Placement> placement =
       searchPlacement(buffers, {.climbNodes = 100'000, .exactNodes = 300'000});
   if (!placement.ok())
@@ -209,6 +285,7 @@ absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target,
   if (!tiles.ok())
     return tiles.status();
   plan.layers = *std::move(tiles);
+  noteCosts(network, plan, target);
   if (absl::Status status = sharedWeightsProblem(network, plan); !status.ok())
     return status;
 
@@ -222,6 +299,28 @@ LayerCost layerCost(const Network &network, const Layer &layer, const Tiling &ti
   LayerCost cost = estimate(shapeOf(network, layer), tiling, target).cost;
   cost.lowerBoundBytes = lowerBoundBytes(network, layer, target.sram.bytes);
   return cost;
+}
+
+void noteCosts(const Network &network, Plan &plan, const Target &target) {
+  const JoinedLayers joined(network);
+  for (size_t lead = 0, end = 0; lead < plan.layers.size(); lead = end) {
+    end = groupEnd(plan, lead);
+    const LayerShape shape = joined.shape(lead, end);
+    const Tiling &tiling = plan.layers[lead].tiling;
+    LayerCost &first = plan.layers[lead].cost;
+    first = estimate(shape, tiling, target).cost;
+    for (size_t i = lead; i < end; ++i) {
+      LayerCost &cost = plan.layers[i].cost;
+      if (i > lead) {
+        cost = tailCost(shape, i - lead - 1, tiling, target);
+        first.dramReadBytes -= cost.dramReadBytes;
+        first.dramWriteBytes -= cost.dramWriteBytes;
+      }
+      cost.lowerBoundBytes = lowerBoundBytes(
+          network, network.layers[i], target.sram.bytes,
+          i > lead ? static_cast<int64_t>(joined.carriedInput(i)) : -1, joined.isStored(i, end));
+    }
+  }
 }
 
 } // namespace sdopt

@@ -11,6 +11,10 @@ std::string tilingText(const Tiling &tiling) {
                       tiling.outputChannels, "x", tiling.inputChannels, " x", bufferLevel(tiling),
                       tiling.buffers > kHaloKept ? ", rows kept" : "");
 }
+
+std::string planText(const LayerPlan &plan) {
+  return tilingText(plan.tiling) + (plan.joined ? ", joined" : "");
+}
 namespace {
 
 constexpr int64_t kWide = 8;    ///< bytes of an accumulator, a row maximum, a row sum
@@ -20,6 +24,30 @@ constexpr int64_t kRecord = 16; ///< bytes of ChannelParams, NormChannel, NormSu
 /// Buffers of a streamed operand that is loaded `loads` times in all.
 int64_t streamed(const Tiling &tiling, int64_t loads) {
   return std::min<int64_t>(bufferLevel(tiling) >= 2 ? 2 : 1, loads);
+}
+
+/// Buffers of results that go to DRAM, or only on to the next command of the vector unit.
+int64_t resultBuffers(const Tiling &tiling, bool isStored, int64_t tiles) {
+  return isStored ? streamed(tiling, tiles) : 1;
+}
+
+/// Buffers of joined layers; `elements` and `channels` of one tile of their results.
+TailLayouts tailLayouts(SramCursor &cursor, const Tails &tails, const Tiling &tiling,
+                        int64_t elements, int64_t channels, int64_t tiles) {
+  TailLayouts layouts;
+  for (size_t i = 0; i < tails.layers.size(); ++i) {
+    const TailShape &tail = tails.layers[i];
+    TailLayout &layout = layouts[i];
+    if (tail.operandBytes > 0)
+      layout.operand = cursor.add(elements * tail.operandBytes, streamed(tiling, tiles));
+    if (tail.rowBytes > 0)
+      layout.row = cursor.add(channels * tail.rowBytes, streamed(tiling, tiles));
+    if (tail.constantBytes > 0)
+      layout.constant = cursor.add(tail.constantBytes);
+    layout.output =
+        cursor.add(elements * tail.outputBytes, resultBuffers(tiling, tail.isStored, tiles));
+  }
+  return layouts;
 }
 
 } // namespace
@@ -80,8 +108,11 @@ MatrixLayout layoutOf(const MatrixShape &shape, const Tiling &t, const ChannelCu
   layout.params = cursor.add(outputs.tile * kRecord, streamed(t, outputs.tiles));
   layout.accumulator = cursor.add(pixels * outputs.tile * kWide,
                                   std::min<int64_t>(level >= 3 ? 2 : 1, spatial * outputs.tiles));
-  layout.output =
-      cursor.add(pixels * outputs.tile * shape.outputBytes, streamed(t, spatial * outputs.tiles));
+  const int64_t results = pixels * outputs.tile;
+  layout.output = cursor.add(results * (shape.tails.isGated() ? 2 : 1) * shape.outputBytes,
+                             resultBuffers(t, shape.tails.isLeadStored, spatial * outputs.tiles));
+  layout.tails =
+      tailLayouts(cursor, shape.tails, t, results, outputs.tile, spatial * outputs.tiles);
   layout.bytes = cursor.bytes();
   return layout;
 }
@@ -117,7 +148,9 @@ GroupNormLayout layoutOf(const GroupNormShape &shape, const Tiling &t, int64_t a
   layout.input = cursor.add(tile * shape.inputBytes, inputs);
   layout.sums = cursor.add(channels.tile / shape.channelsPerGroup * kRecord, streamed(t, slices));
   layout.params = cursor.add(channels.tile * kRecord, streamed(t, channels.tiles));
-  layout.output = cursor.add(tile * shape.outputBytes, streamed(t, slices * rows.tiles));
+  layout.output = cursor.add(tile * shape.outputBytes,
+                             resultBuffers(t, shape.tails.isLeadStored, slices * rows.tiles));
+  layout.tails = tailLayouts(cursor, shape.tails, t, tile, channels.tile, slices * rows.tiles);
   layout.bytes = cursor.bytes();
   return layout;
 }

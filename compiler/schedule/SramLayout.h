@@ -36,6 +36,8 @@ inline int64_t bufferLevel(const Tiling &tiling) { return tiling.buffers % kHalo
 /// "A 8x16x64x64 x2, rows kept": loop order, tile (height x width x output channels x input
 /// channels), buffers; rows that tiles share stay in SRAM.
 std::string tilingText(const Tiling &tiling);
+/// The same, with ", joined" for a layer that takes the tiles of the one before it.
+std::string planText(const LayerPlan &plan);
 
 /// A window axis cut into tiles, with the input positions that they need.
 struct WindowCut {
@@ -83,8 +85,15 @@ private:
 int64_t ringRows(const MatrixShape &shape, const Tiling &tiling, const WindowCut &vertical,
                  bool hasAllInputs);
 
+/// Of a joined layer.
+struct TailLayout {
+  Ring operand, row, constant, output;
+};
+using TailLayouts = std::array<TailLayout, kMostTails>;
+
 struct MatrixLayout {
   Ring input, weights, params, accumulator, output;
+  TailLayouts tails;
   int64_t ringRows = 0; ///< of the ring that an input buffer is; 0: tiles are loaded whole
   int64_t bytes = 0;
 };
@@ -101,6 +110,7 @@ RowsLayout layoutOf(const RowsShape &shape, const Tiling &tiling, int64_t alignm
 
 struct GroupNormLayout {
   Ring input, sums, params, output;
+  TailLayouts tails;
   int64_t bytes = 0;
 };
 /// Order InputResident keeps the rows of the first pass for the second.

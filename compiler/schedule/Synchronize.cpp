@@ -87,7 +87,10 @@ struct Accesses {
     write(c.output, c.count * byteWidth(c.outputFormat.type));
   }
   void operator()(const GegluCommand &c) {
-    read(c.input, c.rows * 2 * c.channels * byteWidth(c.inputFormat.type));
+    const int64_t half = c.rows * c.channels * byteWidth(c.inputFormat.type);
+    read(c.input, c.gate < 0 ? 2 * half : half);
+    if (c.gate >= 0)
+      read(c.gate, half);
     read(c.table, tableBytes(c.inputFormat));
     write(c.output, c.rows * c.channels * byteWidth(c.outputFormat.type));
   }

@@ -31,6 +31,14 @@ std::vector<int64_t> allSizes(int64_t size, int64_t granule) {
   return sizes;
 }
 
+std::vector<int64_t> divisors(int64_t size) {
+  std::vector<int64_t> all;
+  for (int64_t i = 1; i <= size; ++i)
+    if (size % i == 0)
+      all.push_back(i);
+  return all;
+}
+
 /// Keeps the offers that may still win.
 class Selection {
 public:
@@ -348,10 +356,22 @@ struct MatrixSearch {
   }
 };
 
+/// May joined layers take tiles of so many channels?
+bool canCut(const MatrixShape &s, int64_t outputChannels) {
+  if (s.tails.isGated() && s.outputChannels / 2 % outputChannels != 0)
+    return false;
+  return outputChannels == s.outputChannels ||
+         std::none_of(s.tails.layers.begin(), s.tails.layers.end(),
+                      [](const TailShape &tail) { return tail.takesRows; });
+}
+
 void Search::operator()(const MatrixShape &s) {
   const bool byTraffic = options.objective == Objective::Traffic;
-  const std::vector<int64_t> someOutputs = tileSizes(s.outputChannels, target.array.columns);
-  const std::vector<int64_t> allOutputs = sizes(s.outputChannels, target.array.columns);
+  const std::vector<int64_t> someOutputs = s.tails.isGated()
+                                               ? divisors(s.outputChannels / 2)
+                                               : tileSizes(s.outputChannels, target.array.columns);
+  const std::vector<int64_t> allOutputs =
+      s.tails.isGated() ? someOutputs : sizes(s.outputChannels, target.array.columns);
   const std::vector<int64_t> inputs = tileSizes(s.inputChannels, target.array.rows);
   const int64_t granule = s.winograd ? kWinogradOutputs : 1; // of pixels
   MatrixSearch search(s, target, selection, sizes(s.vertical.output, granule),
@@ -361,16 +381,17 @@ void Search::operator()(const MatrixShape &s) {
   const auto cutChannels = [&](int64_t level, int64_t halo, LoopOrder o, bool onlyTallest) {
     if ((options.order && *options.order != o) || level < options.leastBuffers ||
         (o == LoopOrder::OutputStationary && (level == 4 || halo > 0)) ||
-        (halo > 0 && !search.hasHalo()))
+        (halo > 0 && !search.hasHalo()) || (s.tails.isGated() && o == LoopOrder::WeightResident))
       return;
     const auto &outputs = o == LoopOrder::InputResident ? someOutputs : allOutputs;
     for (auto ci = inputs.rbegin(); ci != inputs.rend(); ++ci) {
       if (halo > 0 && o == LoopOrder::WeightResident && *ci < s.inputChannels)
         continue;
       for (auto co = outputs.rbegin(); co != outputs.rend(); ++co)
-        search.pixelTiles(
-            {.order = o, .outputChannels = *co, .inputChannels = *ci, .buffers = level + halo},
-            onlyTallest);
+        if (canCut(s, *co))
+          search.pixelTiles(
+              {.order = o, .outputChannels = *co, .inputChannels = *ci, .buffers = level + halo},
+              onlyTallest);
     }
   };
   // An early good candidate prunes the rest: the tallest tiles come first, the fewest bytes with

@@ -35,6 +35,8 @@ struct SearchOptions {
   int64_t leastBuffers = 1;
   /// By time, a layer may take 1 / cycleSlack longer than its least to move fewer bytes.
   int64_t cycleSlack = 16;
+  /// Layers may follow in the tiles of others; false as a baseline.
+  bool joins = true;
 };
 
 /// Tries every combination of tile sizes, loop orders and buffers that fits and may be the best.

@@ -189,6 +189,76 @@ struct Work {
   int64_t array = 0, vector = 0;
 };
 
+/// Tiles of results that joined layers take.
+struct ResultTiles {
+  int64_t elements = 0, channels = 0; ///< of all tiles together; of one row
+  int64_t tiles = 0, rowLoads = 0;    ///< times that a row of a picture is loaded
+  int64_t run = 0, pitch = 0; ///< elements that follow each other in DRAM, from one run to the next
+};
+
+/// Bytes of one joined layer.
+struct TailBytes {
+  int64_t operand, rows, constant, output;
+  TailBytes(const TailShape &tail, const ResultTiles &results)
+      : operand(results.elements * tail.operandBytes),
+        rows(results.rowLoads * results.channels * tail.rowBytes), constant(tail.constantBytes),
+        output(tail.isStored ? results.elements * tail.outputBytes : 0) {}
+  int64_t read() const { return operand + rows + constant; }
+};
+
+ResultTiles resultsOf(const MatrixShape &s, const ChannelCut &cut, const WindowCut &vertical,
+                      const WindowCut &horizontal, const Tiling &t) {
+  const int64_t gates = s.tails.isGated() ? 2 : 1;
+  const int64_t channels = s.outputChannels / gates, channelTiles = cut.outputs.tiles / gates;
+  const int64_t pixelTiles = s.batch * vertical.cut.tiles * horizontal.cut.tiles;
+  const bool isWhole = channelTiles == 1 && gates == 1;
+  const bool onceEach = t.order == LoopOrder::WeightResident || channelTiles == 1;
+  ResultTiles results;
+  results.elements = s.batch * s.vertical.output * s.horizontal.output * channels;
+  results.channels = channels;
+  results.tiles = pixelTiles * channelTiles;
+  // For each picture, or for each tile of one; pictures that share tiles take turns.
+  results.rowLoads = pixelTiles;
+  if (const PictureCut pictures(s, t); onceEach) {
+    const int64_t alone = pictures.tile == 1 ? s.batch : pictures.last == 1 ? 1 : 0;
+    results.rowLoads = (s.batch - alone) * horizontal.cut.tiles + alone;
+  }
+  results.run = isWhole ? channels * horizontal.cut.tile : cut.outputs.tile;
+  results.pitch = isWhole ? channels * s.horizontal.output : channels;
+  return results;
+}
+
+ResultTiles resultsOf(const GroupNormShape &s, const Tiling &t) {
+  const AxisCut rows(s.rows, t.height), channels(s.channels, t.outputChannels);
+  ResultTiles results;
+  results.elements = s.pictures * s.rows * s.channels;
+  results.channels = s.channels;
+  results.tiles = s.pictures * rows.tiles * channels.tiles;
+  results.rowLoads = s.pictures;
+  results.run = channels.tiles == 1 ? rows.tile * s.channels : channels.tile;
+  results.pitch = channels.tiles == 1 ? results.run : s.channels;
+  return results;
+}
+
+/// Adds what joined layers move, and what they compute.
+void addTails(const Tails &tails, const ResultTiles &results, const Target &target,
+              Traffic &traffic, int64_t &vector) {
+  for (const TailShape &tail : tails.layers) {
+    const TailBytes bytes(tail, results);
+    if (bytes.operand > 0)
+      traffic.read(bytes.operand, results.tiles, results.run * tail.operandBytes,
+                   results.pitch * tail.operandBytes);
+    if (bytes.rows > 0)
+      traffic.read(bytes.rows, results.tiles, bytes.rows / results.rowLoads);
+    if (bytes.constant > 0)
+      traffic.read(bytes.constant, 1, bytes.constant);
+    if (bytes.output > 0)
+      traffic.write(bytes.output, results.tiles, results.run * tail.outputBytes,
+                    results.pitch * tail.outputBytes);
+    vector += tail.passes * ceilDiv(results.elements, target.vector.lanes);
+  }
+}
+
 /// Blocks of rows of weights in all tiles of input channels.
 int64_t reductionsOf(const AxisCut &inputs, const ArrayTarget &array) {
   return (inputs.tiles - 1) * ceilDiv(inputs.tile, array.rows) + ceilDiv(inputs.last, array.rows);
@@ -294,9 +364,11 @@ struct EstimateOf {
     traffic.read(passes * elements * s.inputBytes, passes * tiles, run * s.inputBytes,
                  pitch * s.inputBytes);
     traffic.read(s.channels * kRecord, channels.tiles, channels.tile * kRecord);
-    traffic.write(elements * s.outputBytes, tiles, run * s.outputBytes, pitch * s.outputBytes);
-    return streamEstimate(traffic, 2 * ceilDiv(elements, target.vector.lanes), tiles,
-                          layoutOf(s, t, target.sram.alignment).bytes, t);
+    if (s.tails.isLeadStored)
+      traffic.write(elements * s.outputBytes, tiles, run * s.outputBytes, pitch * s.outputBytes);
+    int64_t vector = 2 * ceilDiv(elements, target.vector.lanes);
+    addTails(s.tails, resultsOf(s, t), target, traffic, vector);
+    return streamEstimate(traffic, vector, tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
   }
 
   Estimate operator()(const AttentionShape &s) const;
@@ -443,6 +515,14 @@ MatrixBytes bytesOf(const MatrixShape &s, const MatrixCut &cut, const WindowCut 
   const int64_t paramTimes = byWeights || outputs.tiles == 1 ? 1 : spatial;
   const int64_t rows =
       ringRows(s, t, vertical, inputs.tiles == 1) > 0 ? vertical.sumNew : vertical.sumSpan;
+  int64_t tails = 0;
+  if (!s.tails.layers.empty()) {
+    const ResultTiles results = resultsOf(s, cut, vertical, horizontal, t);
+    for (const TailShape &tail : s.tails.layers) {
+      const TailBytes own(tail, results);
+      tails += own.read() + own.output;
+    }
+  }
   return {.input =
               s.batch * rows * horizontal.sumSpan * s.inputChannels * s.inputBytes * inputTimes,
           .inputTimes = inputTimes,
@@ -450,8 +530,10 @@ MatrixBytes bytesOf(const MatrixShape &s, const MatrixCut &cut, const WindowCut 
           .weightTimes = weightTimes,
           .params = s.outputChannels * kRecord * paramTimes,
           .paramTimes = paramTimes,
-          .output =
-              s.batch * s.vertical.output * s.horizontal.output * s.outputChannels * s.outputBytes};
+          .output = s.tails.isLeadStored ? s.batch * s.vertical.output * s.horizontal.output *
+                                               s.outputChannels * s.outputBytes
+                                         : 0,
+          .tails = tails};
 }
 
 Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const WindowCut &vertical,
@@ -484,7 +566,11 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
   const int64_t weightCycles = traffic.readCycles() - inputCycles;
   const int64_t excess = decoderExcess(s, bytes.weightTimes, traffic.readBus - inputBus, target);
   traffic.read(bytes.params, outputs.tiles * bytes.paramTimes, outputs.tile * kRecord);
-  traffic.write(bytes.output, pixelTiles * outputs.tiles, outputRun, outputPitch);
+  if (bytes.output > 0)
+    traffic.write(bytes.output, pixelTiles * outputs.tiles, outputRun, outputPitch);
+  int64_t tailVector = 0;
+  if (!s.tails.layers.empty())
+    addTails(s.tails, resultsOf(s, cut, vertical, horizontal, t), target, traffic, tailVector);
 
   Estimate e;
   e.cost.dramReadBytes = traffic.reads;
@@ -498,6 +584,7 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
   const MatrixLayout layout = layoutOf(s, t, cut, vertical, horizontal, target.sram.alignment);
   e.cost.sramBytes = layout.bytes;
   Work work = matrixWork(s, cut, vertical, horizontal, target);
+  work.vector += tailVector;
   if (layout.ringRows > 0)
     work.array += seamWork(s, cut, layout.ringRows, horizontal, target);
   e.cost.computeCycles = std::max(work.array, work.vector);
@@ -520,6 +607,30 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
 
 Estimate estimate(const LayerShape &shape, const Tiling &tiling, const Target &target) {
   return std::visit(EstimateOf{tiling, target}, shape);
+}
+
+LayerCost tailCost(const LayerShape &group, size_t tail, const Tiling &t, const Target &target) {
+  ResultTiles results;
+  const TailShape *own = nullptr;
+  LayerCost cost;
+  if (const auto *s = std::get_if<MatrixShape>(&group)) {
+    const WindowCut vertical(s->vertical, t.height), horizontal(s->horizontal, t.width);
+    const ChannelCut cut(*s, t);
+    results = resultsOf(*s, cut, vertical, horizontal, t);
+    own = &s->tails.layers[tail];
+    cost.sramBytes = layoutOf(*s, t, cut, vertical, horizontal, target.sram.alignment).bytes;
+  } else {
+    const auto &norm = std::get<GroupNormShape>(group);
+    results = resultsOf(norm, t);
+    own = &norm.tails.layers[tail];
+    cost.sramBytes = layoutOf(norm, t, target.sram.alignment).bytes;
+  }
+  const TailBytes bytes(*own, results);
+  cost.dramReadBytes = bytes.read();
+  cost.dramWriteBytes = bytes.output;
+  cost.computeCycles = own->passes * ceilDiv(results.elements, target.vector.lanes);
+  cost.dramCycles = busCycles(cost.dramReadBytes + cost.dramWriteBytes, target);
+  return cost;
 }
 
 } // namespace sdopt

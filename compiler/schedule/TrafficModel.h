@@ -18,7 +18,7 @@
 namespace sdopt {
 
 struct Estimate {
-  LayerCost cost;     ///< without lowerBoundBytes
+  LayerCost cost;     ///< without lowerBoundBytes; of all layers of a group together
   int64_t cycles = 0; ///< of the whole layer, with what overlaps overlapping
   int64_t tiles = 0;
 };
@@ -41,7 +41,8 @@ ArrayBound leastArrayCycles(const MatrixShape &shape, const MatrixCut &cut, cons
 /// DRAM bytes of a matrix layer by operand, and how often each is fetched.
 struct MatrixBytes {
   int64_t input, inputTimes, weights, weightTimes, params, paramTimes, output;
-  int64_t total() const { return input + weights + params + output; }
+  int64_t tails; ///< of joined layers, both ways
+  int64_t total() const { return input + weights + params + output + tails; }
 };
 MatrixBytes bytesOf(const MatrixShape &shape, const MatrixCut &cut, const WindowCut &vertical,
                     const WindowCut &horizontal, const Tiling &tiling);
@@ -53,8 +54,16 @@ Estimate estimateMatrix(const MatrixShape &shape, const MatrixCut &cut, const Wi
 
 Estimate estimate(const LayerShape &shape, const Tiling &tiling, const Target &target);
 
+/// Of one joined layer of a group cut in this way.
+LayerCost tailCost(const LayerShape &group, size_t tail, const Tiling &tiling,
+                   const Target &target);
+
 /// Bytes that no schedule of the layer can do without.
 int64_t lowerBoundBytes(const Network &network, const Layer &layer, int64_t sramBytes);
+/// The same where its first input, or its output, is passed on in SRAM: `carried` is the index of
+/// that input, or negative.
+int64_t lowerBoundBytes(const Network &network, const Layer &layer, int64_t sramBytes,
+                        int64_t carried, bool isStored);
 
 } // namespace sdopt
 

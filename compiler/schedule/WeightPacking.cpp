@@ -98,10 +98,7 @@ void noteStreams(Network &network, Plan &plan, size_t layer, const PackedWeights
   if (!network.constants[weights].form.varies())
     return;
   network.constants[weights].blockBytes = packed.blockBytes;
-  for (size_t i = 0; i < network.layers.size(); ++i)
-    if (const auto *matrix = std::get_if<MatrixLayer>(&network.layers[i].spec);
-        matrix && matrix->weights == weights)
-      plan.layers[i].cost = layerCost(network, network.layers[i], plan.layers[i].tiling, target);
+  noteCosts(network, plan, target);
 }
 
 } // namespace sdopt

@@ -147,7 +147,22 @@ public:
   }
 
   absl::Status operator()(const GegluCommand &c) {
-    kernels_.geglu(codes(c.input, c.inputFormat), c.rows, c.channels, table(c.table, c.inputFormat),
+    if (c.gate < 0) {
+      kernels_.geglu(codes(c.input, c.inputFormat), c.rows, c.channels,
+                     table(c.table, c.inputFormat), c.params, c.outputFormat,
+                     at<std::byte>(c.output));
+      return absl::OkStatus();
+    }
+    // The kernel takes both halves of a row side by side.
+    const int64_t half = c.channels * byteWidth(c.inputFormat.type);
+    std::vector<std::byte> both(static_cast<size_t>(2 * c.rows * half));
+    for (int64_t row = 0; row < c.rows; ++row) {
+      std::memcpy(both.data() + 2 * row * half, at<std::byte>(c.input + row * half),
+                  static_cast<size_t>(half));
+      std::memcpy(both.data() + (2 * row + 1) * half, at<std::byte>(c.gate + row * half),
+                  static_cast<size_t>(half));
+    }
+    kernels_.geglu({both.data(), c.inputFormat}, c.rows, c.channels, table(c.table, c.inputFormat),
                    c.params, c.outputFormat, at<std::byte>(c.output));
     return absl::OkStatus();
   }

@@ -10,7 +10,9 @@
 #include "compiler/simulator/CommandTiming.h"
 #include "compiler/simulator/DecodedWeights.h"
 #include "compiler/simulator/EventQueues.h"
+#include "compiler/simulator/PassedResults.h"
 #include "compiler/simulator/WholeLayers.h"
+#include "compiler/simulator/WholeTails.h"
 
 #include <algorithm>
 #include <cstring>
@@ -172,7 +174,7 @@ struct Simulator::State {
                            Accounting &accounting);
   /// Values alone, in program order.
   absl::Status runLayers(CommandRange phase, const SimulatorOptions &options);
-  absl::Status executeCommand(int32_t index, const IntegerKernels &kernels);
+  absl::Status executeCommand(int32_t index, const SimulatorOptions &options);
   /// False if that is left to the commands.
   bool executeWhole(const WholeLayer &layer, std::span<const WeightTile> weights,
                     const IntegerKernels &kernels);
@@ -199,6 +201,7 @@ struct Simulator::State {
   int64_t sramPeak = 0;
   int64_t touchedConstants = 0; ///< bytes, since their pages were let go
   std::vector<int64_t> commandsOfLayer;
+  std::optional<PassedResults> passed;          ///< once prepared
   std::optional<std::vector<WholeLayer>> whole; ///< once somebody asks
   std::optional<ProgramStreams> streams;        ///< once time is asked for
   bool gathers = false; ///< rows of a table, so that time depends on the ids
@@ -244,6 +247,7 @@ absl::Status Simulator::State::prepare() {
   if (!status.ok())
     return status;
   commandsOfLayer.resize(network().layers.size());
+  passed.emplace(module.info);
   for (const Command &command : program().commands) {
     ++commandsOfLayer[command.layer];
     gathers |= std::holds_alternative<DmaGather>(command.args);
@@ -347,7 +351,6 @@ GatherIds Simulator::State::gatherIds(const Command &command, bool values) const
 absl::Status Simulator::State::runCommands(CommandRange phase, int64_t startCycle,
                                            const SimulatorOptions &options,
                                            Accounting &accounting) {
-  const IntegerKernels &kernels = options.kernels ? *options.kernels : fastKernels();
   // Stale bytes of a run before must not make up for what this one forgot to load.
   if (options.values)
     std::ranges::fill(sram.bytes(), std::byte{0xA5});
@@ -384,7 +387,7 @@ absl::Status Simulator::State::runCommands(CommandRange phase, int64_t startCycl
       options.trace->push_back({index, startCycle + now, startCycle + end});
     if (!options.values)
       return end;
-    if (absl::Status done = executeCommand(index, kernels); !done.ok())
+    if (absl::Status done = executeCommand(index, options); !done.ok())
       return done;
     if (releases)
       releaseConstants(command, mostConstants);
@@ -397,14 +400,24 @@ absl::Status Simulator::State::runCommands(CommandRange phase, int64_t startCycl
 void Simulator::State::noteFinished(int32_t index, const SimulatorOptions &options,
                                     std::vector<int64_t> &left) {
   const int32_t layer = program().commands[index].layer;
-  if (--left[layer] == 0 && options.observer && options.values)
+  if (--left[layer] > 0 || !options.observer || !options.values)
+    return;
+  const auto last = static_cast<size_t>(layer);
+  if (passed->isLast(last))
+    for (size_t i = passed->leader(last); i < last; ++i)
+      if (passed->isPassedOn(i))
+        options.observer(static_cast<int32_t>(i), read(network().layers[i].output));
+  if (!passed->isPassedOn(last))
     options.observer(layer, read(network().layers[layer].output));
 }
 
-absl::Status Simulator::State::executeCommand(int32_t index, const IntegerKernels &kernels) {
+absl::Status Simulator::State::executeCommand(int32_t index, const SimulatorOptions &options) {
+  const IntegerKernels &kernels = options.kernels ? *options.kernels : fastKernels();
   const Command &command = program().commands[index];
   const MemoryImages memory = {sram.bytes(), arena.bytes(), module.constants};
   absl::Status done = sdopt::execute(command.args, memory, kernels);
+  if (done.ok() && options.observer)
+    passed->note(command, memory);
   if (done.ok())
     return done;
   return absl::Status(done.code(), absl::StrCat("module '", network().name, "': command ", index,
@@ -420,14 +433,20 @@ bool Simulator::State::executeWhole(const WholeLayer &layer, std::span<const Wei
       reinterpret_cast<const ChannelParams *>(module.constants.data() + layer.params);
   const int64_t inputBytes =
       tile.inputHeight * tile.inputWidth * tile.inputChannels * byteWidth(layer.inputFormat.type);
-  const int64_t outputBytes = tile.outputHeight * tile.outputWidth * tile.outputChannels *
-                              byteWidth(layer.outputFormat.type);
+  const int64_t outputs = tile.outputHeight * tile.outputWidth * tile.outputChannels;
+  const int64_t outputBytes = outputs * byteWidth(layer.outputFormat.type);
+  Tensor passedOn;
+  if (!layer.isStored)
+    passedOn = recycledTensor(layer.outputFormat.type, {layer.pictures, outputs});
+  auto *results = layer.isStored ? arena.bytes().data() + layer.output
+                                 : reinterpret_cast<std::byte *>(passedOn.mutableBytes());
   for (int64_t picture = 0; picture < layer.pictures; ++picture) {
     const Codes x{arena.bytes().data() + layer.input + picture * inputBytes, layer.inputFormat};
-    std::byte *y = arena.bytes().data() + layer.output + picture * outputBytes;
+    std::byte *y = results + picture * outputBytes;
     if (!convolveTiles(kernels, tile, x, weights, params, layer.outputFormat, y))
       return false;
   }
+  executeTails(layer, results, {sram.bytes(), arena.bytes(), module.constants}, kernels);
   return true;
 }
 
@@ -446,13 +465,15 @@ absl::Status Simulator::State::runLayers(CommandRange phase, const SimulatorOpti
   DecodedWeights weights(layers, module.constants);
   for (size_t i = phase.begin, end = 0, next = 0; i < phase.end; ++i) {
     if (next < layers.size() && layers[next].first == i) {
-      if (executeWhole(layers[next], weights.of(next), kernels))
+      // An observer sees what tiles pass on.
+      if (!(options.observer && layers[next].passesOn()) &&
+          executeWhole(layers[next], weights.of(next), kernels))
         end = layers[next].last;
       ++next;
     }
     const auto index = static_cast<int32_t>(i);
     if (i >= end)
-      if (absl::Status done = executeCommand(index, kernels); !done.ok())
+      if (absl::Status done = executeCommand(index, options); !done.ok())
         return done;
     if (releases)
       releaseConstants(program().commands[i], mostConstants);
@@ -636,9 +657,14 @@ void addTo(RunStatistics &sum, const RunStatistics &run) {
   sum.skippedMultiplies += run.skippedMultiplies;
   sum.energy += run.energy;
   sum.layers.resize(std::max(sum.layers.size(), run.layers.size()));
-  for (size_t i = 0; i < run.layers.size(); ++i)
-    if (run.layers[i].cycles > 0)
-      sum.layers[i] = run.layers[i];
+  for (size_t i = 0; i < run.layers.size(); ++i) {
+    // All the time of a joined layer may be its leader's.
+    const LayerStatistics &layer = run.layers[i];
+    if (layer.cycles + layer.arrayCycles + layer.vectorCycles + layer.dmaInCycles +
+            layer.dmaOutCycles >
+        0)
+      sum.layers[i] = layer;
+  }
 }
 
 } // namespace sdopt

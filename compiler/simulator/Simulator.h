@@ -72,6 +72,7 @@ struct SimulatorOptions {
   /// are read in again by the next run.
   int64_t residentConstants = std::numeric_limits<int64_t>::max();
   /// Called after a layer's last command with its output codes, packed [n,h,w,c] (for --verify).
+  /// Layers whose results are passed on in SRAM come with the last one of their group.
   std::function<void(int32_t layer, const Tensor &codes)> observer = nullptr;
   std::vector<TraceEvent> *trace = nullptr;
 };

@@ -1,6 +1,7 @@
 #include "compiler/simulator/WholeLayers.h"
 
 #include "compiler/package/CommandOperands.h"
+#include "compiler/schedule/JoinedLayers.h"
 
 #include <algorithm>
 #include <map>
@@ -91,12 +92,38 @@ struct Axis {
   }
 };
 
-/// Follows the commands of one layer.
+bool equal(CodeFormat a, CodeFormat b) { return a.type == b.type && a.zeroPoint == b.zeroPoint; }
+bool equal(Scaling a, Scaling b) { return a.multiplier == b.multiplier && a.shift == b.shift; }
+
+/// Do two commands of one kind compute the same, wherever their operands lie?
+bool sameWork(const CombineCommand &a, const CombineCommand &b) {
+  const auto &p = a.params.scaling, &q = b.params.scaling;
+  return equal(a.aFormat, b.aFormat) && equal(a.bFormat, b.bFormat) &&
+         equal(a.outputFormat, b.outputFormat) && (a.b < 0) == (b.b < 0) &&
+         std::tie(p.multiplierA, p.multiplierB, p.shift, a.params.broadcastRows) ==
+             std::tie(q.multiplierA, q.multiplierB, q.shift, b.params.broadcastRows);
+}
+bool sameWork(const TableCommand &a, const TableCommand &b) {
+  return equal(a.inputFormat, b.inputFormat) && equal(a.outputFormat, b.outputFormat);
+}
+bool sameWork(const GegluCommand &a, const GegluCommand &b) {
+  return equal(a.inputFormat, b.inputFormat) && equal(a.outputFormat, b.outputFormat) &&
+         equal(a.params.scaling, b.params.scaling);
+}
+bool sameWork(const NormApplyCommand &a, const NormApplyCommand &b) {
+  return equal(a.inputFormat, b.inputFormat) && equal(a.outputFormat, b.outputFormat) &&
+         std::tie(a.params.count, a.params.epsilon, a.params.shift, a.params.centered) ==
+             std::tie(b.params.count, b.params.epsilon, b.params.shift, b.params.centered);
+}
+
+/// Follows the commands of one layer and of those that are joined to it.
 class LayerTrace {
 public:
-  LayerTrace(const ModuleInfo &module, const Layer &layer)
-      : input_(placeOf(module, layer.inputs[0])), output_(placeOf(module, layer.output)),
-        spec_(std::get<MatrixLayer>(layer.spec)) {
+  /// Layers [lead, end).
+  LayerTrace(const ModuleInfo &module, const JoinedLayers &joined, size_t lead, size_t end)
+      : layer_(module.network.layers[lead]), input_(placeOf(module, layer_.inputs[0])),
+        output_(placeOf(module, layer_.output)), spec_(std::get<MatrixLayer>(layer_.spec)),
+        lead_(lead) {
     whole_.pictures = input_.dims[0];
     whole_.input = input_.offset;
     whole_.output = output_.offset;
@@ -114,23 +141,95 @@ public:
                    .dilationW = spec_.dilationW,
                    .padTop = spec_.padTop,
                    .padLeft = spec_.padLeft};
-    possible_ = input_.dims[0] == output_.dims[0] &&
-                (input_.end() <= output_.offset || output_.end() <= input_.offset);
+    whole_.isStored = joined.isStored(lead, end);
+    stages_.push_back({.place = output_, .isStored = whole_.isStored});
+    for (size_t i = lead + 1; i < end; ++i)
+      addStage(module, joined, i, end);
+    possible_ = input_.dims[0] == output_.dims[0] && areApart();
   }
 
   void add(const Command &command) {
     if (!possible_)
       return;
+    stage_ = static_cast<size_t>(command.layer) - lead_;
     possible_ = std::visit([this](const auto &args) { return follow(args); }, command.args);
   }
 
   std::optional<WholeLayer> result() {
-    if (!possible_ || !formatsKnown_ || !coversOutput() || !orderWeights())
+    if (!possible_ || !formatsKnown_ || !orderWeights())
       return std::nullopt;
+    for (size_t i = 0; i < stages_.size(); ++i) {
+      if ((stages_[i].isStored && !coversOutput(stages_[i])) || (i > 0 && !stages_[i].isKnown))
+        return std::nullopt;
+      if (i > 0)
+        whole_.tails.push_back(stages_[i].tail);
+    }
     return std::move(whole_);
   }
 
 private:
+  /// The layer itself, or one that is joined to it.
+  struct Stage {
+    Place place; ///< of its result, in rows and columns of the layer's
+    bool isStored = true;
+    int64_t firstChannel = 0; ///< of its result in the tensor that it fills
+    std::optional<Place> operand = std::nullopt;
+    bool isKnown = false; ///< tail is
+    WholeTail tail = {};
+    std::map<std::pair<int64_t, int64_t>, std::vector<bool>> covered = {}; ///< by channels
+  };
+
+  void addStage(const ModuleInfo &module, const JoinedLayers &joined, size_t index, size_t end) {
+    const Layer &layer = module.network.layers[index];
+    Stage stage{.place = placeOf(module, layer.output), .isStored = joined.isStored(index, end)};
+    const int64_t channels = stage.place.dims[3];
+    stage.place.dims = output_.dims;
+    stage.place.dims[3] = channels;
+    const Place &before = stages_.back().place;
+    stage.tail.channels = before.dims[3];
+    if (std::holds_alternative<GegluLayer>(layer.spec))
+      stage.tail.channels /= 2;
+    stage.tail.isStored = stage.isStored;
+    stage.tail.output = stage.place.offset;
+    stage.tail.outputChannels = channels;
+    stage.tail.carried = joined.carriedInput(index);
+    if (const auto *combine = std::get_if<CombineLayer>(&layer.spec)) {
+      stage.firstChannel = combine->channelOffset;
+      if (layer.inputs.size() > 1) {
+        stage.operand = placeOf(module, layer.inputs[1 - stage.tail.carried]);
+        stage.tail.operand = stage.operand->offset;
+        // Views of one size: the rows and columns are the layer's.
+        if (!combine->params.broadcastRows)
+          stage.operand->dims = before.dims;
+      }
+    }
+    stage.tail.firstChannel = stage.firstChannel;
+    stages_.push_back(std::move(stage));
+  }
+
+  /// Nothing that is stored may lie where something is read, or stored too.
+  bool areApart() const {
+    std::vector<Place> read = {input_}, written;
+    for (const Stage &stage : stages_) {
+      if (stage.operand)
+        read.push_back(*stage.operand);
+      if (stage.isStored)
+        written.push_back(stage.place);
+    }
+    const auto apart = [](const Place &a, const Place &b) {
+      return a.end() <= b.offset || b.end() <= a.offset;
+    };
+    for (size_t i = 0; i < written.size(); ++i) {
+      for (const Place &place : read)
+        if (!apart(place, written[i]))
+          return false;
+      for (size_t j = 0; j < i; ++j)
+        if (!apart(written[i], written[j]))
+          return false;
+    }
+    return true;
+  }
+
   /// A load, or what later ones have left of it.
   struct Loaded {
     Region region;
@@ -155,9 +254,12 @@ private:
     int64_t origin;                ///< input row of the first tap, in the padding if negative
     std::map<int64_t, Term> terms; ///< by first input channel
   };
+  /// Codes of a stage; gated ones come from two sums, half of all channels apart.
   struct Result {
-    Sums sums;
-    int64_t params;
+    size_t stage = 0;
+    std::vector<std::pair<Sums, int64_t>> parts;   ///< with the place of their parameters
+    std::vector<Box> operands;                     ///< that went in, which must lie where it does
+    std::vector<std::pair<int64_t, int64_t>> rows; ///< picture and first channel, likewise
   };
   using Content = std::variant<Loaded, Stream, Sums, Result>;
   struct Buffer {
@@ -332,24 +434,155 @@ private:
     if (whole_.outputFormat.type != c.outputFormat.type ||
         whole_.outputFormat.zeroPoint != c.outputFormat.zeroPoint)
       return false;
-    put(c.output, c.rows * c.channels * output_.elementBytes, Result{*sums, *params});
-    return find<Sums>(c.accumulator, sumBytes) && find<Loaded>(c.params, paramBytes);
+    put(c.output, c.rows * c.channels * output_.elementBytes,
+        Result{.stage = 0, .parts = {{*sums, *params}}, .operands = {}, .rows = {}});
+    return stage_ == 0 && find<Sums>(c.accumulator, sumBytes) && find<Loaded>(c.params, paramBytes);
+  }
+
+  /// The result of the stage before that lies there.
+  const Result *carriedAt(int64_t sram, int64_t bytes) {
+    const Result *result = find<Result>(sram, bytes);
+    return result && stage_ > 0 && result->stage + 1 == stage_ ? result : nullptr;
+  }
+  int64_t bytesOf(const Result &result, int64_t elementBytes) const {
+    const ConvTile &t = result.parts.front().first.tile;
+    return t.outputHeight * t.outputWidth * t.outputChannels * elementBytes;
+  }
+
+  /// All commands of a stage compute the same; its result stands where they put it.
+  template <typename Args>
+  bool finish(const Args &c, int64_t constant, int64_t bytes, Result result) {
+    Stage &stage = stages_[stage_];
+    if (!stage.isKnown) {
+      stage.tail.command = c;
+      stage.tail.constant = constant;
+    }
+    stage.isKnown = true;
+    const auto *known = std::get_if<Args>(&stage.tail.command);
+    if (!known || !sameWork(*known, c) || stage.tail.constant != constant ||
+        byteWidth(c.outputFormat.type) != stage.place.elementBytes)
+      return false;
+    result.stage = stage_;
+    put(c.output, bytes, std::move(result));
+    return true;
+  }
+
+  bool follow(const CombineCommand &c) {
+    if (stage_ == 0)
+      return false;
+    const Stage &stage = stages_[stage_];
+    const int64_t elements = c.rows * c.channels;
+    const bool isA = stage.tail.carried == 0;
+    const int64_t from = isA ? c.a : c.b, width = byteWidth(isA ? c.aFormat.type : c.bFormat.type);
+    const Result *carried = carriedAt(from, elements * width);
+    if (!carried || (c.b >= 0) != stage.operand.has_value() ||
+        c.channels != carried->parts.front().first.tile.outputChannels)
+      return false;
+    Result result = *carried;
+    if (stage.operand && !addOperand(c, stage, result))
+      return false;
+    return finish(c, 0, elements * byteWidth(c.outputFormat.type), std::move(result)) &&
+           find<Result>(from, elements * width);
+  }
+
+  /// The other operand of a combine, loaded from where it lies.
+  bool addOperand(const CombineCommand &c, const Stage &stage, Result &result) {
+    const bool isA = stage.tail.carried == 1;
+    const int64_t rows = c.params.broadcastRows ? 1 : c.rows;
+    const CodeFormat format = isA ? c.aFormat : c.bFormat;
+    const int64_t bytes = rows * c.channels * byteWidth(format.type);
+    const Loaded *loaded = find<Loaded>(isA ? c.a : c.b, bytes);
+    if (!loaded || loaded->region != Region::Arena || loaded->begin != (isA ? c.a : c.b) ||
+        loaded->shape.bytes() != bytes || byteWidth(format.type) != stage.operand->elementBytes ||
+        (c.params.broadcastRows && isA))
+      return false;
+    const ConvTile &t = result.parts.front().first.tile;
+    const auto box = stage.operand->boxOf(
+        loaded->dram, loaded->shape,
+        c.params.broadcastRows
+            ? std::array<int64_t, 4>{1, 1, 1, c.channels}
+            : std::array<int64_t, 4>{1, t.outputHeight, t.outputWidth, c.channels});
+    if (!box)
+      return false;
+    if (c.params.broadcastRows)
+      result.rows.emplace_back(box->first[0], box->first[3]);
+    else
+      result.operands.push_back(*box);
+    return true;
+  }
+
+  bool follow(const TableCommand &c) {
+    const int64_t bytes = c.count * byteWidth(c.inputFormat.type);
+    const Result *carried = carriedAt(c.input, bytes);
+    const auto table = constantsAt(
+        c.table, int64_t(sizeof(int32_t)) *
+                     (c.inputFormat.type == ElementType::I8 ? kTableEntries8 : kTableKnots16));
+    return carried && table &&
+           finish(c, *table, c.count * byteWidth(c.outputFormat.type), *carried) &&
+           find<Result>(c.input, bytes);
+  }
+
+  bool follow(const GegluCommand &c) {
+    if (c.gate < 0)
+      return false;
+    const int64_t bytes = c.rows * c.channels * byteWidth(c.inputFormat.type);
+    const Result *left = carriedAt(c.input, bytes), *right = carriedAt(c.gate, bytes);
+    const auto table = constantsAt(
+        c.table, int64_t(sizeof(int32_t)) *
+                     (c.inputFormat.type == ElementType::I8 ? kTableEntries8 : kTableKnots16));
+    if (!left || !right || !table || left->stage != 0 || right->stage != 0)
+      return false;
+    Result both = *left;
+    both.parts.push_back(right->parts.front());
+    return finish(c, *table, c.rows * c.channels * byteWidth(c.outputFormat.type), both) &&
+           find<Result>(c.input, bytes) && find<Result>(c.gate, bytes);
+  }
+
+  bool follow(const NormApplyCommand &c) {
+    const int64_t bytes = c.rows * c.channels * byteWidth(c.inputFormat.type);
+    const Result *carried = carriedAt(c.input, bytes);
+    const auto params = constantsAt(c.channelParams, c.channels * int64_t(sizeof(NormChannel)));
+    return c.perRow && carried && params && c.channels == stages_[stage_].tail.channels &&
+           c.channelsPerGroup == c.channels &&
+           finish(c, *params, c.rows * c.channels * byteWidth(c.outputFormat.type), *carried) &&
+           find<Result>(c.input, bytes);
   }
 
   bool follow(const DmaStore &c) {
     const Result *result = find<Result>(c.sram, c.shape.bytes());
-    if (!result || !isDense(c.shape))
+    if (!result || result->stage != stage_ || !isDense(c.shape))
       return false;
-    const ConvTile &t = result->sums.tile;
-    const auto box =
-        output_.boxOf(c.dram, c.shape, {1, t.outputHeight, t.outputWidth, t.outputChannels});
-    if (!box || !sameWindow(*box, result->sums))
+    Stage &stage = stages_[stage_];
+    const ConvTile &t = result->parts.front().first.tile;
+    auto box =
+        stage.place.boxOf(c.dram, c.shape, {1, t.outputHeight, t.outputWidth, t.outputChannels});
+    if (!box || !stage.isStored || box->first[3] < stage.firstChannel)
       return false;
-    const int64_t params = result->params - box->first[3] * int64_t(sizeof(ChannelParams));
-    if (!stored_)
-      whole_.params = params;
-    stored_ = true;
-    return params == whole_.params && cover(*box) && addWeights(*box, result->sums);
+    box->first[3] -= stage.firstChannel;
+    for (const Box &operand : result->operands)
+      if (operand.first != box->first)
+        return false;
+    for (const auto &[picture, channel] : result->rows)
+      if (picture != box->first[0] || channel != box->first[3])
+        return false;
+    return cover(stage, *box) && addParts(*box, *result);
+  }
+
+  /// Window, parameters and weights of each part of a result.
+  bool addParts(Box box, const Result &result) {
+    for (const auto &[sums, place] : result.parts) {
+      if (!sameWindow(box, sums) ||
+          sums.tile.outputChannels != result.parts.front().first.tile.outputChannels)
+        return false;
+      const int64_t params = place - box.first[3] * int64_t(sizeof(ChannelParams));
+      if (!stored_)
+        whole_.params = params;
+      stored_ = true;
+      if (params != whole_.params || !addWeights(box, sums))
+        return false;
+      box.first[3] += output_.dims[3] / 2;
+    }
+    return true;
   }
 
   template <typename Other> bool follow(const Other &) { return false; }
@@ -384,8 +617,8 @@ private:
   }
 
   /// Notes the pixels of a tile; false if one was stored before.
-  bool cover(const Box &box) {
-    std::vector<bool> &covered = covered_[{box.first[3], box.extent[3]}];
+  bool cover(Stage &stage, const Box &box) {
+    std::vector<bool> &covered = stage.covered[{box.first[3], box.extent[3]}];
     covered.resize(output_.dims[0] * output_.dims[1] * output_.dims[2]);
     for (int64_t row = box.first[1]; row < box.first[1] + box.extent[1]; ++row)
       for (int64_t column = box.first[2]; column < box.first[2] + box.extent[2]; ++column) {
@@ -427,14 +660,14 @@ private:
   }
 
   /// Every output channel once, and every pixel of it.
-  bool coversOutput() const {
+  bool coversOutput(const Stage &stage) const {
     int64_t next = 0;
-    for (const auto &[channels, covered] : covered_) {
+    for (const auto &[channels, covered] : stage.covered) {
       if (channels.first != next || std::ranges::find(covered, false) != covered.end())
         return false;
       next += channels.second;
     }
-    return next == output_.dims[3];
+    return next == (stage.tail.channels > 0 ? stage.tail.channels : output_.dims[3]);
   }
 
   bool orderWeights() {
@@ -447,13 +680,16 @@ private:
     return products == input_.dims[3] * output_.dims[3];
   }
 
+  const Layer &layer_;
   const Place input_, output_;
   const MatrixLayer &spec_;
+  const size_t lead_;
+  size_t stage_ = 0; ///< of the command under way
+  std::vector<Stage> stages_;
   WholeLayer whole_;
   bool possible_ = false, formatsKnown_ = false, stored_ = false;
   std::optional<CodeFormat> inputFormat_;
   std::map<int64_t, Buffer> buffers_;
-  std::map<std::pair<int64_t, int64_t>, std::vector<bool>> covered_; ///< by output channels
   std::map<std::pair<int64_t, int64_t>, WholeWeights> weights_;
 };
 
@@ -522,11 +758,15 @@ private:
 
 std::vector<WholeLayer> wholeLayers(const ModuleInfo &module) {
   const std::vector<Command> &commands = module.program.commands;
-  // Commands of one layer that follow each other, by the first.
+  const JoinedLayers joined(module.network);
+  const auto leader = [&](size_t command) {
+    return leaderOf(module.plan, static_cast<size_t>(commands[command].layer));
+  };
+  // Commands of one group of layers that follow each other, by the first.
   std::vector<size_t> stretches;
   Leftovers leftovers;
   for (size_t i = 0; i < commands.size(); ++i) {
-    if (i == 0 || commands[i].layer != commands[i - 1].layer)
+    if (i == 0 || leader(i) != leader(i - 1))
       stretches.push_back(i);
     leftovers.add(commands[i], stretches.back());
   }
@@ -534,10 +774,11 @@ std::vector<WholeLayer> wholeLayers(const ModuleInfo &module) {
   for (size_t s = 0; s < stretches.size(); ++s) {
     const size_t first = stretches[s];
     const size_t last = s + 1 < stretches.size() ? stretches[s + 1] : commands.size();
-    const Layer &layer = module.network.layers[commands[first].layer];
-    if (!std::holds_alternative<MatrixLayer>(layer.spec) || leftovers.isRead(first))
+    const size_t lead = leader(first), end = groupEnd(module.plan, lead);
+    if (!std::holds_alternative<MatrixLayer>(module.network.layers[lead].spec) ||
+        leftovers.isRead(first))
       continue;
-    LayerTrace trace(module, layer);
+    LayerTrace trace(module, joined, lead, end);
     for (size_t i = first; i < last; ++i)
       trace.add(commands[i]);
     if (std::optional<WholeLayer> whole = trace.result()) {

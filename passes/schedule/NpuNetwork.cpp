@@ -3,6 +3,7 @@
 #include "passes/schedule/NpuNetwork.h"
 
 #include "compiler/reference/Evaluator.h"
+#include "compiler/schedule/JoinedLayers.h"
 
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -355,8 +356,15 @@ void setPlan(const NpuNetwork &npu, const Plan &plan, func::FuncOp function) {
     if (!isFirstLayer(npu, i))
       continue;
     SmallVector<Attribute> tilings;
-    for (size_t j = i; j < npu.layerOps.size() && npu.layerOps[j] == npu.layerOps[i]; ++j)
+    SmallVector<bool> joined;
+    for (size_t j = i; j < npu.layerOps.size() && npu.layerOps[j] == npu.layerOps[i]; ++j) {
       tilings.push_back(tilingAttr(context, plan.layers[j].tiling));
+      joined.push_back(plan.layers[j].joined);
+    }
+    npu.layerOps[i]->removeAttr(npu::NpuDialect::kJoinedAttr);
+    if (llvm::is_contained(joined, true))
+      npu.layerOps[i]->setAttr(npu::NpuDialect::kJoinedAttr,
+                               DenseBoolArrayAttr::get(context, joined));
     npu.layerOps[i]->setAttr(npu::NpuDialect::kTilingAttr, ArrayAttr::get(context, tilings));
     TensorId output = npu.network.layers[i].output;
     npu.layerOps[i]->setAttr(
@@ -406,13 +414,16 @@ FailureOr<Plan> planOf(const NpuNetwork &npu, func::FuncOp function, const Targe
                              tiling.getOutputChannels(),
                              tiling.getInputChannels(),
                              tiling.getBuffers()};
-    plan.layers[i].cost =
-        layerCost(npu.network, npu.network.layers[i], plan.layers[i].tiling, target);
+    auto joined = op->getAttrOfType<DenseBoolArrayAttr>(npu::NpuDialect::kJoinedAttr);
+    plan.layers[i].joined = joined && static_cast<int64_t>(part) < joined.size() && joined[part];
     plan.offsets[npu.network.layers[i].output] = place.getOffset();
   }
   for (size_t i = 0; i < npu.network.tensors.size(); ++i)
     if (TensorId root = npu.network.tensors[i].aliasOf; root != kNone)
       plan.offsets[i] = plan.offsets[root];
+  if (std::string wrong = joinProblem(npu.network, plan); !wrong.empty())
+    return function.emitOpError(wrong);
+  noteCosts(npu.network, plan, target);
   return plan;
 }
 

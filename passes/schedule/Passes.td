@@ -33,9 +33,12 @@ def Schedule : Pass<"sdopt-schedule", "::mlir::func::FuncOp"> {
   let summary = "Choose tiles and place tensors (lossless)";
   let description = [{
     Lossless. Searches tile sizes for the target's SRAM under the traffic model (compiler/schedule) and places every
-    tensor in the DRAM arena; the result is in the attributes `npu.tiling` and `npu.place`. The plan is checked by an independent
-    validator. What does not fit is an error that says how many bytes are short.
+    tensor in the DRAM arena; the result is in the attributes `npu.tiling` and `npu.place`. Element-wise operations, row norms
+    and gates follow in the tiles of a convolution, linear layer or group norm where the sum of all estimated times is least
+    that way (`npu.joined`; dynamic programming over the order of operations): what nothing else reads then never goes to DRAM. The
+    plan is checked by an independent validator. What does not fit is an error that says how many bytes are short.
   }];
+  let options = [Option<"join", "join", "bool", "true", "Let operations follow in the tiles of others">];
   let dependentDialects = ["::sdopt::npu::NpuDialect"];
 }
 

@@ -1,6 +1,7 @@
 //===- Schedule.cpp - tiles and places ----------------------------------------===//
 
 #include "compiler/schedule/SramLayout.h"
+#include "compiler/schedule/TileSearch.h"
 #include "passes/schedule/NpuNetwork.h"
 #include "passes/schedule/Passes.h"
 
@@ -16,6 +17,8 @@ namespace sdopt {
 namespace {
 
 struct SchedulePass : impl::ScheduleBase<SchedulePass> {
+  using ScheduleBase::ScheduleBase;
+
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     const Target *target = sd::resources(&getContext()).target;
@@ -26,7 +29,7 @@ struct SchedulePass : impl::ScheduleBase<SchedulePass> {
     FailureOr<NpuNetwork> npu = networkOf(function);
     if (failed(npu))
       return signalPassFailure();
-    absl::StatusOr<Plan> plan = planNetwork(npu->network, *target);
+    absl::StatusOr<Plan> plan = planNetwork(npu->network, *target, {.joins = join});
     absl::Status status = plan.status();
     if (status.ok())
       status = checkPlan(npu->network, *plan, *target);
@@ -38,7 +41,7 @@ struct SchedulePass : impl::ScheduleBase<SchedulePass> {
     for (size_t i = 0; i < npu->layerOps.size(); ++i)
       mlir::remark::passed(npu->layerOps[i]->getLoc(),
                            mlir::remark::RemarkOpts::name("tile").category("schedule"))
-          << (tilingText(plan->layers[i].tiling) + ", DRAM " +
+          << (planText(plan->layers[i]) + ", DRAM " +
               std::to_string(plan->layers[i].cost.dramReadBytes +
                              plan->layers[i].cost.dramWriteBytes) +
               " bytes (bound " + std::to_string(plan->layers[i].cost.lowerBoundBytes) + ")");

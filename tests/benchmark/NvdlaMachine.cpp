@@ -19,7 +19,8 @@ constexpr int64_t kTransformedWeights = 16, kKernelWeights = 9;
 struct Rules {
   bool growsWeights = false; ///< and every window is by Winograd
   std::optional<LoopOrder> order = std::nullopt;
-  SearchOptions options() const { return {.order = order}; }
+  /// Every layer by itself, as in the sheet.
+  SearchOptions options() const { return {.order = order, .joins = false}; }
 };
 
 /// A layer as the sheet stores it. The other operand of an addition that is done on the way out

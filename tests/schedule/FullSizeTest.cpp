@@ -138,5 +138,25 @@ TEST(FullSize, EveryPresetPlansAndExpands) {
   }
 }
 
+// With layers in the tiles of others, at most 0.80 of the bytes of layers by themselves.
+TEST(FullSize, JoinedLayersMoveFewerBytes) {
+  const absl::StatusOr<Target> target = loadTarget("mobile");
+  ASSERT_TRUE(target.ok());
+  for (ElementType type : {ElementType::I8, ElementType::I16})
+    for (const Network &network : {unet(64, type), vaeDecoder(64, type)}) {
+      const auto bytes = [&](bool joins) {
+        const absl::StatusOr<Plan> plan = planNetwork(network, *target, {.joins = joins});
+        EXPECT_TRUE(plan.ok()) << plan.status();
+        double sum = 0;
+        for (const LayerPlan &layer : plan->layers)
+          sum += static_cast<double>(layer.cost.dramReadBytes + layer.cost.dramWriteBytes);
+        return sum;
+      };
+      const double share = bytes(true) / bytes(false);
+      std::printf("%s: %.3f of the bytes\n", network.name.c_str(), share);
+      EXPECT_LE(share, 0.80);
+    }
+}
+
 } // namespace
 } // namespace sdopt

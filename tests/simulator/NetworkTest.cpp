@@ -6,6 +6,7 @@
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/simulator/Simulator.h"
 #include "tests/schedule/LayerZoo.h"
+#include "tests/simulator/RandomParameters.h"
 #include "tests/simulator/WholeTensor.h"
 
 #include <cstring>
@@ -18,76 +19,9 @@ namespace {
 
 using test::ConstantBytes;
 
-int64_t pick(std::mt19937 &random, int64_t least, int64_t most) {
-  return least + static_cast<int64_t>(random() % static_cast<uint32_t>(most - least + 1));
-}
-
-Scaling randomScaling(std::mt19937 &random, int64_t leastShift, int64_t mostShift) {
-  return {static_cast<int32_t>((int64_t{1} << 30) + pick(random, 0, (1 << 30) - 1)),
-          static_cast<int32_t>(pick(random, leastShift, mostShift))};
-}
-
-/// Parameters with which results fill their range without being all saturated.
-struct ParameterFill {
-  std::mt19937 &random;
-  void operator()(CombineLayer &s) {
-    s.params.scaling = {static_cast<int32_t>(pick(random, 1 << 28, 1 << 30)),
-                        static_cast<int32_t>(pick(random, 1 << 28, 1 << 30)),
-                        static_cast<int32_t>(pick(random, 29, 38))};
-  }
-  void operator()(GegluLayer &s) { s.params.scaling = randomScaling(random, 45, 60); }
-  void operator()(NormLayer &s) {
-    s.params.epsilon = random();
-    s.params.shift = static_cast<int32_t>(pick(random, 24, 30));
-  }
-  void operator()(AttentionLayer &s) {
-    s.params.exponent = randomScaling(random, 30, 55);
-    s.params.output = randomScaling(random, 30, 36);
-  }
-  void operator()(ModulateLayer &s) {
-    s.params = {pick(random, 1 << 8, 1 << 16), pick(random, 0, 1 << 20), pick(random, 0, 1 << 24),
-                static_cast<int32_t>(pick(random, 16, 30))};
-  }
-  void operator()(TimeEmbeddingLayer &s) {
-    s.params.fractionBits = static_cast<int32_t>(pick(random, 0, 30));
-  }
-  template <typename Other> void operator()(Other &) {}
-};
-
-template <typename T, typename Make> std::vector<std::byte> filled(int64_t bytes, Make make) {
-  std::vector<std::byte> out(static_cast<size_t>(bytes));
-  for (size_t i = 0; i < out.size() / sizeof(T); ++i) {
-    const T value = make();
-    std::memcpy(out.data() + i * sizeof(T), &value, sizeof(T));
-  }
-  return out;
-}
-
-std::vector<std::byte> randomConstant(const ConstantInfo &info, std::mt19937 &random) {
-  switch (info.kind) {
-  case ConstantKind::ChannelParams:
-    return filled<ChannelParams>(info.bytes, [&] {
-      const Scaling scaling = randomScaling(random, 33, 48);
-      return ChannelParams{pick(random, 0, 200000) - 100000, scaling.multiplier, scaling.shift};
-    });
-  case ConstantKind::NormChannels:
-    return filled<NormChannel>(info.bytes, [&] {
-      return NormChannel{pick(random, 0, 1 << 30) - (1 << 29),
-                         static_cast<int32_t>(pick(random, 0, 1 << 15)) - (1 << 14), 0};
-    });
-  case ConstantKind::Table:
-    return filled<int32_t>(
-        info.bytes, [&] { return static_cast<int32_t>(pick(random, 0, 1 << 24)) - (1 << 23); });
-  case ConstantKind::RowMultipliers:
-    return filled<int32_t>(info.bytes,
-                           [&] { return static_cast<int32_t>(pick(random, 0, 1 << 30)); });
-  case ConstantKind::Weights:
-  case ConstantKind::Rows:
-  case ConstantKind::Codes:
-    break;
-  }
-  return filled<int8_t>(info.bytes, [&] { return static_cast<int8_t>(random()); });
-}
+using test::ParameterFill;
+using test::pick;
+using test::randomConstant;
 
 /// Share of codes that differ from the code before.
 double variety(const Tensor &codes) {
