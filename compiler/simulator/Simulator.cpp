@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/kernels/Convolve.h"
 #include "compiler/kernels/MemoryLimit.h"
+#include "compiler/kernels/RecycledTensor.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Manifest.h"
 #include "compiler/schedule/WinogradLayers.h"
