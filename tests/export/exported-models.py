@@ -44,7 +44,7 @@ BOUNDS = {
 MODULES = sys.argv[4:] or ["text_encoder", "vae_encoder", "unet", "vae_decoder"]
 CALLS = 8
 MARGIN = 10
-LEAST = {("w8a8", "unet"): 64}  # PSNR(ONNX Runtime, sdopt)
+LEAST = {("w8a8", "unet"): 63}  # PSNR(ONNX Runtime, sdopt); a step of 8-bit attention is a large one
 
 
 def psnr(reference, value):

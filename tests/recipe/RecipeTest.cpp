@@ -281,7 +281,10 @@ TEST(RecipeBuiltIn, W8A8KeepsSensitiveLayersAtSixteenBits) {
   EXPECT_EQ(bits("unet", "linear", "/unet/down_blocks.0/resnets.0/time_emb_proj/Gemm"), 16);
   EXPECT_EQ(bits("unet", "linear", "unet.time_embedding.linear_1.weight"), 16);
   EXPECT_EQ(bits("unet", "group_norm", "x"), 16);
-  EXPECT_EQ(bits("unet", "attention", "x"), 16);
+  EXPECT_EQ(bits("unet", "attention", "/unet/attentions.0/transformer_blocks.0/attn1/Softmax"), 8);
+  EXPECT_EQ(bits("unet", "attention", "/unet/attentions.0/transformer_blocks.0/attn2/Softmax"), 16);
+  EXPECT_EQ(bits("transformer", "attention", "/transformer_blocks.0/attn/Softmax"), 16);
+  EXPECT_EQ(bits("vae_decoder", "attention", "x"), 16);
   EXPECT_EQ(bits("vae_decoder", "conv2d", "x"), 16);
   EXPECT_EQ(bits("text_encoder", "linear", "x"), 16);
 }
