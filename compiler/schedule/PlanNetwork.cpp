@@ -301,26 +301,30 @@ LayerCost layerCost(const Network &network, const Layer &layer, const Tiling &ti
   return cost;
 }
 
+void noteGroupCosts(const Network &network, const JoinedLayers &joined, Plan &plan, size_t lead,
+                    const Target &target) {
+  const size_t end = groupEnd(plan, lead);
+  const LayerShape shape = joined.shape(lead, end);
+  const Tiling &tiling = plan.layers[lead].tiling;
+  LayerCost &first = plan.layers[lead].cost;
+  first = estimate(shape, tiling, target).cost;
+  for (size_t i = lead; i < end; ++i) {
+    LayerCost &cost = plan.layers[i].cost;
+    if (i > lead) {
+      cost = tailCost(shape, i - lead - 1, tiling, target);
+      first.dramReadBytes -= cost.dramReadBytes;
+      first.dramWriteBytes -= cost.dramWriteBytes;
+    }
+    cost.lowerBoundBytes = lowerBoundBytes(
+        network, network.layers[i], target.sram.bytes,
+        i > lead ? static_cast<int64_t>(joined.carriedInput(i)) : -1, joined.isStored(i, end));
+  }
+}
+
 void noteCosts(const Network &network, Plan &plan, const Target &target) {
   const JoinedLayers joined(network);
-  for (size_t lead = 0, end = 0; lead < plan.layers.size(); lead = end) {
-    end = groupEnd(plan, lead);
-    const LayerShape shape = joined.shape(lead, end);
-    const Tiling &tiling = plan.layers[lead].tiling;
-    LayerCost &first = plan.layers[lead].cost;
-    first = estimate(shape, tiling, target).cost;
-    for (size_t i = lead; i < end; ++i) {
-      LayerCost &cost = plan.layers[i].cost;
-      if (i > lead) {
-        cost = tailCost(shape, i - lead - 1, tiling, target);
-        first.dramReadBytes -= cost.dramReadBytes;
-        first.dramWriteBytes -= cost.dramWriteBytes;
-      }
-      cost.lowerBoundBytes = lowerBoundBytes(
-          network, network.layers[i], target.sram.bytes,
-          i > lead ? static_cast<int64_t>(joined.carriedInput(i)) : -1, joined.isStored(i, end));
-    }
-  }
+  for (size_t lead = 0; lead < plan.layers.size(); lead = groupEnd(plan, lead))
+    noteGroupCosts(network, joined, plan, lead, target);
 }
 
 } // namespace sdopt
