@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/calibration/Activations.h"
 #include "compiler/calibration/OrderedWork.h"
+#include "compiler/calibration/PartialStatistics.h"
 #include "compiler/calibration/ThreadShares.h"
 #include "compiler/kernels/TargetClones.h"
 
@@ -279,6 +280,107 @@ void addTo(std::vector<double> &totals, const std::vector<double> &sums) {
     totals[i] += sums[i];
 }
 
+/// What calibration knows after some calls.
+class Knowledge {
+public:
+  Knowledge(const ObservedValues &observed, const std::vector<double> &timesteps, size_t buckets)
+      : observed_(observed), timesteps_(timesteps), buckets_(timesteps, buckets),
+        accumulators_(observed.size()), totals_(observed.size()), moving_(observed.size()),
+        bucketCalls_(buckets_.size()) {
+    if (buckets_.size() > 1)
+      for (Accumulator &accumulator : accumulators_)
+        accumulator.value.buckets.resize(buckets_.size());
+  }
+
+  /// Of the value in a call, from any thread; false if it is not finite.
+  bool observe(int64_t index, const Tensor &tensor, int64_t call, Sums &sums) {
+    Accumulator &into = accumulators_[index];
+    return accumulate(tensor.values<float>(), observed_.channels(index), into,
+                      bucketOf(into.value, call), sums);
+  }
+
+  /// The sums of all values in a call; calls in their order.
+  void add(int64_t call, const std::vector<Sums> &sums) {
+    const bool isFirst = bucketCalls_[bucketIndex(call)]++ == 0;
+    for (size_t v = 0; v < totals_.size(); ++v) {
+      moving_[v].add(sums[v].low, sums[v].high, call == 0);
+      if (BucketStatistics *bucket = bucketOf(accumulators_[v].value, call)) {
+        bucket->moving.add(sums[v].low, sums[v].high, isFirst);
+        bucket->sum += sums[v].sum;
+        bucket->sumOfSquares += sums[v].squares;
+      }
+      totals_[v].sum += sums[v].sum;
+      totals_[v].squares += sums[v].squares;
+      addTo(totals_[v].channelSums, sums[v].channelSums);
+      addTo(totals_[v].channelSquares, sums[v].channelSquares);
+    }
+  }
+
+  /// All of it, after `calls` whole calls. A bucket without a call has the value's minimum alone.
+  Statistics statistics(const std::string &function, const std::string &samples,
+                        int64_t calls) const {
+    std::vector<ValueStatistics> values;
+    for (size_t v = 0; v < observed_.size(); ++v) {
+      ValueStatistics &value = values.emplace_back(completed(v, accumulators_[v].value));
+      for (BucketStatistics &bucket : value.buckets) {
+        bucket.channelLargest.resize(value.channels.size());
+        if (bucket.count > 0)
+          continue;
+        bucket.min = bucket.max = value.min;
+        bucket.moving = {value.min, value.min};
+      }
+    }
+    return {function, samples, static_cast<uint64_t>(calls), std::move(values),
+            buckets_.intervals()};
+  }
+
+  /// After the last call.
+  Statistics take(const std::string &function, const std::string &samples) {
+    std::vector<ValueStatistics> values;
+    for (size_t v = 0; v < observed_.size(); ++v)
+      values.push_back(completed(v, std::move(accumulators_[v].value)));
+    return {function, samples, timesteps_.size(), std::move(values), buckets_.intervals()};
+  }
+
+  /// As statistics() told it.
+  void restore(const Statistics &known) {
+    for (int64_t call = 0; call < static_cast<int64_t>(known.calls()); ++call)
+      ++bucketCalls_[bucketIndex(call)];
+    for (size_t v = 0; v < observed_.size(); ++v) {
+      const ValueStatistics &value = known.values()[v];
+      accumulators_[v].value = value;
+      moving_[v] = value.moving;
+      totals_[v].sum = value.sum;
+      totals_[v].squares = value.sumOfSquares;
+      totals_[v].channelSums = value.channels.sum;
+      totals_[v].channelSquares = value.channels.sumOfSquares;
+    }
+  }
+
+private:
+  ValueStatistics completed(size_t v, ValueStatistics value) const {
+    value.name = observed_.name(v);
+    value.moving = moving_[v];
+    value.sum = totals_[v].sum;
+    value.sumOfSquares = totals_[v].squares;
+    value.channels.sum = totals_[v].channelSums;
+    value.channels.sumOfSquares = totals_[v].channelSquares;
+    return value;
+  }
+  size_t bucketIndex(int64_t call) const { return buckets_.indexOf(timesteps_[call]); }
+  BucketStatistics *bucketOf(ValueStatistics &value, int64_t call) const {
+    return value.buckets.empty() ? nullptr : &value.buckets[bucketIndex(call)];
+  }
+
+  const ObservedValues &observed_;
+  const std::vector<double> &timesteps_;
+  TimestepBuckets buckets_;
+  std::vector<Accumulator> accumulators_;
+  std::vector<Sums> totals_;
+  std::vector<MovingExtremes> moving_;
+  std::vector<int64_t> bucketCalls_;
+};
+
 } // namespace
 
 absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationContext &context,
@@ -293,17 +395,17 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
   absl::StatusOr<std::vector<double>> timesteps = timestepsOf(function, *reader);
   if (!timesteps.ok())
     return timesteps.status();
-  const TimestepBuckets buckets(*timesteps, std::max<size_t>(options.timestepBuckets, 1));
-  std::vector<Accumulator> accumulators(observed.size());
-  if (buckets.size() > 1)
-    for (Accumulator &accumulator : accumulators)
-      accumulator.value.buckets.resize(buckets.size());
-  auto bucketOf = [&](ValueStatistics &value, int64_t call) {
-    return value.buckets.empty() ? nullptr : &value.buckets[buckets.indexOf((*timesteps)[call])];
-  };
-  std::vector<Sums> totals(observed.size());
-  std::vector<MovingExtremes> moving(observed.size());
-  std::vector<int64_t> bucketCalls(buckets.size());
+  absl::StatusOr<std::string> digest = reader->digest();
+  if (!digest.ok())
+    return digest.status();
+  const std::string functionName = functionDigest(function);
+  Knowledge knowledge(observed, *timesteps, std::max<size_t>(options.timestepBuckets, 1));
+  const PartialStatistics partial(options.partialFile, reader->size());
+  int64_t done = 0;
+  if (auto known = partial.load(knowledge.statistics(functionName, *digest, 0))) {
+    knowledge.restore(*known);
+    done = static_cast<int64_t>(known->calls());
+  }
   ThreadShares shares(std::max(options.threads, 1), reader->size(), observed.bytes());
   std::vector<std::unique_ptr<Evaluator>> evaluators(shares.samples());
   auto constants = std::make_shared<ConstantCache>();
@@ -311,7 +413,8 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
     evaluator = std::make_unique<Evaluator>(function, context, constants);
 
   using CallSums = std::vector<Sums>;
-  auto work = [&](int worker, int64_t i) -> absl::StatusOr<CallSums> {
+  auto work = [&](int worker, int64_t offset) -> absl::StatusOr<CallSums> {
+    const int64_t i = done + offset;
     absl::StatusOr<Sample> sample = reader->read(i);
     if (!sample.ok())
       return sample.status();
@@ -325,9 +428,7 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
                                  static_cast<double>(observed.size() + 1),
                          reader->size());
       int64_t index = observed.indexOf(value);
-      if (index >= 0 && bad.empty() &&
-          !accumulate(tensor.values<float>(), observed.channels(index), accumulators[index],
-                      bucketOf(accumulators[index].value, i), sums[index]))
+      if (index >= 0 && bad.empty() && !knowledge.observe(index, tensor, i, sums[index]))
         bad = observed.name(index);
     };
     bool evaluated = succeeded(evaluators[worker]->run(sample->inputs, observe));
@@ -339,42 +440,28 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
           absl::StrCat("evaluation ", i, " of the samples failed; see the messages above"));
     return sums;
   };
-  auto finish = [&](int64_t i, CallSums sums) {
-    bool isFirst = bucketCalls[buckets.indexOf((*timesteps)[i])]++ == 0;
-    for (size_t v = 0; v < totals.size(); ++v) {
-      moving[v].add(sums[v].low, sums[v].high, i == 0);
-      if (BucketStatistics *bucket = bucketOf(accumulators[v].value, i)) {
-        bucket->moving.add(sums[v].low, sums[v].high, isFirst);
-        bucket->sum += sums[v].sum;
-        bucket->sumOfSquares += sums[v].squares;
-      }
-      totals[v].sum += sums[v].sum;
-      totals[v].squares += sums[v].squares;
-      addTo(totals[v].channelSums, sums[v].channelSums);
-      addTo(totals[v].channelSquares, sums[v].channelSquares);
-    }
+  auto finish = [&](int64_t offset, const CallSums &sums) {
+    knowledge.add(done + offset, sums);
     if (options.progress)
-      options.progress(i + 1, reader->size());
+      options.progress(static_cast<double>(done + offset + 1), reader->size());
   };
-  if (absl::Status status = runInOrder<CallSums>(reader->size(), shares.samples(), work, finish);
-      !status.ok())
-    return status;
-
-  std::vector<ValueStatistics> values;
-  for (size_t v = 0; v < observed.size(); ++v) {
-    ValueStatistics &value = values.emplace_back(std::move(accumulators[v].value));
-    value.name = observed.name(v);
-    value.moving = moving[v];
-    value.sum = totals[v].sum;
-    value.sumOfSquares = totals[v].squares;
-    value.channels.sum = std::move(totals[v].channelSums);
-    value.channels.sumOfSquares = std::move(totals[v].channelSquares);
+  // Calls before a save are whole: threads wait for each other there.
+  const int64_t atOnce = partial.isKept()
+                             ? std::max<int64_t>(shares.samples(), (reader->size() + 19) / 20)
+                             : reader->size();
+  while (done < reader->size()) {
+    const int64_t count = std::min(atOnce, reader->size() - done);
+    if (absl::Status status = runInOrder<CallSums>(count, shares.samples(), work, finish);
+        !status.ok())
+      return status;
+    done += count;
+    if (done == reader->size() || !partial.isKept())
+      continue;
+    if (absl::Status status = partial.save(knowledge.statistics(functionName, *digest, done));
+        !status.ok())
+      return status;
   }
-  absl::StatusOr<std::string> digest = reader->digest();
-  if (!digest.ok())
-    return digest.status();
-  return Statistics(functionDigest(function), *digest, reader->size(), std::move(values),
-                    buckets.intervals());
+  return knowledge.take(functionName, *digest);
 }
 
 } // namespace sdopt

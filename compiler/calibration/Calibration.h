@@ -21,6 +21,10 @@ struct CalibrationOptions {
   int threads = 1;
   int64_t limit = 0;          ///< at most so many evaluations, spread evenly; 0: all
   size_t timestepBuckets = 5; ///< at most; with about as many calls each
+  /// What is known is kept here after every 20th of the calls (PartialStatistics.h). Calibration
+  /// goes on from what an earlier one of the same function and samples left, with the same result.
+  /// The file stays for the caller to remove. Empty: no file.
+  std::string partialFile = {};
   /// Called with the number of finished evaluations, parts of large ones counted, and of all; from
   /// one thread at a time.
   std::function<void(double done, int64_t total)> progress = {};

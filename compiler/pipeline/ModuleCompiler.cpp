@@ -455,6 +455,23 @@ absl::Status ModuleCompiler::exportMasks() {
   return writeSafetensors(options_.masksOut + "/" + model_.name + ".safetensors", *masks);
 }
 
+/// Where statistics are kept.
+std::vector<std::string> ModuleCompiler::statisticsFiles() const {
+  std::vector<std::string> files;
+  if (!options_.statisticsOut.empty())
+    files.push_back(options_.statisticsOut + "/" + model_.name + ".pb");
+  if (!options_.stageFolder.empty())
+    files.push_back(StageFolder(options_.stageFolder, model_.name).statisticsPath());
+  return files;
+}
+
+/// Where a calibration that was interrupted goes on from; empty: nowhere.
+std::string ModuleCompiler::partialFile() const {
+  const std::vector<std::string> files = statisticsFiles();
+  return files.empty() ? std::string()
+                       : std::filesystem::path(files[0]).replace_extension(".partial.pb").string();
+}
+
 absl::Status ModuleCompiler::calibrateModel() {
   if (absl::Status status = prune(); !status.ok())
     return status;
@@ -476,6 +493,7 @@ absl::Status ModuleCompiler::calibrateModel() {
     CalibrationOptions calibration;
     calibration.threads = threadsOf(options_);
     calibration.progress = counter("calibrate");
+    calibration.partialFile = partialFile();
     absl::StatusOr<Statistics> statistics = calibrate(func, evaluation_, {*file}, calibration);
     if (!statistics.ok())
       return statistics.status();
@@ -485,17 +503,15 @@ absl::Status ModuleCompiler::calibrateModel() {
   warnOfOneTimestep(given);
   statisticsDigest_ = digestOf(statistics_);
   sd::resources(context_.get()).statistics = &statistics_;
-  std::vector<std::string> files;
-  if (!options_.statisticsOut.empty())
-    files.push_back(options_.statisticsOut + "/" + model_.name + ".pb");
-  if (!options_.stageFolder.empty())
-    files.push_back(StageFolder(options_.stageFolder, model_.name).statisticsPath());
-  for (const std::string &file : files) {
+  for (const std::string &file : statisticsFiles()) {
     std::error_code error;
     std::filesystem::create_directories(std::filesystem::path(file).parent_path(), error);
     if (absl::Status status = statistics_.save(file); !status.ok())
       return status;
   }
+  std::error_code error; // nothing reads what stays but a calibration that goes on from it
+  if (const std::string partial = partialFile(); !partial.empty())
+    std::filesystem::remove(partial, error);
   return absl::OkStatus();
 }
 

@@ -88,6 +88,8 @@ private:
   /// "none", or a digest of what the recipe and the masks given ask for.
   absl::StatusOr<std::string> askedPruning() const;
   absl::Status checkPruning();
+  std::vector<std::string> statisticsFiles() const;
+  std::string partialFile() const;
   absl::Status calibrateModel();
   void warnOfOneTimestep(const std::string &path);
   absl::Status smooth();

@@ -3,10 +3,12 @@
 #include "compiler/calibration/Calibration.h"
 #include "tests/calibration/SampleFiles.h"
 #include "tests/reference/FunctionText.h"
+#include "tests/weights/TemporaryFolder.h"
 
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <filesystem>
 
 namespace sdopt::test {
 namespace {
@@ -173,6 +175,55 @@ TEST(CalibrateErrors, TwoValuesOfOneName) {
   text.replace(text.find("loc(\"h\")"), 8, "loc(\"y\")");
   auto statistics = calibrated(text, randomFloats({1, 2, 3}, 1, 4), 1);
   EXPECT_THAT(std::string(statistics.status().message()), HasSubstr("two values are named 'y'"));
+}
+
+// Buckets of timesteps that no call has filled yet, values above zero, moving averages.
+TEST(Calibrate, GoesOnWhereItWasInterrupted) {
+  constexpr const char *kTimed = R"(
+    func.func @f(%x: tensor<2x3xf32> {sd.name = "x"}, %t: tensor<f32> {sd.name = "t"}) -> (tensor<2x3xf32> {sd.name = "y"}, tensor<1x4xf32> {sd.name = "e"}) {
+      %w = sd.constant dense<[[1.0, -2.0, 0.5], [0.25, 3.0, -1.0], [2.0, 0.0, -0.75]]> : tensor<3x3xf32> loc("w")
+      %r = sd.reshape %t : tensor<f32> -> tensor<1xf32> loc("r")
+      %e = sd.time_embedding %r {cos_first = true, frequency_shift = 0.0 : f64, max_period = 10000.0 : f64} : (tensor<1xf32>) -> tensor<1x4xf32> loc("e")
+      %h = sd.linear %x, %w : (tensor<2x3xf32>, tensor<3x3xf32>) -> tensor<2x3xf32> loc("h")
+      %y = sd.sigmoid %h : (tensor<2x3xf32>) -> tensor<2x3xf32> loc("y")
+      return %y, %e : tensor<2x3xf32>, tensor<1x4xf32>
+    })";
+  TemporaryFolder folder;
+  const std::string file = folder.path("kept/unet.partial.pb");
+  FunctionText function(kTimed);
+  ASSERT_TRUE(function.parsed()) << function.messages();
+  Tensor t(ElementType::F32, {60});
+  for (int i = 0; i < 60; ++i)
+    t.mutableValues<float>()[i] = static_cast<float>(951 - i / 6 * 100);
+  const Tensor x = randomFloats({60, 2, 3}, 3, 1), other = randomFloats({60, 2, 3}, 3, 2);
+  struct Interruption {};
+  auto run = [&](const Tensor &x, double stopAt, const std::string &partial, int threads) {
+    std::vector<double> told;
+    CalibrationOptions options{.threads = threads, .partialFile = partial};
+    options.progress = [&](double done, int64_t total) {
+      EXPECT_EQ(total, 60);
+      if (done == stopAt)
+        throw Interruption();
+      told.push_back(done);
+    };
+    auto statistics = calibrate(function.function(), fastContext(),
+                                {sampleFile("x", {{"x", x}, {"t", t}})}, options);
+    EXPECT_TRUE(statistics.ok()) << statistics.status();
+    return std::pair(statistics.ok() ? statistics->serialize() : "", told.front());
+  };
+  const auto whole = run(x, -1, "", 1);
+  EXPECT_THROW(run(x, 20, file, 1), Interruption);
+  ASSERT_TRUE(std::filesystem::exists(file));
+  EXPECT_FALSE(Statistics::load(file).ok()) << "a part is no whole";
+  // 18 calls are known; it is interrupted again, and goes on with other threads.
+  EXPECT_THROW(run(x, 47, file, 1), Interruption);
+  const auto resumed = run(x, -1, file, 3);
+  EXPECT_GT(resumed.second, 45);
+  EXPECT_EQ(resumed.first, whole.first);
+  // Other samples begin at the beginning.
+  const auto others = run(other, -1, file, 1);
+  EXPECT_LT(others.second, 2);
+  EXPECT_EQ(others.first, run(other, -1, "", 1).first);
 }
 
 } // namespace

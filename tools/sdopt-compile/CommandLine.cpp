@@ -98,7 +98,8 @@ void addFiles(CLI::App &app, CompileOptions &options, RawFlags &raw) {
       ->delimiter(',')
       ->allow_extra_args(false);
   app.add_option("--statistics-out", options.statisticsOut,
-                 "Folder that gets the statistics, MODULE.pb")
+                 "Folder that gets the statistics, MODULE.pb; a calibration that was interrupted "
+                 "goes on from MODULE.partial.pb there")
       ->type_name("DIR");
   app.add_option("--report", options.reportFolder, "Folder that gets report.html and report.json")
       ->type_name("DIR");
