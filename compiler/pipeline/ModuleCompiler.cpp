@@ -888,6 +888,7 @@ absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
   report.set_arena_bytes(module.info.plan.arenaBytes);
   report.set_arena_lower_bound_bytes(module.info.plan.arenaLowerBound);
   addLayerReports(module.info, run, report);
+  setRanges(statistics_, report);
   addWeightSizes(module.info, emittable_.entropies, report);
   return absl::OkStatus();
 }

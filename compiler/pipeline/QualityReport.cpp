@@ -3,6 +3,7 @@
 #include "compiler/pipeline/QualityReport.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace sdopt {
 
@@ -65,6 +66,30 @@ void setQuality(const QualityResult &quality, ModuleReport &report) {
     layer.set_sqnr(layerQuality.sqnr);
     layer.set_cosine(layerQuality.cosine);
     layer.set_isolated_sqnr(layerQuality.isolatedSqnr);
+  }
+}
+
+void setRanges(const Statistics &statistics, ModuleReport &report) {
+  report.clear_range_timesteps();
+  if (statistics.timesteps().size() < 2)
+    return;
+  for (const TimestepBuckets::Interval &interval : statistics.timesteps()) {
+    TimestepInterval &to = *report.add_range_timesteps();
+    to.set_first(interval.first);
+    to.set_last(interval.last);
+  }
+  for (LayerReport &layer : *report.mutable_layers()) {
+    layer.clear_ranges();
+    const ValueStatistics *value = statistics.find(layer.name());
+    if (!value)
+      continue;
+    for (const BucketStatistics &bucket : value->buckets) {
+      ValueRange &range = *layer.add_ranges();
+      range.set_min(bucket.min);
+      range.set_max(bucket.max);
+      const double count = std::max(static_cast<double>(bucket.count), 1.0);
+      range.set_rms(std::sqrt(bucket.sumOfSquares / count));
+    }
   }
 }
 

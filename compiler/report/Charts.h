@@ -27,6 +27,10 @@ std::string sqnrChart(const ModuleReport &module);
 std::string timestepChart(const ModuleReport &module);
 /// SQNR of conditional minus unconditional results, by timestep.
 std::string guidanceChart(const ModuleReport &module);
+/// The range of each layer's output in each bucket of timesteps, as a share of its range over all.
+std::string driftChart(const ModuleReport &module);
+/// Largest magnitudes by bucket of timesteps of the layers whose ranges drift most.
+std::string rangeChart(const ModuleReport &module);
 /// DRAM bytes per layer, with the bytes that no schedule can avoid.
 std::string trafficChart(const ModuleReport &module);
 

@@ -217,7 +217,8 @@ std::string moduleSection(const ModuleReport &module, bool open) {
   return std::string("<details class=\"card\"") + (open ? " open" : "") + "><summary>" +
          escapeHtml(module.name()) + "<span class=\"count\">" + escapeHtml(facts) +
          "</span></summary>\n" + timestepChart(module) + guidanceChart(module) + sqnrChart(module) +
-         cyclesChart(module) + trafficChart(module) + layerTable(module) + "</details>\n";
+         driftChart(module) + rangeChart(module) + cyclesChart(module) + trafficChart(module) +
+         layerTable(module) + "</details>\n";
 }
 
 /// The module with the most cycles is the one to look at first.

@@ -66,6 +66,17 @@ TEST(ReportHtml, ShowsTimestepsAndGuidanceWhereTheyWereMeasured) {
   EXPECT_THAT(html, Not(HasSubstr("by timestep of vae_decoder")));
 }
 
+TEST(ReportHtml, ShowsRangesByTimestepWhereTheyAreKnown) {
+  std::string html = toHtml(sampleReport());
+  for (const char *text : {"Range of each layer by timestep of unet", "timesteps 801 to 951",
+                           "Range against timestep of unet", "-1 to 2, root mean square 0.4"})
+    EXPECT_THAT(html, HasSubstr(text));
+  // The layer that drifts most comes first: a quarter of its range is left.
+  EXPECT_THAT(html,
+              HasSubstr("largest magnitude<span class=\"key\"><i class=\"array\"></i>/blocks.0/"));
+  EXPECT_THAT(html, Not(HasSubstr("by timestep of vae_decoder")));
+}
+
 TEST(ReportHtml, ShowsVoltagesAndClocks) {
   std::string html = toHtml(sampleReport());
   for (const char *text :

@@ -109,6 +109,23 @@ void addTimesteps(ModuleReport &module) {
   }
 }
 
+/// Five buckets of timesteps, in which layer 2 drifts most.
+void addRanges(ModuleReport &module) {
+  for (int bucket = 0; bucket < 5; ++bucket) {
+    TimestepInterval &interval = *module.add_range_timesteps();
+    interval.set_first(200 * bucket + 1);
+    interval.set_last(200 * bucket + 151);
+  }
+  for (int i = 0; i < module.layers_size(); ++i)
+    for (int bucket = 0; bucket < 5; ++bucket) {
+      ValueRange &range = *module.mutable_layers(i)->add_ranges();
+      const double size = 8 - (i == 2 ? 1.5 : 0.1 * (i % 5)) * bucket;
+      range.set_min(-size / 2);
+      range.set_max(size);
+      range.set_rms(size / 5);
+    }
+}
+
 void addPower(PowerReport &power) {
   PowerStudy &study = *power.add_studies();
   study.set_goal("least time under a cap");
@@ -149,7 +166,9 @@ Report sampleReport(int unetLayers) {
   report.set_target_digest("5f0c9d3ab6e41c7788d7a2f4b1e09c335f0c9d3ab6e41c7788d7a2f4b1e09c33");
   report.set_model("patterns-sd2");
   addModule(report, "text_encoder", 6, 190000, 71.3);
-  addTimesteps(addModule(report, "unet", unetLayers, 6000000, 54.2));
+  ModuleReport &unet = addModule(report, "unet", unetLayers, 6000000, 54.2);
+  addTimesteps(unet);
+  addRanges(unet);
   addModule(report, "vae_encoder", 8, 280000, 63.9);
   addModule(report, "vae_decoder", 10, 400000, 60.4);
   report.set_package_bytes(7300000);
