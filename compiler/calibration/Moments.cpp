@@ -53,6 +53,7 @@ public:
     moments_.taps = window_.taps();
     const int64_t n = moments_.columns();
     moments_.mean.resize(static_cast<size_t>(n));
+    moments_.magnitude.resize(static_cast<size_t>(n));
     moments_.covariance.resize(static_cast<size_t>(n * n));
   }
 
@@ -75,6 +76,8 @@ public:
     const double rows = rows_ > 0 ? rows_ : 1.0;
     for (double &mean : moments_.mean)
       mean /= rows;
+    for (double &magnitude : moments_.magnitude)
+      magnitude /= rows;
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = i; j < n; ++j) {
         const double moment = covariance[i * n + j] / rows - moments_.mean[i] * moments_.mean[j];
@@ -124,6 +127,7 @@ private:
     for (int64_t r = 0; r < count; ++r)
       for (int64_t i = 0; i < n; ++i) {
         float &x = rows[r * n + i];
+        moments_.magnitude[i] += weight * std::fabs(x);
         x -= shift_[i];
         moments_.mean[i] += weight * x;
       }
@@ -187,6 +191,22 @@ int64_t batchOf(const Sample &sample) {
 int64_t momentBytes(const MomentsRequest &request) {
   const int64_t columns = request.channels * windowOf(request.layer).taps();
   return columns * columns * static_cast<int64_t>(sizeof(float));
+}
+
+std::vector<std::pair<size_t, size_t>> cutIntoPasses(const std::vector<MomentsRequest> &requests,
+                                                     int64_t limit) {
+  std::vector<std::pair<size_t, size_t>> passes;
+  int64_t bytes = 0;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const int64_t more = momentBytes(requests[i]);
+    if (i == 0 || bytes + more > limit) {
+      passes.emplace_back(i, i);
+      bytes = 0;
+    }
+    bytes += more;
+    passes.back().second = i + 1;
+  }
+  return passes;
 }
 
 absl::StatusOr<std::vector<InputMoments>>

@@ -39,6 +39,9 @@ struct RecordedInputs {
   std::function<void(double done, int64_t total)> progress = {};
   /// Told of each layer that was rounded with what they say, by the name of its value.
   std::function<void(const std::string &layer, const OutputPower &power)> rounded = {};
+  /// The same of each layer whose input channels AWQ divided: `nearest` is that of the codes of the
+  /// weights as they were, `rounded` that of the codes of the scaled ones.
+  std::function<void(const std::string &layer, const OutputPower &power)> scaled = {};
   /// Bytes of activations between two blocks of layers that pruning may keep: as many evaluations
   /// as fit, evenly spread.
   int64_t stateBytes = int64_t(3) << 30;
@@ -46,6 +49,11 @@ struct RecordedInputs {
 
 /// Bytes of the moments of a request.
 int64_t momentBytes(const MomentsRequest &request);
+
+/// Requests [first, last) whose moments are collected in one pass through the samples, at most
+/// `limit` bytes of them unless it is one request.
+std::vector<std::pair<size_t, size_t>> cutIntoPasses(const std::vector<MomentsRequest> &requests,
+                                                     int64_t limit);
 
 /// The moments of one request while they are added up. Of what a layer reads in one evaluation at
 /// most 1,024 rows count, evenly spread.

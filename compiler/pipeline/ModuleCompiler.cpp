@@ -533,6 +533,10 @@ absl::Status ModuleCompiler::smooth() {
   OwningOpRef<ModuleOp> before;
   if (options_.verify != VerifyMode::Off)
     before = module_->clone();
+  openRecordedInputs("smooth");
+  recordedInputs_.scaled = [this](const std::string &layer, const OutputPower &power) {
+    scaled_[layer] = power;
+  };
   absl::Status status = runPasses("smooth", [](OpPassManager &manager) {
     manager.addNestedPass<func::FuncOp>(createSmooth());
   });
@@ -658,11 +662,16 @@ absl::Status ModuleCompiler::measure() {
   tellUnrecorded(*result, file->path);
   ModuleReport &report = *state_.partial.mutable_modules(0);
   setQuality(*result, report);
-  for (LayerReport &layer : *report.mutable_layers())
+  for (LayerReport &layer : *report.mutable_layers()) {
     if (auto found = rounded_.find(layer.name()); found != rounded_.end()) {
       layer.set_nearest_codes_sqnr(found->second.sqnrBefore());
       layer.set_rounded_codes_sqnr(found->second.sqnrAfter());
     }
+    if (auto found = scaled_.find(layer.name()); found != scaled_.end()) {
+      layer.set_unscaled_codes_sqnr(found->second.sqnrBefore());
+      layer.set_scaled_codes_sqnr(found->second.sqnrAfter());
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -969,6 +978,8 @@ void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics
       layer.set_isolated_sqnr(found->second.isolated_sqnr());
       layer.set_nearest_codes_sqnr(found->second.nearest_codes_sqnr());
       layer.set_rounded_codes_sqnr(found->second.rounded_codes_sqnr());
+      layer.set_unscaled_codes_sqnr(found->second.unscaled_codes_sqnr());
+      layer.set_scaled_codes_sqnr(found->second.scaled_codes_sqnr());
     }
     layer.set_cycles(cost.cycles);
     layer.set_bound(name(cost.bound));

@@ -145,8 +145,8 @@ private:
   ImposedFormats imposed_;
   Statistics statistics_;
   RecordedInputs recordedInputs_;
-  std::unique_ptr<TensorFile> masks_;          ///< given
-  std::map<std::string, OutputPower> rounded_; ///< by the name of the layer's value
+  std::unique_ptr<TensorFile> masks_;                   ///< given
+  std::map<std::string, OutputPower> rounded_, scaled_; ///< by the name of the layer's value
   std::string statisticsDigest_;
   std::vector<Remark> remarks_;
   StageState state_;

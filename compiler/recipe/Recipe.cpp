@@ -252,6 +252,8 @@ std::string name(const Sparsity &sparsity) {
 std::string name(const Smoothing &smoothing) {
   if (!smoothing.on)
     return "off";
+  if (smoothing.awq)
+    return "awq";
   return smoothing.exponent ? numberText(*smoothing.exponent) : "search";
 }
 

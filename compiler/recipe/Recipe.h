@@ -10,7 +10,7 @@
 //   winograd: true                          # 3x3 convolutions by fewer products where faster
 //   prune_timesteps: uniform                # early: calls of noisy steps count more
 //   global: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax,
-//            bias_correction: true, smooth: search}   # smooth: off, search, or 0 ... 1
+//            bias_correction: true, smooth: search}   # smooth: off, search, 0 ... 1, or awq
 //   types:                                  # sd operations
 //     conv2d: {activation_bits: 8}
 //   modules:                                # modules of the pipeline
@@ -121,14 +121,16 @@ enum class TimestepWeights : uint8_t { Uniform, Early };
 const char *name(TimestepWeights weights);
 
 /// Moves scales from a layer's input channels into its weights: not at all, with a given exponent
-/// (SmoothQuant's alpha), or with the exponent of least estimated error.
+/// (SmoothQuant's alpha), with the exponent of least estimated error, or as the codes of the
+/// weights alone want it (AWQ; compiler/reference/ScaleSearch.h).
 struct Smoothing {
   bool on = false;
   std::optional<double> exponent = {}; ///< 0 ... 1; searched if it is not given
+  bool awq = false;                    ///< then there is no exponent
 
   friend bool operator==(const Smoothing &, const Smoothing &) = default;
 };
-/// "off", "search", or the exponent.
+/// "off", "search", "awq", or the exponent.
 std::string name(const Smoothing &smoothing);
 
 /// What a search of widths is to meet: the least error with so many bits per weight of convolutions
@@ -150,7 +152,7 @@ struct LayerRecipe {
   RangeEstimator weightRange = RangeEstimator::MSE;
   ActivationRange activationRange; ///< of values read at 8 bits
   bool biasCorrection = true;      ///< gives the output the mean that the float weights give it
-  Smoothing smooth;                ///< for layers that read 8 bits
+  Smoothing smooth;                ///< for layers that read 8 bits; awq: for all
   // Of weights of fewer than 8 bits (compiler/kernels/WeightStream.h), the first three without
   // palettes.
   int groupSize = 64;          ///< input channels with one scale, 16 ... 256; 0: all

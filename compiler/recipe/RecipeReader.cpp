@@ -339,12 +339,14 @@ private:
     std::string text = node->IsScalar() ? node->Scalar() : "";
     if (text == "off" || text == "search")
       return Smoothing{.on = text == "search"};
+    if (text == "awq")
+      return Smoothing{.on = true, .awq = true};
     YamlErrors ignored("");
     std::optional<double> exponent = yamlNumber(*node, "", 0, 0, ignored);
     if (exponent && *exponent >= 0 && *exponent <= 1)
       return Smoothing{.on = true, .exponent = exponent};
     errors_.add(node->Mark(), "'" + std::string(key) +
-                                  "' must be off, search or an exponent from 0 to 1" +
+                                  "' must be off, search, awq or an exponent from 0 to 1" +
                                   (text.empty() ? "" : ", found '" + text + "'"));
     return std::nullopt;
   }

@@ -25,6 +25,7 @@ namespace sdopt {
 struct InputMoments {
   int64_t firstChannel = 0, channels = 0, taps = 1;
   std::vector<double> mean = {};      ///< [columns]
+  std::vector<double> magnitude = {}; ///< [columns]: E|x|
   std::vector<float> covariance = {}; ///< [columns][columns], symmetric: E[x x^T] - mean mean^T
 
   int64_t columns() const { return channels * taps; }

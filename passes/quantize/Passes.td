@@ -18,6 +18,15 @@ def Smooth : Pass<"sdopt-smooth", "::mlir::func::FuncOp"> {
     All that reads the input must be linear layers. `smooth: search` takes the exponent a, in sixteenths, of least
     estimated error of activation and weight codes together, and none unless it promises 5 % less than leaving all as
     it is. Ranges after it follow from the statistics of the channels: nothing is calibrated again.
+
+    `smooth: awq` is for the codes of weights alone, whatever width the layer reads (J. Lin et al., "AWQ",
+    arXiv 2306.00978): s = E|x|^a with that a of 0, 1/16, ... 1 for which the layers that read the value lose least
+    together, E[(d x)^2] added up over their outputs. d is the layer's weights w without code(w s) / s, the nearest codes with
+    the scales, groups, zero points and widths of the recipe; 256 rows of each layer's weights, evenly spread, stand for all. The
+    error follows from the second moments of what the layers read, which takes one pass through the recorded inputs for each
+    256 MB of moments; of layers whose bias is corrected the variance of d x counts. A gain of less than 5 % moves nothing.
+    Weights in palettes are no reason to move, those of 16 bits lose nothing. `sdopt-round` goes on from there. A remark gives
+    the SQNR of each layer's output with the nearest codes before and after, over all rows.
   }];
   let dependentDialects = ["::sdopt::sd::SdDialect"];
 }

@@ -73,7 +73,11 @@ public:
     if (!files.ok())
       return function_.emitError() << std::string(files.status().message());
     files_ = *std::move(files);
-    std::vector<std::pair<size_t, size_t>> passes = cutIntoPasses();
+    std::vector<MomentsRequest> requests;
+    for (const SharedMoments &moments : moments_)
+      requests.push_back(moments.request);
+    std::vector<std::pair<size_t, size_t>> passes =
+        cutIntoPasses(requests, resources_.samples->momentBytes);
     for (size_t pass = 0; pass < passes.size(); ++pass)
       if (failed(roundWith(passes[pass].first, passes[pass].second, pass, passes.size())))
         return failure();
@@ -128,22 +132,6 @@ private:
         moments_.push_back({.request = {op, first, count}});
       moments_[place->second].layers.push_back(layers_.size() - 1);
     }
-  }
-
-  /// Moments [first, last) that are collected in one pass through the samples.
-  std::vector<std::pair<size_t, size_t>> cutIntoPasses() const {
-    std::vector<std::pair<size_t, size_t>> passes;
-    int64_t bytes = 0;
-    for (size_t i = 0; i < moments_.size(); ++i) {
-      const int64_t more = momentBytes(moments_[i].request);
-      if (i == 0 || bytes + more > resources_.samples->momentBytes) {
-        passes.emplace_back(i, i);
-        bytes = 0;
-      }
-      bytes += more;
-      passes.back().second = i + 1;
-    }
-    return passes;
   }
 
   LogicalResult roundWith(size_t first, size_t last, size_t pass, size_t passes) {

@@ -2,11 +2,14 @@
 //
 // G. Xiao et al., "SmoothQuant: Accurate and Efficient Post-Training Quantization for Large
 // Language Models", ICML 2023, equations 3 and 4: a layer's input channels are divided by s and its
-// weights multiplied by s, s = max|x|^a / max|w|^(1-a).
+// weights multiplied by s, s = max|x|^a / max|w|^(1-a). Where only the codes of weights count, s is
+// that of AWQ (ScaleSearch.h).
 //
 //===----------------------------------------------------------------------===//
 
 #include "compiler/calibration/Activations.h"
+#include "compiler/calibration/Moments.h"
+#include "compiler/reference/ScaleSearch.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -14,6 +17,7 @@
 #include "dialects/sd/Resources.h"
 #include "mlir/IR/Remarks.h"
 
+#include <array>
 #include <cmath>
 
 using namespace mlir;
@@ -25,8 +29,6 @@ namespace sdopt {
 
 namespace {
 
-/// Exponents are counted in sixteenths, so that square roots suffice: the same on every machine.
-constexpr int kExponentSteps = 16;
 /// Up to here a search goes. Beyond, more and more channels fill the range with what the samples
 /// reached, and all that other inputs reach is clipped.
 constexpr int kLargestSearched = kExponentSteps / 2;
@@ -37,20 +39,10 @@ constexpr double kSmallestChannel = 1e-4;
 /// A search keeps the channels as they are unless the error falls below this part of what it was.
 constexpr double kWorthwhile = 0.95;
 
-/// x^(sixteenths / 16).
-double power(double x, int sixteenths) {
-  double result = 1, root = x;
-  for (int bit = kExponentSteps; bit > 0; bit /= 2) {
-    if (sixteenths & bit)
-      result *= root;
-    root = std::sqrt(root);
-  }
-  return result;
-}
-
 /// A layer that reads the value, with what the estimate needs of its weights [n][k].
 struct Reader {
   sd::LinearOp op;
+  LayerRecipe recipe = {};
   bool narrow = false;                  ///< reads 8-bit codes
   std::vector<double> largest;          ///< max|w| of each input channel
   std::vector<double> squares;          ///< sum of w^2 of each input channel
@@ -74,6 +66,8 @@ public:
     SmallVector<Operation *> operations;
     for (Operation &op : function_.getBody().front())
       operations.push_back(&op);
+    if (failed(searchScales(operations)))
+      return failure();
     for (Operation *op : operations) {
       std::optional<Candidate> candidate = candidateOf(op);
       if (candidate && failed(smooth(*candidate)))
@@ -133,8 +127,9 @@ private:
         return std::nullopt;
       LayerRecipe layer = layerSettings(*resources_.recipe, function_, reader.op);
       reader.narrow = layer.activationBits == 8;
-      if (reader.narrow && layer.smooth.on)
+      if ((reader.narrow || layer.smooth.awq) && layer.smooth.on && !candidate.smoothing.awq)
         candidate.smoothing = layer.smooth;
+      reader.recipe = std::move(layer);
     }
     return candidate.smoothing.on ? std::optional(std::move(candidate)) : std::nullopt;
   }
@@ -148,14 +143,147 @@ private:
       return emitError(candidate.value.getLoc(), "value '")
              << sd::valueName(candidate.value)
              << "' has no statistics of its channels; calibrate this function";
-    for (Reader &reader : candidate.readers)
-      if (failed(readWeights(reader)))
-        return failure();
-    std::vector<float> divisor = choose(candidate, *statistics);
+    std::vector<float> divisor;
+    if (candidate.smoothing.awq) {
+      if (auto found = searched_.find(candidate.value); found != searched_.end())
+        divisor = keepLargest(found->second, statistics->channels);
+    } else {
+      for (Reader &reader : candidate.readers)
+        if (failed(readWeights(reader)))
+          return failure();
+      divisor = choose(candidate, *statistics);
+    }
     if (divisor.empty())
       return success();
     changed_ = true;
     return divide(candidate, divisor);
+  }
+
+  /// The scales of all values whose readers ask for AWQ, from the function as it is.
+  LogicalResult searchScales(ArrayRef<Operation *> operations) {
+    std::vector<Candidate> candidates;
+    std::vector<MomentsRequest> requests;
+    for (Operation *op : operations) {
+      std::optional<Candidate> candidate = candidateOf(op);
+      if (!candidate || !candidate->smoothing.awq || !hasUniformCodes(*candidate))
+        continue;
+      sd::LinearOp reader = candidate->readers.front().op;
+      requests.push_back(
+          {reader, 0, cast<RankedTensorType>(reader.getInput().getType()).getShape().back()});
+      candidates.push_back(*std::move(candidate));
+    }
+    if (candidates.empty())
+      return success();
+    const RecordedInputs *samples = resources_.samples;
+    if (!samples)
+      return function_.emitOpError("has layers with 'smooth: awq', which needs recorded inputs: "
+                                   "give --samples, or a recipe with another 'smooth'");
+    absl::StatusOr<std::vector<SampleFile>> files = samples->open();
+    if (!files.ok())
+      return function_.emitError() << std::string(files.status().message());
+    const auto passes = cutIntoPasses(requests, samples->momentBytes);
+    for (size_t pass = 0; pass < passes.size(); ++pass) {
+      const auto [first, last] = passes[pass];
+      auto progress = [&](double done, int64_t total) {
+        if (samples->progress)
+          samples->progress(static_cast<double>(pass) * static_cast<double>(total) + done,
+                            static_cast<int64_t>(passes.size()) * total);
+      };
+      absl::StatusOr<std::vector<InputMoments>> moments =
+          collectMoments(function_, resources_.evaluation, *files,
+                         {requests.begin() + first, requests.begin() + last}, progress);
+      if (!moments.ok())
+        return function_.emitError() << std::string(moments.status().message());
+      for (size_t i = first; i < last; ++i)
+        if (failed(searchScales(candidates[i], std::exchange((*moments)[i - first], {}))))
+          return failure();
+    }
+    return success();
+  }
+
+  /// Weights of 16 bits lose nothing that counts.
+  static bool hasCodes(const Reader &reader) { return reader.recipe.weightBits <= 8; }
+
+  /// At least one reader has codes, and none has palettes.
+  static bool hasUniformCodes(const Candidate &candidate) {
+    for (const Reader &reader : candidate.readers)
+      if (reader.recipe.hasPalettes()) {
+        mlir::remark::missed(candidate.value.getLoc(),
+                             mlir::remark::RemarkOpts::name("smooth").category("smooth"))
+            << "channels stay as they are: awq is for weights without palettes";
+        return false;
+      }
+    return llvm::any_of(candidate.readers, hasCodes);
+  }
+
+  /// All weights of a reader, or some rows, evenly spread.
+  FailureOr<CodedLayer> codedLayer(Reader &reader, int64_t largestRows) {
+    FailureOr<Tensor> weights = evaluateConstant(reader.op.getWeights(), resources_.evaluation);
+    if (failed(weights))
+      return failure();
+    if (int64_t at = firstNonFiniteWeight(*weights); at >= 0)
+      return reader.op->emitOpError() << "weight element " << at << " is not finite";
+    const int64_t rows = weights->dim(0), columns = weights->dim(1);
+    const int64_t kept = std::min(rows, largestRows);
+    Tensor some(ElementType::F32, {kept, columns});
+    for (int64_t i = 0; i < kept; ++i)
+      std::copy_n(weights->values<float>().data() + i * rows / kept * columns, columns,
+                  some.mutableValues<float>().data() + i * columns);
+    reader.rowWeight = static_cast<double>(rows) / static_cast<double>(kept);
+    const LayerRecipe &recipe = reader.recipe;
+    return CodedLayer{std::move(some), formOf(recipe), recipe.oneScale, recipe.weightRange,
+                      recipe.biasCorrection};
+  }
+
+  /// The exponent of least error of all readers together; nothing if none is worth while.
+  LogicalResult searchScales(Candidate &candidate, const InputMoments &moments) {
+    std::array<double, kExponentSteps + 1> errors{};
+    for (Reader &reader : candidate.readers) {
+      if (!hasCodes(reader))
+        continue;
+      FailureOr<CodedLayer> layer = codedLayer(reader, kEstimatedRows);
+      if (failed(layer))
+        return failure();
+      for (int exponent = 0; exponent <= kExponentSteps; ++exponent)
+        errors[exponent] +=
+            reader.rowWeight * codeError(*layer, moments, awqScales(moments, exponent));
+    }
+    const auto least = std::ranges::min_element(errors);
+    const int exponent = static_cast<int>(least - errors.begin());
+    const bool worthwhile = *least < kWorthwhile * errors[0];
+    if (worthwhile)
+      searched_[candidate.value] = awqScales(moments, exponent);
+    else
+      mlir::remark::passed(candidate.value.getLoc(),
+                           mlir::remark::RemarkOpts::name("smooth").category("smooth"))
+          << "channels stay as they are: no exponent promises less error";
+    for (Reader &reader : candidate.readers)
+      if (worthwhile && hasCodes(reader) && failed(tell(reader, moments, exponent)))
+        return failure();
+    return success();
+  }
+
+  /// What a reader gains, by all its weights.
+  LogicalResult tell(Reader &reader, const InputMoments &moments, int exponent) {
+    FailureOr<CodedLayer> layer = codedLayer(reader, std::numeric_limits<int64_t>::max());
+    if (failed(layer))
+      return failure();
+    const OutputPower power{
+        .signal = outputPower(*layer, moments),
+        .nearest = codeError(*layer, moments, {}),
+        .rounded = codeError(*layer, moments, awqScales(moments, exponent)),
+    };
+    char text[128];
+    std::snprintf(text, sizeof(text),
+                  "output SQNR %.1f dB with channels as they are, %.1f dB with channels divided, "
+                  "exponent %d/16",
+                  power.sqnrBefore(), power.sqnrAfter(), exponent);
+    mlir::remark::passed(reader.op.getLoc(),
+                         mlir::remark::RemarkOpts::name("smooth").category("smooth"))
+        << std::string(text);
+    if (resources_.samples->scaled)
+      resources_.samples->scaled(sd::valueName(reader.op.getResult()), power);
+    return success();
   }
 
   LogicalResult readWeights(Reader &reader) {
@@ -200,15 +328,25 @@ private:
     raise(activation);
     raise(weight);
     std::vector<float> divisor(count);
-    double before = 0, after = 0;
     for (size_t c = 0; c < count; ++c) {
-      double s = power(activation[c], exponent) / power(weight[c], kExponentSteps - exponent);
-      before = std::max(before, activation[c]);
-      after = std::max(after, activation[c] / s);
+      double s = sixteenthPower(activation[c], exponent) /
+                 sixteenthPower(weight[c], kExponentSteps - exponent);
       divisor[c] = static_cast<float>(s);
     }
+    return keepLargest(std::move(divisor), channels);
+  }
+
+  /// A common factor makes the largest channel keep its largest value.
+  static std::vector<float> keepLargest(std::vector<float> divisor,
+                                        const ChannelStatistics &channels) {
+    double before = 0, after = 0;
+    for (size_t c = 0; c < divisor.size(); ++c) {
+      const double largest = std::max(std::fabs(channels.min[c]), std::fabs(channels.max[c]));
+      before = std::max(before, largest);
+      after = std::max(after, largest / divisor[c]);
+    }
     for (float &s : divisor)
-      s = static_cast<float>(s * (after / before));
+      s = static_cast<float>(before > 0 ? s * (after / before) : 1);
     return divisor;
   }
 
@@ -363,6 +501,7 @@ private:
   const Resources &resources_;
   OpBuilder builder_;
   bool changed_ = false;
+  llvm::DenseMap<Value, std::vector<float>> searched_; ///< AWQ's scales
 };
 
 struct SmoothPass : impl::SmoothBase<SmoothPass> {

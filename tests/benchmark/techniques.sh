@@ -33,6 +33,8 @@ no_smoothing = ("smoothing off", [change(", smooth: search")])
 extremes = ("weights' ranges: the extremes", [change("weight_range: mse", "weight_range: minmax")])
 activation_extremes = ("activations' ranges: the extremes", [change("activation_range: mse", "activation_range: minmax")])
 nearest = ("rounding: nearest", [change("rounding: gptq, ")])
+awq = ("on: AWQ's scales", [settings("smooth: awq")])
+nearest_awq = ("rounding: nearest; on: AWQ's scales", nearest[1] + awq[1])
 no_names = ("no exceptions for sensitive layers", [change(r"names:\n(.*\n)*", "")])
 narrow_text = ("8 bits for keys and values of the text", [change(r".*attn2\?to_[kv].*\n")])
 narrow_last = ("8 bits in the first and the last block", [change(r".*(down_blocks\.0|up_blocks\.2).*\n")])
@@ -45,13 +47,14 @@ stepwise = ("all in every step", [change("version: 1\n", "version: 1\nhoist: fal
 
 TABLE = {
     "w8a8": [no_smoothing, no_bias, extremes, activation_extremes, narrow_text, narrow_last, narrow_gates, no_names],
-    "w4a16": [nearest, no_bias, extremes, per_channel, per_tensor, symmetric, one_tap, no_names],
+    "w4a16": [nearest, awq, nearest_awq, no_bias, extremes, per_channel, per_tensor, symmetric, one_tap, no_names],
     "w4a8": [nearest, no_smoothing, no_names],
     "w8a16": [no_bias, extremes],
 }
 # Together, without what another one of them includes; here also what does not change a number: all in every step.
 ALL = {
     "w8a8": [no_smoothing, no_bias, extremes, activation_extremes, no_names, stepwise],
+    "w4a16": [awq, no_bias, extremes, symmetric, one_tap, stepwise],
     "w4a8": [nearest, no_smoothing, no_bias, extremes, activation_extremes, per_channel, symmetric, no_names, stepwise],
 }
 
@@ -65,7 +68,7 @@ def row(recipe, what, steps):
     print(f"| {recipe} | {what} | " + " | ".join(numbers) + f" | {quality['weight_bits']:.2f} |", flush=True)
 
 
-print("| recipe | switched off | PSNR | worst call | guided | bits per weight |\n|---|---|---|---|---|---|")
+print("| recipe | switched off, or on | PSNR | worst call | guided | bits per weight |\n|---|---|---|---|---|---|")
 for recipe, techniques in TABLE.items():
     if options.recipe not in (None, recipe):
         continue

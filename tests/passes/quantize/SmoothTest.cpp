@@ -2,6 +2,7 @@
 // differ.
 
 #include "compiler/calibration/Calibration.h"
+#include "compiler/calibration/Moments.h"
 #include "dialects/sd/Resources.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -11,6 +12,7 @@
 #include "mlir/Pass/PassManager.h"
 
 #include <cmath>
+#include <map>
 
 namespace sdopt::test {
 namespace {
@@ -41,18 +43,29 @@ constexpr const char *kBlock = R"(
 class SmoothTest : public ::testing::Test {
 protected:
   /// Calibrates and smooths kBlock with a setting.
-  void smooth(const std::string &setting) {
+  void smooth(const std::string &setting, int activationBits = 8) {
     ASSERT_TRUE(block_.parsed()) << block_.messages();
-    absl::StatusOr<Recipe> recipe =
-        parseRecipe("version: 1\nname: r\nglobal: {activation_bits: 8, smooth: " + setting + "}\n",
-                    "recipe.yaml");
+    absl::StatusOr<Recipe> recipe = parseRecipe(
+        "version: 1\nname: r\nglobal: {weight_bits: 4, group_size: 16, weight_symmetric: false, "
+        "activation_bits: " +
+            std::to_string(activationBits) + ", smooth: " + setting + "}\n",
+        "recipe.yaml");
     ASSERT_TRUE(recipe.ok()) << recipe.status();
     recipe_ = *std::move(recipe);
     context_.weights = &store_;
     calibrate(statistics_);
     Resources &resources = sd::resources(block_.function().getContext());
-    resources = {
-        .evaluation = context_, .overlay = &store_, .statistics = &statistics_, .recipe = &recipe_};
+    recorded_.open = [this]() -> absl::StatusOr<std::vector<SampleFile>> {
+      return std::vector<SampleFile>{sampleFile("x", {{"x", samples_}})};
+    };
+    recorded_.scaled = [this](const std::string &layer, const OutputPower &power) {
+      scaled_[layer] = power;
+    };
+    resources = {.evaluation = context_,
+                 .overlay = &store_,
+                 .statistics = &statistics_,
+                 .recipe = &recipe_,
+                 .samples = &recorded_};
     mlir::PassManager manager(block_.function().getContext());
     manager.addNestedPass<mlir::func::FuncOp>(createSmooth());
     ASSERT_TRUE(
@@ -80,6 +93,8 @@ protected:
   FunctionText block_{kBlock};
   Recipe recipe_;
   Statistics statistics_;
+  RecordedInputs recorded_;
+  std::map<std::string, OutputPower> scaled_;
 };
 
 class SmoothExponents : public SmoothTest, public ::testing::WithParamInterface<const char *> {};
@@ -102,7 +117,8 @@ TEST_P(SmoothExponents, ResultsStay) {
   EXPECT_LE(error, 1e-5 * largest);
 }
 
-INSTANTIATE_TEST_SUITE_P(Exponents, SmoothExponents, ::testing::Values("0.5", "1", "0", "search"));
+INSTANTIATE_TEST_SUITE_P(Exponents, SmoothExponents,
+                         ::testing::Values("0.5", "1", "0", "search", "awq"));
 
 // Group norm, layer norm, values, attention, the layer before geglu, geglu.
 TEST_F(SmoothTest, ReachesEveryProducer) {
@@ -131,6 +147,22 @@ TEST_F(SmoothTest, OffChangesNothing) {
     return;
   EXPECT_EQ(dividedValues(), 0u);
   EXPECT_FALSE(block_.function()->hasAttr(kCalibratedAttribute));
+}
+
+// Whatever the layers read; what each of them gains is told.
+TEST_F(SmoothTest, WeightsAlone) {
+  smooth("awq", 16);
+  if (HasFatalFailure())
+    return;
+  EXPECT_GE(dividedValues(), 2u);
+  ASSERT_FALSE(scaled_.empty());
+  double before = 0, after = 0;
+  for (const auto &[layer, power] : scaled_) {
+    EXPECT_GT(power.signal, 0) << layer;
+    before += power.nearest;
+    after += power.rounded;
+  }
+  EXPECT_LT(after, before);
 }
 
 TEST_F(SmoothTest, StatisticsFollow) {
