@@ -290,17 +290,18 @@ TEST(RecipeBuiltIn, W8A8KeepsSensitiveLayersAtSixteenBits) {
 }
 
 TEST(RecipeSettings, BiasCorrectionAndSmoothing) {
-  Recipe recipe =
-      recipeOf(withHead("global: {bias_correction: false, smooth: 0.75}\n"
-                        "types:\n  linear: {smooth: search}\n  conv2d: {smooth: off}\n"));
+  Recipe recipe = recipeOf(withHead(
+      "global: {bias_correction: false, smooth: 0.75}\n"
+      "types:\n  linear: {smooth: search}\n  conv2d: {smooth: off}\n  silu: {smooth: awq}\n"));
   EXPECT_FALSE(recipe.resolve("unet", "linear", {"a"}).biasCorrection);
   EXPECT_EQ(recipe.resolve("unet", "linear", {"a"}).smooth, Smoothing{.on = true});
   EXPECT_EQ(recipe.resolve("unet", "conv2d", {"a"}).smooth, Smoothing{});
+  EXPECT_EQ(recipe.resolve("unet", "silu", {"a"}).smooth, (Smoothing{.on = true, .awq = true}));
   EXPECT_EQ(recipe.resolve("unet", "add", {"a"}).smooth, (Smoothing{.on = true, .exponent = 0.75}));
   EXPECT_EQ(recipeOf(recipe.canonicalText()).canonicalText(), recipe.canonicalText());
   for (const char *value : {"on", "1.5", "-0.5", "'0.5'", "nan", "[0.5]"})
     EXPECT_THAT(errorOf(withHead("global: {smooth: " + std::string(value) + "}\n")),
-                HasSubstr("'smooth' must be off, search or an exponent from 0 to 1"))
+                HasSubstr("'smooth' must be off, search, awq or an exponent from 0 to 1"))
         << value;
   EXPECT_THAT(errorOf(withHead("global: {bias_correction: 1}\n")),
               HasSubstr("'bias_correction' must be true or false"));

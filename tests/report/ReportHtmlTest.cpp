@@ -68,8 +68,9 @@ TEST(ReportHtml, ShowsTimestepsAndGuidanceWhereTheyWereMeasured) {
 
 TEST(ReportHtml, ShowsRangesByTimestepWhereTheyAreKnown) {
   std::string html = toHtml(sampleReport());
-  for (const char *text : {"Range of each layer by timestep of unet", "timesteps 801 to 951",
-                           "Range against timestep of unet", "-1 to 2, root mean square 0.4"})
+  for (const char *text :
+       {"Range of each layer by timestep of unet", "timesteps 801 to 951",
+        "Range against timestep of unet", "-1.00 to 2.00, root mean square 0.400"})
     EXPECT_THAT(html, HasSubstr(text));
   // The layer that drifts most comes first: a quarter of its range is left.
   EXPECT_THAT(html,
