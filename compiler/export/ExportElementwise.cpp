@@ -99,8 +99,16 @@ void exportOp(sd::ModulateOp op, QdqBuilder &build) {
 void exportOp(sd::ConcatOp op, QdqBuilder &build) {
   Form form = build.formOf(op.getParts().front());
   std::vector<std::string> parts;
-  for (Value part : op.getParts())
-    parts.push_back(build.tensor(part, form));
+  for (auto [i, value] : llvm::enumerate(op.getParts())) {
+    std::string part = build.tensor(value, form);
+    if (double factor = sd::partFactor(op, i); factor != 1) {
+      std::string suffix = "part" + std::to_string(i);
+      std::string constant = build.scalar(sd::valueName(op.getResult()) + "." + suffix + ".factor",
+                                          static_cast<float>(factor));
+      part = build.partOf(op.getResult(), "Mul", {part, constant}, suffix);
+    }
+    parts.push_back(part);
+  }
   int64_t axis = positiveAxis(op.getAxis(), shapeOf(op.getResult()).size());
   std::string name = build.nameOf(op.getResult());
   onnx::NodeProto &node = build.graph().add("Concat", parts, std::vector<std::string>{name});

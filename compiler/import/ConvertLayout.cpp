@@ -176,7 +176,7 @@ void convertConcat(NodeImporter &node) {
     return;
   if (parts.size() == 1)
     return node.define(0, parts[0]);
-  node.define(0, node.build().create<sd::ConcatOp>(ValueRange(parts), axis));
+  node.define(0, node.build().create<sd::ConcatOp>(ValueRange(parts), axis, DenseI64ArrayAttr()));
 }
 
 void convertSlice(NodeImporter &node) {

@@ -6,6 +6,7 @@
 #include "compiler/calibration/Quality.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/MemoryLimit.h"
+#include "compiler/pipeline/CostReport.h"
 #include "compiler/pipeline/Diagnostics.h"
 #include "compiler/pipeline/QualityReport.h"
 #include "compiler/pipeline/Registration.h"
@@ -16,7 +17,6 @@
 #include "compiler/reference/FormatNames.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "compiler/report/Numbers.h"
-#include "compiler/schedule/SramLayout.h"
 #include "passes/lower/Passes.h"
 #include "passes/normalize/Passes.h"
 #include "passes/prune/Passes.h"
@@ -537,7 +537,9 @@ absl::Status ModuleCompiler::smooth() {
   recordedInputs_.scaled = [this](const std::string &layer, const OutputPower &power) {
     scaled_[layer] = power;
   };
-  absl::Status status = runPasses("smooth", [](OpPassManager &manager) {
+  absl::Status status = runPasses("smooth", [this](OpPassManager &manager) {
+    if (recipe_.splitConcats)
+      manager.addNestedPass<func::FuncOp>(createSplitConcatScales());
     manager.addNestedPass<func::FuncOp>(createSmooth());
   });
   if (!status.ok() || !function(*module_)->hasAttr(kCalibratedAttribute))
@@ -854,17 +856,6 @@ absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
   return status;
 }
 
-namespace {
-
-/// The scale of an output channel or row, which counts as a part of its weights.
-constexpr int64_t kScaleBytes = 4;
-
-double bitsPerWeight(int64_t storedBytes, int64_t weights) {
-  return weights > 0 ? 8.0 * static_cast<double>(storedBytes) / static_cast<double>(weights) : 0;
-}
-
-} // namespace
-
 absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
   progress("simulate");
   ModuleReport &report = *state_.partial.mutable_modules(0);
@@ -879,118 +870,14 @@ absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
     if (!outputs.ok())
       return outputs.status();
     addTo(run, part);
-    addPhaseReport(module.info, phase, part, simulator.copyCost(phase), report);
+    addPhaseCosts(module.info, phase, part, simulator.copyCost(phase), report);
   }
   if (report.phases_size() == 1)
     report.clear_phases();
-  report.set_cycles(run.cycles);
-  report.set_seconds(run.seconds);
-  report.set_dram_read_bytes(run.dramReadBytes);
-  report.set_dram_write_bytes(run.dramWriteBytes);
-  report.set_dram_activations(run.dramActivations);
-  report.set_sram_peak_bytes(run.sramPeakBytes);
-  report.set_energy(run.energy);
-  report.set_macs(run.multiplyAccumulates);
-  report.set_skipped_macs(run.skippedMultiplies);
-  report.set_package_bytes(module.bytes);
-  report.set_commands(static_cast<int64_t>(module.info.program.commands.size()));
-  report.set_arena_bytes(module.info.plan.arenaBytes);
-  report.set_arena_lower_bound_bytes(module.info.plan.arenaLowerBound);
-  addLayerReports(module.info, run, report);
+  setCosts(module, run, report);
   setRanges(statistics_, report);
   addWeightSizes(module.info, emittable_.entropies, report);
   return absl::OkStatus();
-}
-
-void ModuleCompiler::addPhaseReport(const ModuleInfo &info, Phase phase, const RunStatistics &run,
-                                    const RunStatistics &copy, ModuleReport &report) {
-  int32_t layers = 0;
-  int64_t weightBytes = 0;
-  for (const Layer &layer : info.network.layers) {
-    if (layer.phase != phase)
-      continue;
-    ++layers;
-    if (const auto *matrix = std::get_if<MatrixLayer>(&layer.spec))
-      weightBytes += packedBytes(info.network, info.plan, matrix->weights);
-  }
-  if (layers == 0)
-    return;
-  PhaseReport &out = *report.add_phases();
-  out.set_name(name(phase));
-  out.set_layers(layers);
-  out.set_cycles(run.cycles);
-  out.set_seconds(run.seconds);
-  out.set_energy(run.energy);
-  out.set_dram_bytes(run.dramReadBytes + run.dramWriteBytes);
-  out.set_weight_bytes(weightBytes);
-  for (TensorId id : keptTensors(info.network, phase))
-    out.set_kept_bytes(out.kept_bytes() + info.network.tensors[id].bytes());
-  out.set_copy_seconds(copy.seconds);
-  out.set_copy_energy(copy.energy);
-}
-
-void ModuleCompiler::addLayerReports(const ModuleInfo &info, const RunStatistics &run,
-                                     ModuleReport &report) {
-  std::map<std::string, LayerReport> measured;
-  for (const LayerReport &layer : report.layers())
-    measured[layer.name()] = layer;
-  report.clear_layers();
-  int64_t weightBytes = 0, codes = 0, storedCodes = 0;
-  for (size_t i = 0; i < info.network.constants.size(); ++i) {
-    const ConstantInfo &constant = info.network.constants[i];
-    const int64_t stored = packedBytes(info.network, info.plan, static_cast<ConstantId>(i));
-    weightBytes += stored;
-    if (constant.kind == ConstantKind::ChannelParams)
-      storedCodes += kScaleBytes * (constant.bytes / static_cast<int64_t>(sizeof(ChannelParams)));
-    if (constant.kind == ConstantKind::RowMultipliers)
-      storedCodes += constant.bytes;
-    if (constant.kind != ConstantKind::Weights && constant.kind != ConstantKind::Rows)
-      continue;
-    if (constant.name.find(kFineSuffix.str() + ".codes") == std::string::npos)
-      codes += constant.bytes;
-    storedCodes += stored;
-  }
-  report.set_weight_bytes(weightBytes);
-  report.set_weight_bits(bitsPerWeight(storedCodes, codes));
-  for (size_t i = 0; i < info.network.layers.size(); ++i) {
-    const Layer &source = info.network.layers[i];
-    const LayerStatistics &cost = run.layers[i];
-    LayerReport &layer = *report.add_layers();
-    layer.set_name(source.name);
-    layer.set_index(static_cast<int32_t>(i));
-    layer.set_kind(kindName(source));
-    for (const std::string &node : source.onnxNodes)
-      layer.add_onnx_nodes(node);
-    TensorId activation = source.inputs.empty() ? source.output : source.inputs[0];
-    layer.set_activation_bits(8 * byteWidth(info.network.tensors[activation].type));
-    if (auto *matrix = std::get_if<MatrixLayer>(&source.spec)) {
-      const ConstantInfo &weights = info.network.constants[matrix->weights];
-      const int64_t stored = packedBytes(info.network, info.plan, matrix->weights);
-      layer.set_weight_bits(static_cast<int32_t>(weights.form.bits));
-      layer.set_weight_form(name(weights.form));
-      layer.set_weight_bytes(stored);
-      layer.set_stored_weight_bits(bitsPerWeight(
-          stored + kScaleBytes * info.network.tensors[source.output].dims[3], weights.bytes));
-    }
-    if (auto found = measured.find(source.name); found != measured.end()) {
-      layer.set_sqnr(found->second.sqnr());
-      layer.set_cosine(found->second.cosine());
-      layer.set_isolated_sqnr(found->second.isolated_sqnr());
-      layer.set_nearest_codes_sqnr(found->second.nearest_codes_sqnr());
-      layer.set_rounded_codes_sqnr(found->second.rounded_codes_sqnr());
-      layer.set_unscaled_codes_sqnr(found->second.unscaled_codes_sqnr());
-      layer.set_scaled_codes_sqnr(found->second.scaled_codes_sqnr());
-    }
-    layer.set_cycles(cost.cycles);
-    layer.set_bound(name(cost.bound));
-    layer.set_dram_bytes(cost.dramReadBytes + cost.dramWriteBytes);
-    layer.set_dram_lower_bound_bytes(info.plan.layers[i].cost.lowerBoundBytes);
-    layer.set_energy(cost.energy);
-    layer.set_macs(cost.multiplyAccumulates);
-    layer.set_skipped_macs(cost.skippedMultiplies);
-    layer.set_sram_bytes(info.plan.layers[i].cost.sramBytes);
-    layer.set_tiling(planText(info.plan.layers[i]));
-  }
 }
 
 } // namespace sdopt

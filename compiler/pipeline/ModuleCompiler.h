@@ -115,10 +115,6 @@ private:
   absl::Status verifyLowered();
   absl::Status verifyPackage(const PackageModule &module);
   absl::Status simulateOnce(const PackageModule &module);
-  static void addPhaseReport(const ModuleInfo &info, Phase phase, const RunStatistics &run,
-                             const RunStatistics &copy, ModuleReport &report);
-  static void addLayerReports(const ModuleInfo &info, const RunStatistics &run,
-                              ModuleReport &report);
   mlir::func::FuncOp function(mlir::ModuleOp module) const;
   void progress(const std::string &text) const;
   std::function<void(double, int64_t)> counter(const std::string &task) const;

@@ -384,6 +384,7 @@ std::string Recipe::canonicalText() const {
                       .storage = base.storage};
   std::string text =
       "version: 1\nname: " + quoteYaml(name) + (budget ? "\nbudget: " + sdopt::name(*budget) : "") +
+      "\nsplit_concats: " + (splitConcats ? "true" : "false") +
       "\nhoist: " + (hoist ? "true" : "false") + "\nwinograd: " + (winograd ? "true" : "false") +
       "\nprune_timesteps: " + sdopt::name(pruneTimesteps) + "\nglobal: {" + settingsText(complete) +
       "}\n" + keyedText("types", types) + keyedText("modules", modules);

@@ -7,6 +7,7 @@
 //   name: w8a8
 //   budget: 4.5bit                          # or a floor, 40dB: widths are searched layer by layer
 //   hoist: true                             # what depends on prompt or timestep alone runs once
+//   split_concats: true                     # parts of concatenations have scales of their own
 //   winograd: true                          # 3x3 convolutions by fewer products where faster
 //   prune_timesteps: uniform                # early: calls of noisy steps count more
 //   global: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax,
@@ -197,7 +198,8 @@ public:
   std::string origin; ///< for messages
   /// Of each module; widths that rules of `names` set are not searched.
   std::optional<Budget> budget;
-  bool winograd = true; ///< 3x3 convolutions by F(2x2, 3x3) where that is faster
+  bool winograd = true;     ///< 3x3 convolutions by F(2x2, 3x3) where that is faster
+  bool splitConcats = true; ///< concatenations of parts with scales of their own
   bool hoist = true; ///< run what depends on the prompt or on the timestep alone only once for each
   TimestepWeights pruneTimesteps = TimestepWeights::Uniform;
   RecipeRule global;

@@ -51,6 +51,8 @@ private:
         errors_.add(node->Mark(), "'budget' must be bits or bytes per weight, or dB: 4.5bit, 40dB");
     }
     recipe_.hoist = readChoice(map, "hoist", "true", "false").value_or(recipe_.hoist);
+    recipe_.splitConcats =
+        readChoice(map, "split_concats", "true", "false").value_or(recipe_.splitConcats);
     recipe_.winograd = readChoice(map, "winograd", "true", "false").value_or(recipe_.winograd);
     if (auto weights =
             readName(map, "prune_timesteps", {TimestepWeights::Uniform, TimestepWeights::Early}))

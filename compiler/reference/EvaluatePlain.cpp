@@ -106,7 +106,18 @@ struct ConcatModel : Model<ConcatModel, sd::ConcatOp> {
     if (hasQuantizedValues(op))
       return computeQuantized(op, operands, results, context);
     int64_t axis = normalizedAxis(op.getAxis(), operands[0].rank());
-    return give(results, concat(std::span(operands.data(), operands.size()), axis));
+    SmallVector<Tensor> parts(operands.begin(), operands.end());
+    for (auto [i, part] : llvm::enumerate(parts))
+      if (double factor = sd::partFactor(op, i); factor != 1)
+        part = multiplied(part, static_cast<float>(factor));
+    return give(results, concat(std::span(parts.data(), parts.size()), axis));
+  }
+
+  static Tensor multiplied(const Tensor &part, float factor) {
+    Tensor result(ElementType::F32, part.shape());
+    std::ranges::transform(part.values<float>(), result.mutableValues<float>().begin(),
+                           [&](float x) { return x * factor; });
+    return result;
   }
 };
 

@@ -408,8 +408,11 @@ LogicalResult computeQuantized(sd::ConcatOp op, Operands operands, Results &resu
       failed(requireQuantized(op, op->getResults())))
     return failure();
   SmallVector<Tensor> parts;
-  for (auto [value, tensor] : llvm::zip(op.getParts(), operands))
-    parts.push_back(requantized(activation(value, tensor), op.getResult(), *context.kernels));
+  for (auto [i, value] : llvm::enumerate(op.getParts())) {
+    Activation part = activation(value, operands[i]);
+    part.scale *= sd::partFactor(op, i);
+    parts.push_back(requantized(part, op.getResult(), *context.kernels));
+  }
   int64_t axis = normalizedAxis(op.getAxis(), operands[0].rank());
   return give(results, concat(std::span(parts.data(), parts.size()), axis));
 }

@@ -41,4 +41,11 @@ std::optional<int32_t> fractionBits(mlir::Type tensorType);
 #define GET_OP_CLASSES
 #include "dialects/sd/SdOps.h.inc"
 
+namespace sdopt::sd {
+
+/// What a concatenation multiplies the elements of part `index` by: 2^exponents[index].
+double partFactor(ConcatOp concat, size_t index);
+
+} // namespace sdopt::sd
+
 #endif // SDOPT_DIALECTS_SD_SD_H

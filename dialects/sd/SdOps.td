@@ -223,11 +223,13 @@ def Sd_TransposeOp : Sd_Op<"transpose"> {
 def Sd_ConcatOp : Sd_Op<"concat"> {
   let summary = "joins tensors along one dimension";
   let description = [{
-    C1: shapes are equal but for `axis`. Quantized: each part is brought to the result's scale with one rounding.
+    C1: shapes are equal but for `axis`. C2: of floats and codes, part p may count 2^exponents[p] times: one exponent for each part, within
+    [-24, 24]. Quantized: each part is brought to the result's scale with one rounding.
   }];
-  let arguments = (ins Variadic<Sd_Tensor>:$parts, I64Attr:$axis);
+  let arguments = (ins Variadic<Sd_Tensor>:$parts, I64Attr:$axis, OptionalAttr<DenseI64ArrayAttr>:$exponents);
   let results = (outs Sd_Tensor:$result);
   let assemblyFormat = "$parts attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
 }
 
 def Sd_SliceOp : Sd_Op<"slice"> {

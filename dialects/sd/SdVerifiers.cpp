@@ -208,6 +208,28 @@ LogicalResult DecodeWeightOp::verify() {
   return success();
 }
 
+double sdopt::sd::partFactor(ConcatOp concat, size_t index) {
+  std::optional<ArrayRef<int64_t>> exponents = concat.getExponents();
+  return exponents ? std::ldexp(1.0, static_cast<int>((*exponents)[index])) : 1.0;
+}
+
+LogicalResult ConcatOp::verify() {
+  constexpr int64_t kLargestExponent = 24;
+  std::optional<ArrayRef<int64_t>> exponents = getExponents();
+  if (!exponents)
+    return success();
+  if (exponents->size() != getParts().size())
+    return emitOpError("has ") << exponents->size() << " exponents but " << getParts().size()
+                               << " parts; each needs one";
+  for (int64_t exponent : *exponents)
+    if (exponent < -kLargestExponent || exponent > kLargestExponent)
+      return emitOpError("exponent ")
+             << exponent << " is outside [-" << kLargestExponent << ", " << kLargestExponent << "]";
+  if (!isFloat(getResult()) && !isa<quant::QuantizedType>(getElementTypeOrSelf(getResult())))
+    return emitOpError("has exponents but its parts are neither floats nor codes");
+  return success();
+}
+
 LogicalResult ReshapeOp::verify() {
   auto input = cast<RankedTensorType>(getInput().getType());
   auto result = cast<RankedTensorType>(getResult().getType());

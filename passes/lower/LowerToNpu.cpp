@@ -381,8 +381,9 @@ private:
     bool flattened = axis != rank - 1;
     SmallVector<Value> parts;
     SmallVector<int32_t> multipliers, shifts;
-    for (Value part : op.getParts()) {
-      PairScaling scaling = requantizeParams(scaleOf(part), scaleOf(op.getResult())).scaling;
+    for (auto [i, part] : llvm::enumerate(op.getParts())) {
+      PairScaling scaling =
+          requantizeParams(scaleOf(part) * sd::partFactor(op, i), scaleOf(op.getResult())).scaling;
       parts.push_back(flattened ? view(at(part), flat(part), derivedLoc(part, ".row")) : at(part));
       multipliers.push_back(scaling.multiplierA);
       shifts.push_back(scaling.shift);

@@ -52,9 +52,9 @@ sd::ConcatOp beforeTransposes(OpBuilder &builder, sd::ConcatOp concat) {
   for (sd::TransposeOp source : sources)
     if (source.getPermutation() != permutation)
       return nullptr;
-  auto joined =
-      sd::ConcatOp::create(builder, sd::renamedLoc(concat.getLoc(), "/joined"),
-                           inputsOf<sd::TransposeOp>(sources), permutation[axisOf(concat)]);
+  auto joined = sd::ConcatOp::create(builder, sd::renamedLoc(concat.getLoc(), "/joined"),
+                                     inputsOf<sd::TransposeOp>(sources),
+                                     permutation[axisOf(concat)], concat.getExponentsAttr());
   SmallVector<Operation *> absorbed(sources.begin(), sources.end());
   replaceWith(concat,
               sd::TransposeOp::create(builder, sd::fuseLocs(concat, absorbed), joined, permutation),
@@ -77,7 +77,8 @@ sd::ConcatOp beforeReshapes(OpBuilder &builder, sd::ConcatOp concat) {
       return nullptr;
   }
   auto joined = sd::ConcatOp::create(builder, sd::renamedLoc(concat.getLoc(), "/joined"),
-                                     inputsOf<sd::ReshapeOp>(sources), axisOf(concat));
+                                     inputsOf<sd::ReshapeOp>(sources), axisOf(concat),
+                                     concat.getExponentsAttr());
   SmallVector<Operation *> absorbed(sources.begin(), sources.end());
   replaceWith(
       concat,

@@ -9,6 +9,8 @@
 #include "passes/quantize/Passes.h"
 #include "passes/quantize/WeightVariants.h"
 
+#include <algorithm>
+
 using namespace mlir;
 
 namespace sdopt {
@@ -104,24 +106,47 @@ FailureOr<std::vector<float>> divisors(Value value) {
   return std::vector<float>(numbers.begin(), numbers.end());
 }
 
-FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistics) {
-  std::string name = sd::valueName(value);
+namespace {
+
+/// What the channels alone tell.
+void forgetElements(ValueStatistics &statistics) {
+  const ChannelStatistics &channels = statistics.channels;
+  statistics.min = std::min(0.0f, *std::ranges::min_element(channels.min));
+  statistics.max = std::max(0.0f, *std::ranges::max_element(channels.max));
+  statistics.moving = {statistics.min, statistics.max};
+  statistics.histogram = {};
+  statistics.buckets.clear();
+}
+
+/// As they were recorded, under the name of `value` or the one that its producer gives.
+FailureOr<ValueStatistics> recordedStatistics(Value value, const Statistics &statistics) {
+  Operation *producer = value.getDefiningOp();
+  auto other =
+      producer ? producer->getAttrOfType<StringAttr>(kStatisticsOfAttribute) : StringAttr();
+  const std::string name = other ? other.str() : sd::valueName(value);
   const ValueStatistics *found = statistics.find(name);
   if (!found)
     return emitError(value.getLoc(), "value '")
            << name << "' has no statistics; calibrate this function";
+  return *found;
+}
+
+} // namespace
+
+FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistics) {
+  FailureOr<ValueStatistics> found = recordedStatistics(value, statistics);
+  if (failed(found))
+    return failure();
   FailureOr<std::vector<float>> divided = divisors(value);
   if (failed(divided))
     return failure();
   if (divided->empty())
-    return *found;
-  ValueStatistics now = *found;
+    return found;
+  ValueStatistics now = *std::move(found);
   if (now.channels.size() != divided->size())
     return emitError(value.getLoc(), "value '")
-           << name << "' has statistics of " << now.channels.size() << " channels but "
+           << now.name << "' has statistics of " << now.channels.size() << " channels but "
            << divided->size() << " were divided; calibrate this function";
-  now.min = now.max = 0;
-  now.histogram = {};
   for (size_t c = 0; c < divided->size(); ++c) {
     double divisor = (*divided)[c];
     ChannelStatistics &channels = now.channels;
@@ -129,11 +154,8 @@ FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistic
     channels.max[c] = static_cast<float>(channels.max[c] / divisor);
     channels.sum[c] /= divisor;
     channels.sumOfSquares[c] /= divisor * divisor;
-    now.min = std::min(now.min, channels.min[c]);
-    now.max = std::max(now.max, channels.max[c]);
   }
-  now.moving = {now.min, now.max};
-  now.buckets.clear();
+  forgetElements(now);
   return now;
 }
 

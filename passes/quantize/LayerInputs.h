@@ -35,6 +35,9 @@ void matchLayers(Recipe &recipe, mlir::func::FuncOp function);
 /// Attribute of an operation whose result is no longer what the statistics saw: the weight store's
 /// key of the f32 vector by which each channel was divided.
 constexpr llvm::StringLiteral kDividedAttribute = "sdopt.divided_by";
+/// Attribute of an operation that was added after calibration: the value whose statistics its
+/// result has, before it was divided. It may be a part of that value.
+constexpr llvm::StringLiteral kStatisticsOfAttribute = "sdopt.statistics_of";
 /// Attribute of a function: digest of the function that its statistics are of, if that is another.
 constexpr llvm::StringLiteral kCalibratedAttribute = "sdopt.calibrated";
 

@@ -31,6 +31,24 @@ def Smooth : Pass<"sdopt-smooth", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::sdopt::sd::SdDialect"];
 }
 
+def SplitConcatScales : Pass<"sdopt-split-concat-scales", "::mlir::func::FuncOp"> {
+  let summary = "Let the parts of a concatenation keep scales of their own (float-equivalent)";
+  let description = [{
+    A decoder joins what comes from below with what was skipped, and one scale of both leaves the smaller part few codes. With
+    `split_concats: true` of a recipe, for concatenations of channels:
+
+    - Convolutions and linear layers that read it: each part counts 2^e times (`exponents` of `sd.concat`), the weights of its
+      channels 2^-e times. The exponents are those of least estimated error of activation and weight codes together, if
+      that is 1 dB less than with none. Other readers keep the concatenation as it is.
+    - A group norm whose groups lie each in one part, if a part reaches at most an eighth of the largest magnitude (half of it at 8 bits): one
+      norm for each part, whose results are joined.
+
+    Nothing is calibrated again: the statistics are those of what was joined. A remark tells exponents and the
+    estimated gain, another one the norms that keep coarse codes because a group lies across two parts.
+  }];
+  let dependentDialects = ["::sdopt::sd::SdDialect"];
+}
+
 def Round : Pass<"sdopt-round", "::mlir::func::FuncOp"> {
   let summary = "Choose the codes of weights such that their errors make up for each other (lossy)";
   let description = [{

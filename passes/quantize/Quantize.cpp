@@ -57,7 +57,8 @@ public:
     for (Operation &op : function_.getBody().front()) {
       if (op.hasAttr(kDividedAttribute))
         op.setAttr(kSmoothedAttribute, UnitAttr::get(op.getContext()));
-      for (StringRef attribute : {kDividedAttribute, kRoundedAttribute, kWeightBitsAttribute})
+      for (StringRef attribute :
+           {kDividedAttribute, kStatisticsOfAttribute, kRoundedAttribute, kWeightBitsAttribute})
         op.removeAttr(attribute);
     }
     return success();

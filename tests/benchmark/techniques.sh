@@ -43,19 +43,20 @@ per_channel = ("a scale for each channel", [change("group_size: 64", "group_size
 per_tensor = ("a scale for each tensor", [change("group_size: 64", "group_size: 0"), settings("weight_granularity: tensor")])
 symmetric = ("no zero points", [change("weight_symmetric: false", "weight_symmetric: true")])
 one_tap = ("a scale for all taps", [settings("taps: all")])
+one_scale = ("one scale for all parts of a concatenation", [change("version: 1\n", "version: 1\nsplit_concats: false\n")])
 stepwise = ("all in every step", [change("version: 1\n", "version: 1\nhoist: false\n")])
 
 TABLE = {
-    "w8a8": [no_smoothing, no_bias, extremes, activation_extremes, narrow_text, narrow_last, narrow_gates, no_names],
+    "w8a8": [no_smoothing, one_scale, no_bias, extremes, activation_extremes, narrow_text, narrow_last, narrow_gates, no_names],
     "w4a16": [nearest, awq, nearest_awq, no_bias, extremes, per_channel, per_tensor, symmetric, one_tap, no_names],
     "w4a8": [nearest, no_smoothing, no_names],
-    "w8a16": [no_bias, extremes],
+    "w8a16": [one_scale, no_bias, extremes],
 }
 # Together, without what another one of them includes; here also what does not change a number: all in every step.
 ALL = {
-    "w8a8": [no_smoothing, no_bias, extremes, activation_extremes, no_names, stepwise],
+    "w8a8": [no_smoothing, one_scale, no_bias, extremes, activation_extremes, no_names, stepwise],
     "w4a16": [awq, no_bias, extremes, symmetric, one_tap, stepwise],
-    "w4a8": [nearest, no_smoothing, no_bias, extremes, activation_extremes, per_channel, symmetric, no_names, stepwise],
+    "w4a8": [nearest, no_smoothing, one_scale, no_bias, extremes, activation_extremes, per_channel, symmetric, no_names, stepwise],
 }
 
 

@@ -181,6 +181,15 @@ TEST(Recipe, MistakesOfPruning) {
               HasSubstr("'prune_timesteps' must be uniform or early, found 'late'"));
 }
 
+TEST(Recipe, SettingsOfTheWholeRecipe) {
+  EXPECT_TRUE(recipeOf(withHead("")).splitConcats);
+  Recipe off = recipeOf(withHead("split_concats: false\n"));
+  EXPECT_FALSE(off.splitConcats);
+  EXPECT_FALSE(recipeOf(off.canonicalText()).splitConcats);
+  EXPECT_THAT(errorOf(withHead("split_concats: maybe\n")),
+              HasSubstr("'split_concats' must be true or false"));
+}
+
 TEST(RecipeCanonical, RoundTripsAndIgnoresTheWayItIsWritten) {
   std::string text = recipeOf(kRecipe).canonicalText();
   EXPECT_EQ(recipeOf(text).canonicalText(), text);

@@ -111,3 +111,15 @@ func.func @fractions(%arg0: tensor<2xf32> {sd.name = "timestep"}) -> (tensor<2x8
   %r = sd.dequantize %y : tensor<2x8x!x> -> tensor<2x8xf32>
   return %r : tensor<2x8xf32>
 }
+
+// A part that counts half is brought to the common code with half the factor.
+// CHECK-LABEL: func.func @counted_parts
+// CHECK: npu.concat %{{.*}}, %{{.*}} {multipliers = array<i32: 536870912, 536870912>, shifts = array<i32: 30, 29>}
+!h = !quant.uniform<i16:f32, 9.765625e-4>
+func.func @counted_parts(%arg0: tensor<1x3x4xf32> {sd.name = "a"}, %arg1: tensor<1x3x2xf32> {sd.name = "b"}) -> (tensor<1x3x6xf32> {sd.name = "out"}) {
+  %a = sd.quantize %arg0 : tensor<1x3x4xf32> -> tensor<1x3x4x!h>
+  %b = sd.quantize %arg1 : tensor<1x3x2xf32> -> tensor<1x3x2x!h>
+  %c = sd.concat %a, %b {axis = 2 : i64, exponents = array<i64: -1, 0>} : (tensor<1x3x4x!h>, tensor<1x3x2x!h>) -> tensor<1x3x6x!h>
+  %r = sd.dequantize %c : tensor<1x3x6x!h> -> tensor<1x3x6xf32>
+  return %r : tensor<1x3x6xf32>
+}

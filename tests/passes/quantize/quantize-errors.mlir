@@ -119,3 +119,24 @@ func.func @decode_palette_shape(%c: tensor<4x40xi8>, %p: tensor<2x4xi8>) {
   %w = sd.decode_weight %c palettes %p {axis = 1 : i64, bits = 2 : i64} : (tensor<4x40xi8>, tensor<2x4xi8>) -> tensor<4x40xi8>
   return
 }
+
+// -----
+func.func @concat_exponents(%a: tensor<2x4xf32>, %b: tensor<2x1xf32>) {
+  // expected-error@+1 {{has 1 exponents but 2 parts; each needs one}}
+  %c = sd.concat %a, %b {axis = 1 : i64, exponents = array<i64: 3>} : (tensor<2x4xf32>, tensor<2x1xf32>) -> tensor<2x5xf32>
+  return
+}
+
+// -----
+func.func @concat_large_exponent(%a: tensor<2x4xf32>, %b: tensor<2x1xf32>) {
+  // expected-error@+1 {{exponent -25 is outside [-24, 24]}}
+  %c = sd.concat %a, %b {axis = 1 : i64, exponents = array<i64: 0, -25>} : (tensor<2x4xf32>, tensor<2x1xf32>) -> tensor<2x5xf32>
+  return
+}
+
+// -----
+func.func @concat_integers(%a: tensor<2x4xi64>) {
+  // expected-error@+1 {{has exponents but its parts are neither floats nor codes}}
+  %c = sd.concat %a, %a {axis = 1 : i64, exponents = array<i64: 0, 1>} : (tensor<2x4xi64>, tensor<2x4xi64>) -> tensor<2x8xi64>
+  return
+}
