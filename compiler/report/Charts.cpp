@@ -36,7 +36,8 @@ std::string boundLegend() {
 void drawLayerNumbers(Svg &svg, int count) {
   Slots slots(count);
   double step = std::max(1.0, tickStep(count / 2.5));
-  for (int i = 0; i < count; i += static_cast<int>(step))
+  const double end = kRight - 40; // where the name of the axis begins
+  for (int i = 0; i < count && slots.middle(i) < end; i += static_cast<int>(step))
     svg.text(slots.middle(i), kBase + 16, "middle", "tick", std::to_string(i));
   svg.text(kRight, kBase + 16, "end", "tick", "layer");
 }

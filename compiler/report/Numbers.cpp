@@ -88,6 +88,15 @@ std::string withPrefix(double value, const char *unit) {
   return significant(value) + " " + unit;
 }
 
+std::string timestepText(double first, double last) {
+  auto text = [](double timestep) {
+    return timestep == std::floor(timestep) && std::fabs(timestep) < 1e9
+               ? grouped(static_cast<int64_t>(timestep))
+               : significant(timestep);
+  };
+  return first == last ? text(first) : text(first) + " to " + text(last);
+}
+
 std::string decibels(double value) {
   if (std::isinf(value) && value > 0)
     return "exact";

@@ -22,6 +22,8 @@ std::string significant(double value);
 std::string grouped(int64_t value);
 /// With a decimal prefix and a unit: "1.23 MB", "412 kcycles", "3.10 mJ".
 std::string withPrefix(double value, const char *unit);
+/// "161", "1 to 161": whole numbers, as timesteps of most schedules are, without decimals.
+std::string timestepText(double first, double last);
 /// "41.3 dB"; "exact" if infinite.
 std::string decibels(double value);
 

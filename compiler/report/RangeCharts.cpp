@@ -38,9 +38,7 @@ double leastShare(const LayerReport &layer) {
 }
 
 std::string interval(const TimestepInterval &timesteps) {
-  const std::string first = significant(timesteps.first());
-  return timesteps.first() == timesteps.last() ? first
-                                               : first + " to " + significant(timesteps.last());
+  return timestepText(timesteps.first(), timesteps.last());
 }
 
 std::string hint(const ModuleReport &module, const LayerReport &layer, int bucket) {

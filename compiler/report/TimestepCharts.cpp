@@ -12,18 +12,6 @@ namespace sdopt {
 
 namespace {
 
-/// Timesteps of most schedules are integers.
-std::string timestepText(double timestep) {
-  return timestep == std::floor(timestep) && std::fabs(timestep) < 1e9
-             ? grouped(static_cast<int64_t>(timestep))
-             : significant(timestep);
-}
-
-std::string timestepText(const TimestepReport &timestep) {
-  std::string text = timestepText(timestep.first());
-  return timestep.first() == timestep.last() ? text : text + " to " + timestepText(timestep.last());
-}
-
 /// Absent where it was not measured or is infinite.
 struct Series {
   const char *cssClass, *name;
@@ -59,9 +47,9 @@ std::string chart(const ModuleReport &module, const std::string &heading,
       if (i > 0 && isDrawn(series, timesteps[i - 1]))
         svg.line(slots.middle(i - 1), kBase - axis.height(series.value(timesteps[i - 1])),
                  slots.middle(i), y, std::string("trace ") + series.cssClass);
-      std::string hint = "timestep " + timestepText(timesteps[i]) + ", " +
-                         std::to_string(timesteps[i].calls()) + " calls\n" + series.name + " " +
-                         decibels(series.value(timesteps[i]));
+      std::string hint = "timestep " + timestepText(timesteps[i].first(), timesteps[i].last()) +
+                         ", " + std::to_string(timesteps[i].calls()) + " calls\n" + series.name +
+                         " " + decibels(series.value(timesteps[i]));
       if (timesteps[i].has_guidance_cosine())
         hint += "\ncosine of c - u " + fixed(timesteps[i].guidance_cosine(), 4);
       svg.circle(slots.middle(i), y, 3.5, std::string(series.cssClass) + " dot", hint);
@@ -69,7 +57,8 @@ std::string chart(const ModuleReport &module, const std::string &heading,
   }
   int step = std::max(1, timesteps.size() / 10);
   for (int i = 0; i < timesteps.size() - 1; i += step)
-    svg.text(slots.middle(i), kBase + 16, "middle", "tick", timestepText(timesteps[i].first()));
+    svg.text(slots.middle(i), kBase + 16, "middle", "tick",
+             timestepText(timesteps[i].first(), timesteps[i].first()));
   svg.text(kRight, kBase + 16, "end", "tick", "timestep");
   return figure(heading, legend, svg.finish());
 }

@@ -144,4 +144,7 @@ TEST(Numbers, ReadWell) {
   EXPECT_EQ(significant(1250), "1,250");
   EXPECT_EQ(significant(0), "0");
   EXPECT_EQ(decibels(41.26), "41.3 dB");
+  EXPECT_EQ(timestepText(1, 161), "1 to 161");
+  EXPECT_EQ(timestepText(999, 999), "999");
+  EXPECT_EQ(timestepText(0.25, 1000), "0.250 to 1,000");
 }

@@ -134,7 +134,7 @@ TEST(SplitConcatScales, StatisticsFollow) {
   const Statistics measured = it.calibrated();
   size_t compared = 0;
   for (mlir::Operation &op : it.function.function().getBody().front()) {
-    if (!op.hasAttr(kStatisticsOfAttribute))
+    if (!op.hasAttr(kStatisticsOfAttribute) && !op.hasAttr(kDividedAttribute))
       continue;
     auto derived = statisticsOf(op.getResult(0), it.statistics);
     ASSERT_TRUE(succeeded(derived)) << it.function.messages();
