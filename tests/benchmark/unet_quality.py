@@ -1,6 +1,7 @@
 """The UNet compiled with changed recipes; for the scripts of this folder."""
 
 import json
+import os
 import re
 import subprocess
 import tempfile
@@ -36,3 +37,27 @@ class Unet:
         self.statistics = ["--statistics", f"{folder}/unet.pb"]
         with open(f"{folder}/report.json") as file:
             return json.load(file)["modules"][0]
+
+
+class Results:
+    """What was measured of recipes, one to a line of a file; what is there is not measured again."""
+
+    FIELDS = ("weight_bits", "psnr", "worst_psnr", "guided_psnr")
+
+    def __init__(self, path, build, model=MODEL, samples=SAMPLES):
+        self.path, self.known, self.units, self.unet = path, {}, {}, (build, model, samples)
+        if os.path.exists(path):
+            with open(path) as file:
+                self.known = {entry["recipe"]: entry for entry in map(json.loads, file)}
+
+    def of(self, recipe):
+        if recipe not in self.known:
+            # Statistics are of the function as it is pruned.
+            pruning = str(re.findall(r"prune\w*: \w+|sparsity: [\d.:]+", recipe))
+            if pruning not in self.units:
+                self.units[pruning] = Unet(*self.unet, flags=("--sensitivity", f"{self.path}.sensitivity" + re.sub(r"\W+", "-", pruning)))
+            report = self.units[pruning].report(recipe)
+            self.known[recipe] = {"recipe": recipe, **{field: report[field] for field in self.FIELDS}}
+            with open(self.path, "a") as file:
+                file.write(json.dumps(self.known[recipe]) + "\n")
+        return self.known[recipe]
