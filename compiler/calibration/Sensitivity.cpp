@@ -32,9 +32,13 @@ struct Measurement {
 /// Measurements by layer and form, in a file that grows with them.
 class Cache {
 public:
-  Cache(std::string file, std::string key) : file_(std::move(file)) {
+  Cache(const SensitivityOptions &options, const std::string &key) {
+    constexpr size_t kDigits = 16;
+    if (!options.cacheFolder.empty())
+      file_ = options.cacheFolder + "/" + options.cacheName + "-" + key.substr(0, kDigits) +
+              ".sensitivity.pb";
     cache_.set_version(kVersion);
-    cache_.set_key(std::move(key));
+    cache_.set_key(key);
   }
 
   absl::Status load() {
@@ -54,8 +58,8 @@ public:
     if (read.key() != cache_.key())
       return absl::InvalidArgumentError(
           absl::StrCat("'", file_,
-                       "' holds sensitivities of another model or of other samples; remove it or "
-                       "name another file"));
+                       "' holds sensitivities of another model or of other samples, as its name "
+                       "does not say; remove it"));
     cache_ = std::move(read);
     for (const calibration::LayerLoss &loss : cache_.losses())
       if (!(loss.loss() >= 0) || loss.bits() < 0)
@@ -188,7 +192,8 @@ absl::StatusOr<Sensitivity> measureSensitivity(func::FuncOp function,
   absl::StatusOr<std::string> digest = reader->digest();
   if (!digest.ok())
     return digest.status();
-  Cache cache(options.cacheFile, functionDigest(function) + " " + *digest);
+  const std::string deciding = functionDigest(function) + " " + *digest + " " + options.decides;
+  Cache cache(options, blake3Hex(std::as_bytes(std::span(deciding))));
   if (absl::Status status = cache.load(); !status.ok())
     return status;
   std::vector<Sample> samples;

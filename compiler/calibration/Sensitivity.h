@@ -33,9 +33,11 @@ struct LayerVariants {
 struct SensitivityOptions {
   int threads = 1;
   int64_t limit = 4; ///< at most so many evaluations of the samples, spread evenly; 0: all
-  /// Measurements are kept here as they are made, and taken from here if it is there. Empty: no
-  /// file. One of another function or other samples is an error.
-  std::string cacheFile;
+  /// Measurements are kept in a file of this folder as they are made, and taken from there:
+  /// CACHENAME-KEY.sensitivity.pb, where KEY tells apart the function, the samples and `decides`,
+  /// so that searches of any recipes can share a folder. Empty: no file.
+  std::string cacheFolder, cacheName;
+  std::string decides; ///< digests of whatever else variants and their bits depend on
   std::function<void(int64_t done, int64_t total)> progress = {};
 };
 

@@ -3,7 +3,7 @@
 #include "compiler/pipeline/CostReport.h"
 
 #include "compiler/package/Package.h"
-#include "compiler/reference/FormatNames.h"
+#include "compiler/pipeline/WeightReport.h"
 #include "compiler/schedule/SramLayout.h"
 #include "compiler/simulator/Simulator.h"
 
@@ -11,35 +11,16 @@ namespace sdopt {
 
 namespace {
 
-/// The scale of an output channel or row, which counts as a part of its weights.
-constexpr int64_t kScaleBytes = 4;
-
-double bitsPerWeight(int64_t storedBytes, int64_t weights) {
-  return weights > 0 ? 8.0 * static_cast<double>(storedBytes) / static_cast<double>(weights) : 0;
-}
-
 void addLayerCosts(const ModuleInfo &info, const RunStatistics &run, ModuleReport &report) {
   std::map<std::string, LayerReport> measured;
   for (const LayerReport &layer : report.layers())
     measured[layer.name()] = layer;
   report.clear_layers();
-  int64_t weightBytes = 0, codes = 0, storedCodes = 0;
-  for (size_t i = 0; i < info.network.constants.size(); ++i) {
-    const ConstantInfo &constant = info.network.constants[i];
-    const int64_t stored = packedBytes(info.network, info.plan, static_cast<ConstantId>(i));
-    weightBytes += stored;
-    if (constant.kind == ConstantKind::ChannelParams)
-      storedCodes += kScaleBytes * (constant.bytes / static_cast<int64_t>(sizeof(ChannelParams)));
-    if (constant.kind == ConstantKind::RowMultipliers)
-      storedCodes += constant.bytes;
-    if (constant.kind != ConstantKind::Weights && constant.kind != ConstantKind::Rows)
-      continue;
-    if (constant.name.find(kFineSuffix.str() + ".codes") == std::string::npos)
-      codes += constant.bytes;
-    storedCodes += stored;
-  }
+  int64_t weightBytes = 0;
+  for (size_t i = 0; i < info.network.constants.size(); ++i)
+    weightBytes += packedBytes(info.network, info.plan, static_cast<ConstantId>(i));
   report.set_weight_bytes(weightBytes);
-  report.set_weight_bits(bitsPerWeight(storedCodes, codes));
+  report.set_weight_bits(storedBitsPerWeight(info, /*rows=*/true));
   for (size_t i = 0; i < info.network.layers.size(); ++i) {
     const Layer &source = info.network.layers[i];
     const LayerStatistics &cost = run.layers[i];

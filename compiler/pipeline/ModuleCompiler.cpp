@@ -612,13 +612,14 @@ absl::Status ModuleCompiler::allocateWidths() {
   SensitivityOptions search;
   search.threads = threadsOf(options_);
   search.limit = options_.sensitivitySamples;
-  if (!options_.sensitivityFolder.empty())
-    search.cacheFile = options_.sensitivityFolder + "/" + model_.name + ".sensitivity.pb";
+  search.cacheFolder = options_.sensitivityFolder;
+  search.cacheName = model_.name;
+  search.decides = statisticsDigest_ + " " + target_.digest + (recipe_.winograd ? " winograd" : "");
   auto report = counter("sensitivity");
   search.progress = [&](int64_t done, int64_t total) { report(static_cast<double>(done), total); };
-  absl::StatusOr<std::string> summary =
-      searchWidths(function(*module_), recipe_, evaluation_, {*file}, search,
-                   [&] { return psnrIfQuantized(*file); });
+  absl::StatusOr<std::string> summary = searchWidths(
+      function(*module_), recipe_, evaluation_, {*file}, search,
+      {.psnr = [&] { return psnrIfQuantized(*file); }, .storedBits = [&] { return storedBits(); }});
   if (!summary.ok())
     return summary.status();
   addRemark("allocate", *summary);
@@ -634,18 +635,23 @@ absl::Status ModuleCompiler::quantize() {
   if (recipe_.budget)
     if (absl::Status status = allocateWidths(); !status.ok())
       return status;
-  if (absl::Status status = round(); !status.ok())
+  if (trial_)
+    takeTrial();
+  else if (absl::Status status = round(); !status.ok())
     return status;
-  absl::Status status = runPasses("quantize", [](OpPassManager &manager) {
-    manager.addNestedPass<func::FuncOp>(createQuantize());
-    manager.addPass(createCSEPass());
-  });
-  if (!status.ok())
+  if (absl::Status status = runQuantizePasses(); !status.ok())
     return status;
   quantized_ = module_->clone();
   state_.partial.set_recipe(identity(recipe_));
   state_.partial.mutable_modules(0)->set_recipe(recipe_.name);
   return measure();
+}
+
+absl::Status ModuleCompiler::runQuantizePasses() {
+  return runPasses("quantize", [](OpPassManager &manager) {
+    manager.addNestedPass<func::FuncOp>(createQuantize());
+    manager.addPass(createCSEPass());
+  });
 }
 
 absl::Status ModuleCompiler::measure() {
@@ -707,16 +713,24 @@ void ModuleCompiler::addRemark(const char *pass, const std::string &text) {
 }
 
 absl::Status ModuleCompiler::lower() {
-  absl::Status status = runPasses("lower", [](OpPassManager &manager) {
+  absl::Status status = runLowerPasses();
+  return status.ok() ? verifyLowered() : status;
+}
+
+absl::Status ModuleCompiler::runLowerPasses() {
+  return runPasses("lower", [](OpPassManager &manager) {
     manager.addNestedPass<func::FuncOp>(createLowerToNpu());
     manager.addPass(createCSEPass());
   });
-  return status.ok() ? verifyLowered() : status;
 }
 
 absl::Status ModuleCompiler::schedule() {
   state_.partial.set_target(target_.name);
   state_.partial.set_target_digest(target_.digest);
+  return runSchedulePasses();
+}
+
+absl::Status ModuleCompiler::runSchedulePasses() {
   return runPasses("schedule", [this](OpPassManager &manager) {
     if (recipe_.hoist)
       manager.addNestedPass<func::FuncOp>(createHoist());

@@ -98,14 +98,22 @@ private:
   absl::Status verifySmoothed(mlir::func::FuncOp before, mlir::func::FuncOp after);
   /// Of the quantized function that the attributes of the float one give now.
   absl::StatusOr<double> psnrIfQuantized(const SampleFile &samples);
+  /// Bits that a weight of a matrix layer takes in the package that the attributes of the float
+  /// function give now, its channels' scales included. What was rounded stays in `trial_`.
+  absl::StatusOr<double> storedBits();
+  absl::StatusOr<double> storedBitsOfTrial();
+  void takeTrial();
   /// The recipe's budget.
   absl::Status allocateWidths();
   absl::Status quantize();
+  absl::Status runQuantizePasses();
   absl::Status measure();
   void tellUnrecorded(const QualityResult &result, const std::string &path);
   void addRemark(const char *pass, const std::string &text);
   absl::Status lower();
+  absl::Status runLowerPasses();
   absl::Status schedule();
+  absl::Status runSchedulePasses();
   absl::Status runPasses(const char *what, const std::function<void(mlir::OpPassManager &)> &add);
   /// Inputs of `limit` evaluations of the test samples.
   absl::StatusOr<std::vector<std::vector<Tensor>>> verifyInputs(mlir::func::FuncOp function,
@@ -147,6 +155,13 @@ private:
   std::vector<Remark> remarks_;
   StageState state_;
   EmittableModule emittable_;
+
+  /// Forms of weights that were tried, as round() left them.
+  struct Trial {
+    mlir::OwningOpRef<mlir::ModuleOp> module;
+    std::vector<Remark> remarks;
+  };
+  std::optional<Trial> trial_;
 
   struct TrustedRun {
     std::vector<Tensor> inputs;

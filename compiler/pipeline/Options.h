@@ -66,7 +66,7 @@ struct CompileOptions {
   std::string exportFolder; ///< gets MODULE/model.onnx with QuantizeLinear, DequantizeLinear
   bool printInputs = false;
   std::string budget;             ///< "4.5bit", "40dB": instead of the recipe's
-  std::string sensitivityFolder;  ///< gets and gives <module>.sensitivity.pb
+  std::string sensitivityFolder;  ///< gets and gives <module>-*.sensitivity.pb
   int64_t sensitivitySamples = 4; ///< calibration samples that each layer's error is measured on
   std::string explain;            ///< pattern of layers whose settings are wanted, and nothing else
   bool quiet = false;

@@ -3,10 +3,33 @@
 #include "compiler/pipeline/WeightReport.h"
 
 #include "compiler/package/Package.h"
+#include "compiler/reference/FormatNames.h"
 
 #include <cmath>
 
 namespace sdopt {
+
+double bitsPerWeight(int64_t storedBytes, int64_t weights) {
+  return weights > 0 ? 8.0 * static_cast<double>(storedBytes) / static_cast<double>(weights) : 0;
+}
+
+double storedBitsPerWeight(const ModuleInfo &info, bool rows) {
+  int64_t codes = 0, stored = 0;
+  for (size_t i = 0; i < info.network.constants.size(); ++i) {
+    const ConstantInfo &constant = info.network.constants[i];
+    const int64_t bytes = packedBytes(info.network, info.plan, static_cast<ConstantId>(i));
+    if (constant.kind == ConstantKind::ChannelParams)
+      stored += kScaleBytes * (constant.bytes / static_cast<int64_t>(sizeof(ChannelParams)));
+    if (rows && constant.kind == ConstantKind::RowMultipliers)
+      stored += constant.bytes;
+    if (constant.kind != ConstantKind::Weights && !(rows && constant.kind == ConstantKind::Rows))
+      continue;
+    if (constant.name.find(kFineSuffix.str() + ".codes") == std::string::npos)
+      codes += constant.bytes;
+    stored += bytes;
+  }
+  return bitsPerWeight(stored, codes);
+}
 
 void addWeightSizes(const ModuleInfo &info, const std::map<ConstantId, double> &entropies,
                     ModuleReport &report) {

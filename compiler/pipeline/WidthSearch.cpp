@@ -20,6 +20,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 
 using namespace mlir;
@@ -30,9 +31,10 @@ namespace {
 
 constexpr std::array<int, 7> kWidths = {1, 2, 3, 4, 5, 6, 8};
 constexpr int kLeastUniformWidth = 3; ///< narrower weights are tried in palettes only
-constexpr int kAttempts = 5;          ///< at a floor for the PSNR
-/// Share of a budget that is left for the padding of weight blocks in the package.
-constexpr double kPadding = 0.004;
+constexpr int kAttempts = 5;          ///< at a budget or a floor
+/// Shares of a budget: left for the padding of weight blocks at first; near enough to it; left once
+/// trials tell what blocks take, since the costs of forms come in steps.
+constexpr double kPadding = 0.004, kNear = 0.005, kStep = 0.001;
 
 /// Entropies of indices that are tried, bits, and how many more bits an index has than that: enough
 /// for what is rare.
@@ -115,26 +117,104 @@ public:
     }
   }
 
-  absl::Status withinBits(double bits) {
-    double limit = bits * static_cast<double>(weights_) * (1 - kPadding);
-    auto best = leastLoss(choices_, static_cast<int64_t>(limit));
-    if (!best)
-      return absl::InvalidArgumentError("the budget of " + fixed(bits, 2) +
-                                        " bits per weight is below " + fixed(leastBits(), 2) +
-                                        ", what the narrowest widths take");
-    allocation_ = *std::move(best);
-    return absl::OkStatus();
+  /// Layers are marked with the forms of least loss that take at most `budget` bits a weight as
+  /// they are stored. What was measured layer by layer is not quite that: blocks are padded, and
+  /// rounding that lets errors make up for each other spreads codes, which an entropy coder pays
+  /// for. So the limit follows what trials took.
+  absl::Status withinBits(double budget, const WidthTrials &trials) {
+    double limit = budget * static_cast<double>(weights_) * (1 - kPadding);
+    double fits = 0, exceeds = std::numeric_limits<double>::infinity(), stored = 0;
+    Allocation fitting;
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      auto best = leastLoss(choices_, static_cast<int64_t>(limit));
+      if (!best && attempt == 0)
+        return absl::InvalidArgumentError("the budget of " + fixed(budget, 2) +
+                                          " bits per weight is below " + fixed(leastBits(), 2) +
+                                          ", what the narrowest widths take");
+      if (!best || best->chosen == allocation_.chosen)
+        break;
+      allocation_ = *std::move(best);
+      mark();
+      absl::StatusOr<double> trial = trials.storedBits();
+      if (!trial.ok())
+        return trial.status();
+      stored = *trial;
+      (stored <= budget ? fits : exceeds) = limit;
+      if (stored <= budget) {
+        fitting = allocation_;
+        bits_ = stored;
+      }
+      if (stored <= budget && stored >= budget * (1 - kNear))
+        return absl::OkStatus();
+      limit *= budget / stored * (1 - kStep);
+      if (!(fits < limit && limit < exceeds))
+        limit = (fits + exceeds) / 2;
+    }
+    if (fits == 0)
+      return absl::InvalidArgumentError(
+          "no forms of the weights were found that keep the budget of " + fixed(budget, 2) +
+          " bits per weight: rounded and stored they take " + fixed(stored, 3) +
+          "; give a larger budget, or a recipe with 'rounding: nearest'");
+    if (fitting.chosen == allocation_.chosen)
+      return absl::OkStatus();
+    allocation_ = std::move(fitting);
+    mark();
+    return trials.storedBits().status(); // the last trial is the one that is taken
   }
 
-  /// False if even the widest weights lose more.
-  bool withinLoss(double loss) {
-    auto best = leastCost(choices_, loss);
-    if (!best)
-      return false;
-    allocation_ = *std::move(best);
-    return true;
+  absl::Status withinLoss(double floor, const WidthTrials &trials) {
+    double reached = 0, loss = lossAt(floor);
+    for (int attempt = 0; attempt < kAttempts && reached < floor; ++attempt) {
+      auto best = leastCost(choices_, loss);
+      if (!best) // even the widest weights lose more
+        break;
+      allocation_ = *std::move(best);
+      bits_ = static_cast<double>(allocation_.cost) /
+              static_cast<double>(std::max<int64_t>(weights_, 1));
+      mark();
+      absl::StatusOr<double> psnr = trials.psnr();
+      if (!psnr.ok())
+        return psnr.status();
+      reached = *psnr;
+      loss *= std::pow(10.0, std::min(reached - floor - 0.1, -0.1) / 10);
+    }
+    if (reached >= floor)
+      return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        "no widths of the weights reach " + name(*recipe_.budget) + " on the calibration samples" +
+        (reached > 0 ? "; " + fixed(reached, 1) + " dB is what was reached" : "") +
+        "; use a recipe with more activation bits, or a lower floor");
   }
 
+  void remark() const {
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const Choice &choice = choices_[i][allocation_.chosen[i]];
+      mlir::remark::passed(layers_[i]->getLoc(),
+                           mlir::remark::RemarkOpts::name("allocate").category("quantize"))
+          << (nameOf(chosen(i).settings) + (chosen(i).pruned ? ", pruned" : "") + ", " +
+              std::to_string((choice.cost + 7) / 8) + " bytes: alone it leaves the output " +
+              decibels(choice.loss));
+    }
+  }
+
+  std::string summary() const {
+    std::string text = fixed(bits_, 2) + " bits per weight:";
+    std::map<double, int64_t> layers; // by width
+    int64_t pruned = 0;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      ++layers[widthOf(chosen(i).settings)];
+      pruned += chosen(i).pruned;
+    }
+    for (auto [width, count] : layers)
+      text += " " + std::to_string(count) + " at " + numberText(width) + " bit,";
+    if (pruned > 0)
+      text += " " + std::to_string(pruned) + " pruned,";
+    text.back() = ';';
+    return text + " the layers' errors add up to " + decibels(allocation_.loss) +
+           (allocation_.exact ? "" : " (search cut short)");
+  }
+
+private:
   double lossAt(double psnr) const { return peakToMean_ / std::pow(10.0, psnr / 10); }
 
   void mark() const {
@@ -152,35 +232,6 @@ public:
     }
   }
 
-  void remark() const {
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      const Choice &choice = choices_[i][allocation_.chosen[i]];
-      mlir::remark::passed(layers_[i]->getLoc(),
-                           mlir::remark::RemarkOpts::name("allocate").category("quantize"))
-          << (nameOf(chosen(i).settings) + (chosen(i).pruned ? ", pruned" : "") + ", " +
-              std::to_string((choice.cost + 7) / 8) + " bytes: alone it leaves the output " +
-              decibels(choice.loss));
-    }
-  }
-
-  std::string summary() const {
-    std::string text = fixed(bits(), 2) + " bits per weight:";
-    std::map<double, int64_t> layers; // by width
-    int64_t pruned = 0;
-    for (size_t i = 0; i < layers_.size(); ++i) {
-      ++layers[widthOf(chosen(i).settings)];
-      pruned += chosen(i).pruned;
-    }
-    for (auto [width, count] : layers)
-      text += " " + std::to_string(count) + " at " + numberText(width) + " bit,";
-    if (pruned > 0)
-      text += " " + std::to_string(pruned) + " pruned,";
-    text.back() = ';';
-    return text + " the layers' errors add up to " + decibels(allocation_.loss) +
-           (allocation_.exact ? "" : " (search cut short)");
-  }
-
-private:
   const LayerForm &chosen(size_t layer) const { return forms_[layer][allocation_.chosen[layer]]; }
 
   static double widthOf(const LayerRecipe &settings) {
@@ -252,10 +303,6 @@ private:
     return loss > 0 ? fixed(10 * std::log10(peakToMean_ / loss), 1) + " dB" : "exact";
   }
 
-  double bits() const {
-    return static_cast<double>(allocation_.cost) /
-           static_cast<double>(std::max<int64_t>(weights_, 1));
-  }
   double leastBits() const {
     int64_t least = 0;
     for (const std::vector<Choice> &list : choices_)
@@ -271,14 +318,16 @@ private:
   int64_t weights_ = 0;
   double peakToMean_ = 0;
   Allocation allocation_;
+  double bits_ = 0; ///< that a weight takes: with a budget as stored, else as measured alone
 };
 
 } // namespace
 
-absl::StatusOr<std::string>
-searchWidths(func::FuncOp function, Recipe &recipe, const EvaluationContext &context,
-             const std::vector<SampleFile> &samples, const SensitivityOptions &options,
-             const std::function<absl::StatusOr<double>()> &quantizedPsnr) {
+absl::StatusOr<std::string> searchWidths(func::FuncOp function, Recipe &recipe,
+                                         const EvaluationContext &context,
+                                         const std::vector<SampleFile> &samples,
+                                         const SensitivityOptions &options,
+                                         const WidthTrials &trials) {
   WidthSearch search(recipe);
   OwningOpRef<ModuleOp> copy = function->getParentOfType<ModuleOp>().clone();
   auto dense = copy->lookupSymbol<func::FuncOp>(function.getName());
@@ -296,28 +345,11 @@ searchWidths(func::FuncOp function, Recipe &recipe, const EvaluationContext &con
     function->setAttr(kCalibratedAttribute,
                       StringAttr::get(function.getContext(), functionDigest(function)));
   const Budget &budget = *recipe.budget;
-  if (budget.kind == Budget::BitsPerWeight) {
-    if (absl::Status status = search.withinBits(budget.value); !status.ok())
-      return status;
-    search.mark();
-  } else {
-    double reached = 0, loss = search.lossAt(budget.value);
-    for (int attempt = 0; attempt < kAttempts && reached < budget.value; ++attempt) {
-      if (!search.withinLoss(loss))
-        break;
-      search.mark();
-      absl::StatusOr<double> psnr = quantizedPsnr();
-      if (!psnr.ok())
-        return psnr.status();
-      reached = *psnr;
-      loss *= std::pow(10.0, std::min(reached - budget.value - 0.1, -0.1) / 10);
-    }
-    if (reached < budget.value)
-      return absl::InvalidArgumentError(
-          "no widths of the weights reach " + name(budget) + " on the calibration samples" +
-          (reached > 0 ? "; " + fixed(reached, 1) + " dB is what was reached" : "") +
-          "; use a recipe with more activation bits, or a lower floor");
-  }
+  absl::Status status = budget.kind == Budget::BitsPerWeight
+                            ? search.withinBits(budget.value, trials)
+                            : search.withinLoss(budget.value, trials);
+  if (!status.ok())
+    return status;
   search.remark();
   return search.summary();
 }

@@ -1,5 +1,6 @@
 //===- PalettesTest.cpp - weights that share values, through the pipeline -----===//
 
+#include "compiler/pipeline/WeightReport.h"
 #include "compiler/weights/WeightStore.h"
 #include "tests/pipeline/Compiling.h"
 #include "tests/weights/TemporaryFolder.h"
@@ -25,6 +26,15 @@ protected:
                                   << "}\n";
     options.verify = VerifyMode::Fast;
     return options;
+  }
+
+  /// Bits that a weight of a matrix layer takes in the file, scales included: embeddings are not
+  /// searched.
+  static double packedBits(const CompileOptions &options) {
+    const auto package = Package::open(options.output);
+    EXPECT_TRUE(package.ok()) << package.status();
+    return package.ok() ? storedBitsPerWeight((*package)->modules().front().info, /*rows=*/false)
+                        : 0;
   }
 
   TemporaryFolder folder_;
@@ -74,13 +84,8 @@ TEST_F(PalettesTest, WidthsAreSearched) {
       options("search", "weight_bits: 4, palette_outputs: 8", "budget: 3.5bit\n");
   const Report report = compiled(search).report;
   const ModuleReport &module = moduleOf(report, "text_encoder");
-  int64_t weights = 0, bytes = 0; // of matrix layers: embeddings are not searched
-  for (const WeightFormReport &form : module.weight_forms()) {
-    weights += form.weights();
-    bytes += form.stream_bytes();
-  }
-  EXPECT_LE(8 * bytes, static_cast<int64_t>(3.5 * static_cast<double>(weights)));
-  EXPECT_GE(8 * bytes, static_cast<int64_t>(2.9 * static_cast<double>(weights)));
+  EXPECT_LE(packedBits(search), 3.5);
+  EXPECT_GE(packedBits(search), 3.3);
   const double even =
       moduleOf(compiled(options("even", "weight_bits: 3, palette_outputs: 8")).report,
                "text_encoder")
@@ -99,6 +104,38 @@ TEST_F(PalettesTest, CodedPalettesLoseLessThanPlainOnes) {
   EXPECT_GT(even.psnr(), few.psnr() + 1);
 }
 
+/// Rounding that lets errors make up for each other spreads codes, and an entropy coder pays for
+/// that after the forms were chosen.
+TEST_F(PalettesTest, BudgetsHoldForThePackage) {
+  for (const std::string rounding : {"nearest", "gptq"})
+    for (const double budget : {2.5, 3.0}) {
+      CompileOptions search = options(
+          "budget", "weight_bits: 6, coded_bits: 3, storage: entropy, rounding: " + rounding,
+          "budget: " + std::to_string(budget) + "bit\n");
+      search.sensitivitySamples = 1;
+      search.sensitivityFolder = folder_.path("sensitivity");
+      compiled(search);
+      EXPECT_LE(packedBits(search), budget) << rounding;
+      EXPECT_GE(packedBits(search), 0.97 * budget) << rounding;
+    }
+}
+
+TEST_F(PalettesTest, ABudgetThatRoundingBreaksIsAnError) {
+  const auto errorAt = [&](const std::string &budget) {
+    CompileOptions search =
+        options("error", "weight_bits: 6, coded_bits: 3, storage: entropy, rounding: gptq",
+                "budget: " + budget + "bit\n");
+    search.sensitivitySamples = 1;
+    search.sensitivityFolder = folder_.path("sensitivity");
+    return textOf(compile(search, {}).status());
+  };
+  const std::string low = errorAt("0.5"), below = "per weight is below ";
+  ASSERT_THAT(low, HasSubstr(below));
+  const double least = std::stod(low.substr(low.find(below) + below.size()));
+  EXPECT_THAT(errorAt(std::to_string(1.004 * least + 0.01)),
+              HasSubstr("bits per weight: rounded and stored they take "));
+}
+
 /// Prune, share, code: which layers are pruned is searched as well.
 TEST_F(PalettesTest, PruningAndPalettesAreSearchedTogether) {
   const std::string settings = "weight_bits: 6, coded_bits: 3, storage: entropy, rounding: gptq, "
@@ -110,16 +147,14 @@ TEST_F(PalettesTest, PruningAndPalettesAreSearchedTogether) {
     search.threads = threads;
     search.sensitivitySamples = 1;
     search.masksOut = folder_.path(place + "-masks");
+    search.sensitivityFolder = folder_.path(place + "-sensitivity");
     const Report report = compiled(search).report;
     const ModuleReport &module = moduleOf(report, "text_encoder");
-    int64_t layers = 0, weights = 0, bytes = 0;
-    for (const WeightFormReport &form : module.weight_forms()) {
+    int64_t layers = 0;
+    for (const WeightFormReport &form : module.weight_forms())
       layers += form.layers();
-      weights += form.weights();
-      bytes += form.stream_bytes();
-    }
-    EXPECT_LE(8 * bytes, static_cast<int64_t>(2.5 * static_cast<double>(weights)));
-    EXPECT_GE(8 * bytes, static_cast<int64_t>(1.8 * static_cast<double>(weights)));
+    EXPECT_LE(packedBits(search), 2.5);
+    EXPECT_GE(packedBits(search), 2.4);
     // What is not pruned after all leaves no mask.
     const auto masks = TensorFile::open(search.masksOut + "/text_encoder.safetensors");
     ASSERT_TRUE(masks.ok()) << masks.status();
@@ -130,6 +165,23 @@ TEST_F(PalettesTest, PruningAndPalettesAreSearchedTogether) {
     else
       EXPECT_TRUE(content == first) << "the number of threads decides";
   }
+}
+
+/// The errors of layers of pruned and of dense functions are not the same, but can lie together.
+TEST_F(PalettesTest, RecipesShareAFolderOfSensitivities) {
+  const std::string coded = "weight_bits: 6, coded_bits: 3, storage: entropy";
+  const auto packageOf = [&](const std::string &place, const std::string &settings,
+                             const std::string &kept) {
+    CompileOptions search = options(place, settings, "budget: 3bit\n");
+    search.sensitivitySamples = 1;
+    search.sensitivityFolder = folder_.path(kept);
+    search.verify = VerifyMode::Off;
+    compiled(search);
+    return bytesOf(search.output);
+  };
+  const std::string pruned = coded + ", prune: wanda, sparsity: 0.5";
+  packageOf("dense", coded, "shared");
+  EXPECT_TRUE(packageOf("shared", pruned, "shared") == packageOf("alone", pruned, "own"));
 }
 
 TEST_F(PalettesTest, OneBitWithoutPaletteIsAnError) {

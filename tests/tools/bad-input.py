@@ -351,9 +351,12 @@ class BadInput(Cases):
         fails("a budget in dB", "--budget", "40dB", needles=["--budget", "bit"])
         fails("a floor in bits", "--min-psnr", "5bit", needles=["--min-psnr", "dB"])
         fails("budget and floor", "--budget", "5bit", "--min-psnr", "30dB", needles=["--budget", "--min-psnr"])
-        fails("a budget below all widths", "--budget", "1bit", needles=["1.00", "narrowest"])
+        kept = self.work / "kept"
+        fails("a budget below all widths", "--budget", "1bit", "--sensitivity", kept, needles=["1.00", "narrowest"])
         fails("a floor that nothing reaches", "--min-psnr", "150dB", needles=["150dB", "reach"])
-        fails("sensitivities of something else", "--budget", "5bit", "--sensitivity", self.file(f"other/{MODULE}.sensitivity.pb", "hello").parent, needles=["sensitivities"])
+        damaged = next(kept.glob(f"{MODULE}-*.sensitivity.pb"))
+        damaged.write_text("hello")
+        fails("sensitivities of something else", "--budget", "5bit", "--sensitivity", kept, needles=[damaged.name, "sensitivities"])
         for text, *needles in (("*nothing*", "--explain", "layers"), ("re:(", "regular expression"), ("", "--explain", "empty")):
             self.refused(f"flags: explain '{text}'", "sdopt-compile", *self.arguments("--explain", text), needles=needles)
         fails("explain with an output", "--explain", "*", needles=["--explain", "-o"])

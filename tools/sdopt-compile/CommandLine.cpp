@@ -157,9 +157,10 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
                  "The same: the fewest bits with which a module keeps this PSNR")
       ->type_name("40dB")
       ->excludes(budget);
-  app.add_option("--sensitivity", options.sensitivityFolder,
-                 "Folder that keeps the layers' errors, MODULE.sensitivity.pb: a search goes on "
-                 "where it was, another budget takes no time")
+  app.add_option(
+         "--sensitivity", options.sensitivityFolder,
+         "Folder that keeps the layers' errors, MODULE-KEY.sensitivity.pb: a search goes on "
+         "where it was, another budget takes little time; recipes can share it")
       ->type_name("DIR");
   app.add_option("--sensitivity-samples", options.sensitivitySamples,
                  "Calibration samples that each layer's error is measured on")
