@@ -169,6 +169,12 @@ void put(manifest::Layer &out, const Layer &layer, const LayerPlan &plan) {
   tiling->set_input_channels(plan.tiling.inputChannels);
   tiling->set_buffers(plan.tiling.buffers);
   out.set_joined(plan.joined);
+  if (plan.resident.channels > 0) {
+    manifest::SramPlace *place = out.mutable_resident();
+    place->set_offset(plan.resident.offset);
+    place->set_channels(plan.resident.channels);
+    place->set_readers(plan.resident.readers);
+  }
   auto *cost = out.mutable_cost();
   cost->set_dram_read_bytes(plan.cost.dramReadBytes);
   cost->set_dram_write_bytes(plan.cost.dramWriteBytes);
@@ -350,6 +356,8 @@ absl::Status take(const manifest::Layer &in, Layer &layer, LayerPlan &plan) {
                in.cost().sram_bytes(),      in.cost().lower_bound_bytes(),
                in.cost().compute_cycles(),  in.cost().dram_cycles()};
   plan.joined = in.joined();
+  if (in.has_resident())
+    plan.resident = {in.resident().offset(), in.resident().channels(), in.resident().readers()};
   return absl::OkStatus();
 }
 

@@ -54,8 +54,9 @@ std::vector<Residence> residences(const ModuleInfo &module) {
     for (TensorId input : network.layers[i].inputs)
       use(static_cast<size_t>(input), i);
   }
-  std::erase_if(all,
-                [](const Residence &r) { return r.tensor->aliasOf != kNone || r.begin >= r.end; });
+  std::erase_if(all, [](const Residence &r) {
+    return r.tensor->aliasOf != kNone || r.begin >= r.end || r.offset == kNowhere;
+  });
   std::stable_sort(all.begin(), all.end(), [](const Residence &a, const Residence &b) {
     return std::pair(a.offset, a.begin) < std::pair(b.offset, b.begin);
   });

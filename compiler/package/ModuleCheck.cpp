@@ -3,7 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/package/Manifest.h"
 #include "compiler/package/SaturatingArithmetic.h"
-#include "compiler/schedule/JoinedLayers.h"
+#include "compiler/schedule/ResidentTensors.h"
 #include "compiler/schedule/WinogradLayers.h"
 
 #include <cmath>
@@ -35,10 +35,12 @@ Problem tensorProblem(const ModuleInfo &module, size_t id) {
   const auto &d = tensor.dims;
   const int64_t bytes = saturatingProduct({d[0], d[1], d[2], d[3], byteWidth(tensor.type)});
   const int64_t offset = module.plan.offsets[id];
-  if (!liesWithin(offset, bytes, module.program.arenaBytes))
+  if (offset == kNowhere && tensor.role != TensorRole::Intermediate)
+    return "is never in DRAM, where the host looks for it";
+  if (offset != kNowhere && !liesWithin(offset, bytes, module.program.arenaBytes))
     return absl::StrCat("is ", bytes, " bytes at ", offset, ", outside the arena of ",
                         module.program.arenaBytes);
-  if (offset % byteWidth(tensor.type) != 0)
+  if (offset != kNowhere && offset % byteWidth(tensor.type) != 0)
     return absl::StrCat("at offset ", offset, " is not aligned to its elements");
   if (!std::isfinite(tensor.scale) || tensor.scale <= 0)
     return absl::StrCat("has scale ", tensor.scale, "; needs a positive number");
@@ -276,6 +278,13 @@ Problem moduleProblem(const ModuleInfo &module) {
   }
   if (Problem problem = joinProblem(network, module.plan); !problem.empty())
     return problem;
+  const ResidentTensors residents(network, module.plan);
+  if (Problem problem = residents.problem(module.program.sramBytes); !problem.empty())
+    return problem;
+  for (size_t i = 0; i < network.tensors.size(); ++i)
+    if (module.plan.offsets[i] == kNowhere && residents.isInDram(static_cast<TensorId>(i)))
+      return absl::StrCat("tensor ", i, " '", network.tensors[i].name,
+                          "' has no place in DRAM, where some layer stores it");
   return constantsProblem(module);
 }
 

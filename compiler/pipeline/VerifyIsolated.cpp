@@ -86,8 +86,28 @@ std::string isolated(const char *step, CodePattern pattern) {
   return std::string(step) + "' on '" + name(pattern) + " codes";
 }
 
-/// One layer as a module of its own: its inputs, its output, its constants where they lie. One that
-/// is joined to another gets tiles of its own.
+/// Tiles for a layer all of whose operands are in DRAM, where those of the plan count on some that
+/// are not. Weights stay cut as they are packed.
+LayerPlan tilesAlone(const Network &network, const LayerPlan &planned, const Target &target) {
+  const Layer &layer = network.layers[0];
+  const auto fits = [&](const Tiling &tiling) {
+    return layerCost(network, layer, tiling, target).sramBytes <= target.sram.bytes;
+  };
+  LayerPlan plan{.tiling = planned.tiling, .cost = planned.cost};
+  if (!planned.joined && fits(plan.tiling))
+    return plan;
+  if (!std::holds_alternative<MatrixLayer>(layer.spec))
+    return searchTiles(shapeOf(network, layer), target).plan.value_or(LayerPlan());
+  Tiling &tiling = plan.tiling;
+  tiling.order = LoopOrder::OutputStationary;
+  tiling.buffers = 1;
+  tiling.height = std::min(tiling.height, network.tensors[layer.output].dims[1]);
+  while (!fits(tiling) && tiling.height * tiling.width > 1)
+    (tiling.height > 1 ? tiling.height : tiling.width) /= 2;
+  return plan;
+}
+
+/// One layer as a module of its own: its inputs, its output, its constants where they lie.
 ModuleInfo singleLayer(const ModuleInfo &module, size_t index, const Target &target) {
   const Layer &layer = module.network.layers[index];
   ModuleInfo single;
@@ -118,9 +138,7 @@ ModuleInfo singleLayer(const ModuleInfo &module, size_t index, const Target &tar
   alone.output = static_cast<TensorId>(single.network.tensors.size());
   single.network.tensors.push_back(output);
   single.network.layers = {alone};
-  single.plan.layers = {module.plan.layers[index]};
-  if (LayerPlan &plan = single.plan.layers[0]; plan.joined)
-    plan = searchTiles(shapeOf(single.network, alone), target).plan.value_or(LayerPlan());
+  single.plan.layers = {tilesAlone(single.network, module.plan.layers[index], target)};
   for (const TensorInfo &tensor : single.network.tensors) {
     single.plan.offsets.push_back(single.plan.arenaBytes);
     single.plan.arenaBytes += (tensor.bytes() + 63) / 64 * 64;

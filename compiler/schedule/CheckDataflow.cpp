@@ -1,8 +1,10 @@
 // checkDataflow: what a program moves between tensors, byte by byte.
 
 #include "absl/strings/str_cat.h"
+#include "compiler/schedule/CheckCommand.h"
 #include "compiler/schedule/Plan.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -95,7 +97,7 @@ public:
       return constant(layer, c.dram, lastByte(c.shape));
     for (TensorId id : layer.inputs) {
       const int64_t offset = plan.offsets[id], bytes = network.tensors[id].bytes();
-      if (c.dram < offset || c.dram + lastByte(c.shape) > offset + bytes)
+      if (offset == kNowhere || c.dram < offset || c.dram + lastByte(c.shape) > offset + bytes)
         continue;
       ByteSet &made = written(owner(id), bytes);
       const bool whole = forRuns(c.dram - offset, c.shape, [&](int64_t begin, int64_t end) {
@@ -130,7 +132,8 @@ public:
   std::string store(const Layer &layer, const DmaStore &c) {
     const TensorInfo &tensor = network.tensors[layer.output];
     const int64_t offset = plan.offsets[layer.output];
-    if (c.dram < offset || c.dram + lastByte(c.shape) > offset + tensor.bytes())
+    if (offset == kNowhere || c.dram < offset ||
+        c.dram + lastByte(c.shape) > offset + tensor.bytes())
       return absl::StrCat("writes ", lastByte(c.shape), " bytes at ", c.dram, ", outside '",
                           tensor.name, "'");
     ByteSet &made = written(owner(layer.output), tensor.bytes());
@@ -155,12 +158,11 @@ public:
     return c.winograd ? "is by winograd; its layer is not" : "is not by winograd as its layer is";
   }
 
-  /// A tensor that is not wholly written. What only the layer that is joined to its maker reads may
-  /// stay in SRAM.
+  /// A tensor of DRAM that is not wholly written.
   std::optional<TensorId> incomplete() {
     for (size_t i = 0; i < network.layers.size(); ++i) {
       const Layer &layer = network.layers[i];
-      if (i + 1 < network.layers.size() && plan.layers[i + 1].joined && readers(layer.output) == 1)
+      if (plan.offsets[layer.output] == kNowhere)
         continue;
       const int64_t bytes = network.tensors[layer.output].bytes();
       if (!written(owner(layer.output), bytes).containsAll(0, bytes))
@@ -170,16 +172,6 @@ public:
   }
 
 private:
-  int readers(TensorId tensor) const {
-    int count = 0;
-    for (const Layer &layer : network.layers)
-      for (TensorId id : layer.inputs)
-        count += owner(id) == owner(tensor);
-    for (size_t id = 0; id < network.tensors.size(); ++id)
-      count += network.tensors[id].role == TensorRole::Output &&
-               owner(static_cast<TensorId>(id)) == owner(tensor);
-    return count;
-  }
   TensorId owner(TensorId id) const {
     while (network.tensors[id].aliasOf != kNone)
       id = network.tensors[id].aliasOf;
@@ -194,11 +186,116 @@ private:
   std::map<const Layer *, std::map<int64_t, WeightBlock>> streams; ///< by offset in the constants
 };
 
+/// Whose bytes lie where in SRAM. A group of layers reads its own, or those of a resident result
+/// that it takes from there, and writes over nothing that others still take.
+class SramFlow {
+public:
+  SramFlow(const Network &network, const Plan &plan)
+      : network(network), plan(plan), leads(network.layers.size(), 0) {
+    for (size_t i = 1; i < leads.size(); ++i)
+      leads[i] = plan.layers[i].joined ? leads[i - 1] : i;
+    for (size_t i = 0; i < network.layers.size(); ++i)
+      if (plan.layers[i].resident.channels > 0)
+        addStay(i);
+  }
+
+  std::string touch(const Command &command, const Program &program) {
+    std::vector<Footprint> footprints;
+    if (std::string problem = commandProblem(command, program, program.sramBytes, footprints);
+        !problem.empty())
+      return problem;
+    const auto own = static_cast<size_t>(command.layer);
+    for (bool write : {false, true})
+      for (const Footprint &f : footprints)
+        if (f.sram && f.write == write)
+          if (std::string problem = write ? written(own, f) : read(own, f); !problem.empty())
+            return problem;
+    return "";
+  }
+
+private:
+  struct Stay {
+    size_t maker;
+    std::vector<size_t> takers;
+    int64_t begin, end;
+    bool isTakenBy(size_t layer) const {
+      return std::find(takers.begin(), takers.end(), layer) != takers.end();
+    }
+  };
+
+  void addStay(size_t maker) {
+    const SramPlace &place = plan.layers[maker].resident;
+    Stay stay{maker,
+              {},
+              place.offset,
+              place.offset + network.tensors[network.layers[maker].output].bytes()};
+    for (size_t i = 0; i < network.layers.size(); ++i)
+      for (TensorId id : network.layers[i].inputs)
+        if (owner(id) == owner(network.layers[maker].output) &&
+            static_cast<int64_t>(stay.takers.size()) < place.readers)
+          stay.takers.push_back(i);
+    if (!stay.takers.empty())
+      stays.push_back(std::move(stay));
+  }
+  TensorId owner(TensorId id) const {
+    while (network.tensors[id].aliasOf != kNone)
+      id = network.tensors[id].aliasOf;
+    return id;
+  }
+
+  std::string read(size_t own, const Footprint &f) const {
+    auto piece = pieces.upper_bound(f.begin);
+    if (piece != pieces.begin())
+      --piece;
+    for (; piece != pieces.end() && piece->first < f.end; ++piece) {
+      const auto &[end, writer] = piece->second;
+      if (end <= f.begin || leads[writer] == leads[own])
+        continue;
+      const bool isTaken = std::any_of(stays.begin(), stays.end(), [&](const Stay &stay) {
+        return stay.maker == writer && stay.isTakenBy(own) && stay.begin <= f.begin &&
+               f.end <= stay.end;
+      });
+      if (!isTaken)
+        return absl::StrCat("takes bytes ", f.begin, "..", f.end, " of sram, which are of layer '",
+                            network.layers[writer].name, "'");
+    }
+    return "";
+  }
+
+  std::string written(size_t own, const Footprint &f) {
+    for (const Stay &stay : stays)
+      if (stay.maker != own && stay.begin < f.end && f.begin < stay.end &&
+          leads[stay.maker] <= own && leads[own] <= leads[stay.takers.back()])
+        return absl::StrCat("writes bytes ", f.begin, "..", f.end, " of sram, where layer '",
+                            network.layers[stay.maker].name, "' is resident");
+    auto piece = pieces.upper_bound(f.begin);
+    if (piece != pieces.begin() && std::prev(piece)->second.first > f.begin)
+      --piece;
+    while (piece != pieces.end() && piece->first < f.end) {
+      const auto [begin, old] = *piece;
+      piece = pieces.erase(piece);
+      if (begin < f.begin)
+        pieces[begin] = {f.begin, old.second};
+      if (old.first > f.end)
+        piece = pieces.insert_or_assign(f.end, old).first;
+    }
+    pieces[f.begin] = {f.end, own};
+    return "";
+  }
+
+  const Network &network;
+  const Plan &plan;
+  std::vector<size_t> leads; ///< by layer
+  std::vector<Stay> stays;
+  std::map<int64_t, std::pair<int64_t, size_t>> pieces; ///< end and layer that wrote it, by begin
+};
+
 } // namespace
 
 absl::Status checkDataflow(const Network &network, const Plan &plan, const Program &program,
                            const std::vector<int64_t> &constantOffsets) {
   Dataflow flow(network, plan, constantOffsets);
+  SramFlow sram(network, plan);
   if (program.phaseEnds.size() != kPhases)
     return absl::InvalidArgumentError(
         absl::StrCat("program has ", program.phaseEnds.size(), " phases; needs ", kPhases));
@@ -222,6 +319,8 @@ absl::Status checkDataflow(const Network &network, const Plan &plan, const Progr
       problem = Dataflow::window(layer, *conv);
     else if (const auto *gather = std::get_if<DmaGather>(&command.args))
       problem = flow.constant(layer, gather->dram, gather->tableRows * gather->rowBytes);
+    if (problem.empty())
+      problem = sram.touch(command, program);
     if (!problem.empty())
       return absl::InvalidArgumentError(absl::StrCat("command ", i, " (", mnemonic(command),
                                                      ") of layer '", layer.name, "' ", problem));

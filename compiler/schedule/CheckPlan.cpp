@@ -35,6 +35,69 @@ int64_t lastOfGroup(const Plan &plan, int64_t step) {
   return step;
 }
 
+/// All (layer, input) that read some view of `owner`, in order.
+std::vector<std::pair<size_t, size_t>> readsOf(const Network &network, TensorId owner) {
+  std::vector<std::pair<size_t, size_t>> reads;
+  for (size_t i = 0; i < network.layers.size(); ++i)
+    for (size_t k = 0; k < network.layers[i].inputs.size(); ++k)
+      if (ownerOf(network, network.layers[i].inputs[k]) == owner)
+        reads.emplace_back(i, k);
+  return reads;
+}
+
+/// The layers of a plan whose results are resident, by the owner of the result's bytes, and what
+/// reads each tensor. Made once: layers ask again and again.
+struct Residents {
+  const Network &network;
+  const Plan &plan;
+  std::vector<int64_t> maker; ///< by owner, or -1
+  std::vector<std::vector<std::pair<size_t, size_t>>> reads;
+
+  Residents(const Network &network, const Plan &plan)
+      : network(network), plan(plan), maker(network.tensors.size(), -1) {
+    for (size_t i = 0; i < network.layers.size(); ++i)
+      if (plan.layers[i].resident.channels != 0)
+        maker[ownerOf(network, network.layers[i].output)] = static_cast<int64_t>(i);
+    for (size_t id = 0; id < network.tensors.size(); ++id)
+      reads.push_back(readsOf(network, static_cast<TensorId>(id)));
+  }
+  /// Is it the result of the layer before, which its group takes tile by tile?
+  bool isCarried(size_t layer, size_t input) const {
+    return layer > 0 && plan.layers[layer].joined &&
+           ownerOf(network, network.layers[layer].inputs[input]) ==
+               ownerOf(network, network.layers[layer - 1].output);
+  }
+  bool isFromSram(size_t layer, size_t input) const {
+    const TensorId owner = ownerOf(network, network.layers[layer].inputs[input]);
+    if (maker[owner] < 0)
+      return false;
+    const auto count =
+        static_cast<size_t>(plan.layers[static_cast<size_t>(maker[owner])].resident.readers);
+    for (size_t i = 0; i < reads[owner].size() && i < count; ++i)
+      if (reads[owner][i] == std::pair(layer, input))
+        return true;
+    return false;
+  }
+  /// Is anything of it read from DRAM, in this run or by the host? What nobody reads goes there
+  /// too.
+  bool isWanted(TensorId owner) const {
+    for (size_t id = 0; id < network.tensors.size(); ++id)
+      if (network.tensors[id].role != TensorRole::Intermediate &&
+          ownerOf(network, static_cast<TensorId>(id)) == owner)
+        return true;
+    return reads[owner].empty() ||
+           std::any_of(reads[owner].begin(), reads[owner].end(), [&](const auto &read) {
+             return !isCarried(read.first, read.second) && !isFromSram(read.first, read.second);
+           });
+  }
+  bool isInDram(TensorId owner) const {
+    return network.tensors[owner].role == TensorRole::Input ||
+           std::any_of(network.layers.begin(), network.layers.end(), [&](const Layer &layer) {
+             return ownerOf(network, layer.output) == owner && isWanted(owner);
+           });
+  }
+};
+
 Life lifeOf(const Network &network, const Plan &plan, TensorId owner) {
   Life life;
   const auto steps = static_cast<int64_t>(network.layers.size());
@@ -69,13 +132,18 @@ Life lifeOf(const Network &network, const Plan &plan, TensorId owner) {
   return life;
 }
 
-Problem placementProblem(const Network &network, const Plan &plan) {
+Problem placementProblem(const Network &network, const Plan &plan, const Residents &residents) {
   std::vector<TensorId> owners;
   for (size_t i = 0; i < network.tensors.size(); ++i) {
     const auto id = static_cast<TensorId>(i);
     const TensorInfo &tensor = network.tensors[i];
     if (plan.offsets[i] != plan.offsets[ownerOf(network, id)])
       return absl::StrCat("tensor '", tensor.name, "' does not lie where its owner lies");
+    if (!residents.isInDram(ownerOf(network, id))) {
+      if (plan.offsets[i] != kNowhere)
+        return absl::StrCat("tensor '", tensor.name, "' has a place in DRAM and never is there");
+      continue;
+    }
     if (plan.offsets[i] % 64 != 0 || plan.offsets[i] < 0 ||
         plan.offsets[i] + tensor.bytes() > plan.arenaBytes)
       return absl::StrCat("tensor '", tensor.name, "' of ", tensor.bytes(), " bytes at ",
@@ -116,6 +184,7 @@ struct MatrixWalk {
   const TensorInfo &x, &y;
   const Tiling &t;
   const ConstantInfo &weights;
+  bool isFromSram; ///< the input
   int64_t read = 0, written = 0;
 
   /// First and last input position that some outputs of one axis see.
@@ -174,7 +243,7 @@ struct MatrixWalk {
       const std::array<int64_t, 2> input = {tile[2], inputStays ? 0 : ci};
       const std::array<int64_t, 2> weights = {co, weightsStay ? 0 : ci};
       // A resident operand is loaded with all its blocks when the first is wanted.
-      if (input != lastInput)
+      if (input != lastInput && !isFromSram)
         read += tile[0] * byteWidth(x.type) * (inputStays ? x.dims[3] : channels);
       if (weights != lastWeights)
         for (int64_t first = ci; first < (weightsStay ? x.dims[3] : ci + channels);
@@ -233,7 +302,8 @@ struct MatrixWalk {
   int64_t lastParams = -1;
 };
 
-Problem matrixProblem(const Network &network, const Layer &layer, const LayerPlan &plan) {
+Problem matrixProblem(const Network &network, const Layer &layer, const LayerPlan &plan,
+                      bool isFromSram) {
   const MatrixLayer &spec = std::get<MatrixLayer>(layer.spec);
   const TensorInfo &x = network.tensors[layer.inputs[0]], &y = network.tensors[layer.output];
   const Tiling &t = plan.tiling;
@@ -241,7 +311,7 @@ Problem matrixProblem(const Network &network, const Layer &layer, const LayerPla
   if ((cutsBatch && (t.height % y.dims[1] != 0 || t.height > y.dims[0] * y.dims[1])) ||
       t.width > y.dims[2] || t.outputChannels > y.dims[3] || t.inputChannels > x.dims[3])
     return "has a tile larger than its tensors";
-  MatrixWalk walk{spec, x, y, t, network.constants[spec.weights]};
+  MatrixWalk walk{spec, x, y, t, network.constants[spec.weights], isFromSram};
   walk.run();
   if (walk.written != y.bytes())
     return absl::StrCat("covers ", walk.written, " of ", y.bytes(), " output bytes");
@@ -251,45 +321,36 @@ Problem matrixProblem(const Network &network, const Layer &layer, const LayerPla
   return "";
 }
 
-Problem attentionProblem(const Network &network, const Layer &layer, const LayerPlan &plan) {
+Problem attentionProblem(const Network &network, size_t index, const LayerPlan &plan,
+                         const Residents &residents) {
+  const Layer &layer = network.layers[index];
   const auto &q = network.tensors[layer.inputs[0]], &k = network.tensors[layer.inputs[1]],
              &v = network.tensors[layer.inputs[2]];
   const Tiling &t = plan.tiling;
   if (t.height > q.dims[2] || t.width > k.dims[2])
     return "has a tile larger than its tokens";
-  int64_t read = q.bytes();
+  const auto loaded = [&](size_t input, const TensorInfo &tensor) {
+    return residents.isFromSram(index, input) ? 0 : tensor.bytes();
+  };
+  const int64_t keys = loaded(1, k), values = loaded(2, v);
+  int64_t read = loaded(0, q);
   if (t.width >= k.dims[2]) {
-    read += k.bytes() + v.bytes();
+    read += keys + values;
   } else {
     const bool keysStay = t.order == LoopOrder::WeightResident;
-    read += keysStay ? k.bytes() : 0;
+    read += keysStay ? keys : 0;
     for (int64_t first = 0; first < q.dims[2]; first += t.height)
-      read += (keysStay ? 0 : 2 * k.bytes()) + v.bytes();
+      read += (keysStay ? 0 : 2 * keys) + values;
   }
   if (read != plan.cost.dramReadBytes)
     return absl::StrCat("states ", plan.cost.dramReadBytes, " bytes read; its tiles read ", read);
   return "";
 }
 
-/// Does anything but layer `by` read what `layer` makes?
-bool isReadElsewhere(const Network &network, const Layer &layer, const Layer &by) {
-  const TensorId made = ownerOf(network, layer.output);
-  for (const Layer &other : network.layers)
-    for (TensorId id : other.inputs)
-      if (&other != &by && ownerOf(network, id) == made)
-        return true;
-  for (size_t id = 0; id < network.tensors.size(); ++id)
-    if (network.tensors[id].role == TensorRole::Output &&
-        ownerOf(network, static_cast<TensorId>(id)) == made)
-      return true;
-  return false;
-}
-
 /// Bytes that a layer writes.
-int64_t bytesMade(const Network &network, const Plan &plan, size_t index) {
+int64_t bytesMade(const Network &network, const Residents &residents, size_t index) {
   const Layer &layer = network.layers[index];
-  if (index + 1 < network.layers.size() && plan.layers[index + 1].joined &&
-      !isReadElsewhere(network, layer, network.layers[index + 1]))
+  if (!residents.isWanted(ownerOf(network, layer.output)))
     return 0;
   const TensorInfo &y = network.tensors[layer.output];
   if (std::holds_alternative<CombineLayer>(layer.spec))
@@ -298,7 +359,8 @@ int64_t bytesMade(const Network &network, const Plan &plan, size_t index) {
 }
 
 /// A layer that takes each tile of the one before it.
-Problem joinedProblem(const Network &network, const Plan &plan, size_t index) {
+Problem joinedProblem(const Network &network, const Plan &plan, size_t index,
+                      const Residents &residents) {
   const Layer &layer = network.layers[index];
   if (index == 0)
     return "is joined to no layer";
@@ -313,7 +375,8 @@ Problem joinedProblem(const Network &network, const Plan &plan, size_t index) {
     return "is joined to a layer that is cut in another way";
   // Its other operands come from DRAM: nothing of the group may be among them.
   int64_t carried = 0, others = 0;
-  for (TensorId id : layer.inputs) {
+  for (size_t k = 0; k < layer.inputs.size(); ++k) {
+    const TensorId id = layer.inputs[k];
     const TensorInfo &tensor = network.tensors[id];
     if (ownerOf(network, id) == ownerOf(network, before.output)) {
       ++carried;
@@ -322,7 +385,7 @@ Problem joinedProblem(const Network &network, const Plan &plan, size_t index) {
         return "is joined to a layer whose result it takes in another shape";
       continue;
     }
-    others += tensor.bytes();
+    others += residents.isFromSram(index, k) ? 0 : tensor.bytes();
     for (size_t i = first; i < index; ++i)
       if (ownerOf(network, id) == ownerOf(network, network.layers[i].output))
         return "is joined and reads another result of its group from DRAM";
@@ -350,8 +413,114 @@ Problem joinedProblem(const Network &network, const Plan &plan, size_t index) {
   return "";
 }
 
+/// How a layer must be cut to make or take a resident tensor whose blocks have so many channels:
+/// tiles of whole rows of pixels, of the channels of a block.
+Problem blockProblem(const Network &network, const Plan &plan, size_t index, bool isMaker,
+                     int64_t channels) {
+  const auto first = static_cast<size_t>(firstOfGroup(plan, static_cast<int64_t>(index)));
+  const Layer &own = network.layers[index], &lead = network.layers[first];
+  const Tiling &t = plan.layers[first].tiling;
+  const bool isLead = first == index;
+  if (std::holds_alternative<MatrixLayer>(lead.spec) &&
+      t.width < network.tensors[lead.output].dims[2])
+    return "is cut in columns";
+  if (const auto *attention = std::get_if<AttentionLayer>(&own.spec))
+    return channels % (network.tensors[own.output].dims[3] / attention->heads) == 0
+               ? ""
+               : "has heads that are cut";
+  if (std::holds_alternative<UpsampleLayer>(own.spec))
+    return t.width >= network.tensors[own.inputs[0]].dims[2] &&
+                   channels == network.tensors[own.inputs[0]].dims[3]
+               ? ""
+               : "takes whole pixels";
+  const bool takesMatrix = std::holds_alternative<MatrixLayer>(own.spec) && isLead && !isMaker;
+  const int64_t tile = takesMatrix ? t.inputChannels : t.outputChannels;
+  return tile == channels ? "" : absl::StrCat("has tiles of ", tile, " channels");
+}
+
+/// Places in SRAM: who makes and takes what lies there, and that nothing else does.
+Problem residentProblem(const Network &network, const Plan &plan, const Residents &residents,
+                        const Target &target) {
+  const int64_t sramBytes = target.sram.bytes;
+  struct Stay {
+    size_t maker;
+    int64_t first, last, begin, end;
+  };
+  std::vector<Stay> stays;
+  for (size_t i = 0; i < network.layers.size(); ++i) {
+    const SramPlace &place = plan.layers[i].resident;
+    if (place.channels == 0)
+      continue;
+    const Layer &maker = network.layers[i];
+    const TensorInfo &result = network.tensors[maker.output];
+    const TensorId owner = ownerOf(network, maker.output);
+    const auto &reads = residents.reads[owner];
+    const auto wrong = [&](const std::string &text) {
+      return absl::StrCat("layer '", maker.name, "' is resident and ", text);
+    };
+    if (place.channels < 1 || result.dims[3] % place.channels != 0 || place.offset < 0 ||
+        place.offset % 16 != 0 || place.offset + result.bytes() > sramBytes)
+      return wrong(absl::StrCat("lies at ", place.offset, " in blocks of ", place.channels,
+                                " channels; SRAM has ", sramBytes, " bytes"));
+    if (place.readers < 1 || place.readers > static_cast<int64_t>(reads.size()))
+      return wrong(absl::StrCat("has ", place.readers, " readers of ", reads.size()));
+    for (size_t other = 0; other < network.layers.size(); ++other)
+      if (other != i && ownerOf(network, network.layers[other].output) == owner)
+        return wrong(absl::StrCat("'", network.layers[other].name, "' makes a part of it"));
+    if (Problem problem = blockProblem(network, plan, i, true, place.channels); !problem.empty())
+      return wrong(problem);
+    size_t last = i;
+    for (int64_t k = 0; k < place.readers; ++k) {
+      const auto [layer, input] = reads[k];
+      const TensorInfo &taken = network.tensors[network.layers[layer].inputs[input]];
+      last = layer;
+      if (network.layers[layer].phase != maker.phase || taken.dims[3] != result.dims[3] ||
+          taken.elements() != result.elements() || layer <= i)
+        return wrong(absl::StrCat("'", network.layers[layer].name, "' takes something else"));
+      if (residents.isCarried(layer, input))
+        continue;
+      if (Problem problem = blockProblem(network, plan, layer, false, place.channels);
+          !problem.empty())
+        return wrong(absl::StrCat("'", network.layers[layer].name, "' ", problem));
+    }
+    stays.push_back({i, firstOfGroup(plan, static_cast<int64_t>(i)),
+                     lastOfGroup(plan, static_cast<int64_t>(last)), place.offset,
+                     place.offset + result.bytes()});
+  }
+  for (const Stay &a : stays)
+    for (const Stay &b : stays)
+      if (a.maker < b.maker && a.first <= b.last && b.first <= a.last && a.begin < b.end &&
+          b.begin < a.end)
+        return absl::StrCat("layers '", network.layers[a.maker].name, "' and '",
+                            network.layers[b.maker].name, "' are resident in the same bytes");
+  // Tiles go where nothing is resident: no byte between `begin` and the next stay is taken.
+  for (size_t i = 0; i < network.layers.size(); ++i) {
+    const auto step = static_cast<int64_t>(i);
+    std::vector<int64_t> begins = {0};
+    std::vector<const Stay *> here;
+    for (const Stay &stay : stays)
+      if (stay.first <= step && step <= stay.last) {
+        here.push_back(&stay);
+        begins.push_back((stay.end + target.sram.alignment - 1) / target.sram.alignment *
+                         target.sram.alignment);
+      }
+    bool fits = false;
+    for (int64_t begin : begins) {
+      const int64_t end = begin + plan.layers[i].cost.sramBytes;
+      fits |= end <= sramBytes && std::none_of(here.begin(), here.end(), [&](const Stay *stay) {
+                return stay->begin < end && begin < stay->end;
+              });
+    }
+    if (!fits)
+      return absl::StrCat("layer '", network.layers[i].name, "' takes ",
+                          plan.layers[i].cost.sramBytes, " bytes of SRAM beside ", here.size(),
+                          " resident results");
+  }
+  return "";
+}
+
 Problem layerProblem(const Network &network, const Plan &plans, size_t index,
-                     const Target &target) {
+                     const Residents &residents, const Target &target) {
   const Layer &layer = network.layers[index];
   const LayerPlan &plan = plans.layers[index];
   const Tiling &t = plan.tiling;
@@ -364,24 +533,24 @@ Problem layerProblem(const Network &network, const Plan &plans, size_t index,
   if (t.buffers < 1 || (t.buffers > 4 && !(isMatrix && t.buffers > 8 && t.buffers <= 12)))
     return absl::StrCat("has ", t.buffers, " buffers; needs 1..4, or 9..12 in matrix layers");
   const LayerCost &cost = plan.cost;
-  if (cost.sramBytes < 1 || cost.sramBytes > target.sram.bytes)
+  if (cost.sramBytes < 0 || cost.sramBytes > target.sram.bytes)
     return absl::StrCat("takes ", cost.sramBytes, " bytes of SRAM; there are ", target.sram.bytes);
   if (cost.lowerBoundBytes > cost.dramReadBytes + cost.dramWriteBytes)
     return absl::StrCat("moves ", cost.dramReadBytes + cost.dramWriteBytes,
                         " bytes, below the bound of ", cost.lowerBoundBytes);
-  if (const int64_t made = bytesMade(network, plans, index); cost.dramWriteBytes != made)
+  if (const int64_t made = bytesMade(network, residents, index); cost.dramWriteBytes != made)
     return absl::StrCat("writes ", cost.dramWriteBytes, " bytes; its output has ", made);
   if (plan.joined)
-    return joinedProblem(network, plans, index);
+    return joinedProblem(network, plans, index, residents);
   const TensorInfo &y = network.tensors[layer.output];
   if (const auto *norm = std::get_if<NormLayer>(&layer.spec))
     if (t.outputChannels > y.dims[3] || (t.outputChannels % (y.dims[3] / norm->groups)) != 0)
       return absl::StrCat("cuts ", norm->groups, " groups into tiles of ", t.outputChannels,
                           " channels");
   if (std::holds_alternative<MatrixLayer>(layer.spec))
-    return matrixProblem(network, layer, plan);
+    return matrixProblem(network, layer, plan, residents.isFromSram(index, 0));
   if (std::holds_alternative<AttentionLayer>(layer.spec))
-    return attentionProblem(network, layer, plan);
+    return attentionProblem(network, index, plan, residents);
   return "";
 }
 
@@ -393,10 +562,13 @@ absl::Status checkPlan(const Network &network, const Plan &plan, const Target &t
   };
   if (plan.layers.size() != network.layers.size() || plan.offsets.size() != network.tensors.size())
     return error("is for another network");
-  if (Problem problem = placementProblem(network, plan); !problem.empty())
+  const Residents residents(network, plan);
+  if (Problem problem = residentProblem(network, plan, residents, target); !problem.empty())
+    return error(problem);
+  if (Problem problem = placementProblem(network, plan, residents); !problem.empty())
     return error(problem);
   for (size_t i = 0; i < network.layers.size(); ++i)
-    if (Problem problem = layerProblem(network, plan, i, target); !problem.empty())
+    if (Problem problem = layerProblem(network, plan, i, residents, target); !problem.empty())
       return error(absl::StrCat("layer '", network.layers[i].name, "' (",
                                 kindName(network.layers[i]), ") ", problem));
   int64_t needed = plan.arenaBytes;

@@ -62,9 +62,15 @@ DmaShape joinedShape(const std::vector<DmaLoop> &loops, int64_t runBytes) {
 }
 
 void Emitter::run() {
-  const auto lead = static_cast<size_t>(layerIndex);
   std::visit([this](const auto &shape) { expand(shape); },
-             joined.shape(lead, groupEnd(plan, lead)));
+             residents.shape(static_cast<size_t>(layerIndex)));
+}
+
+SramOffset Emitter::residentAt(const SramPlace &place, const TensorBox &box) {
+  const int64_t pixels = box.dims[0] * box.dims[1] * box.dims[2];
+  const int64_t pixel = (box.first[0] * box.dims[1] + box.first[1]) * box.dims[2] + box.first[2];
+  const int64_t block = box.first[3] / place.channels, within = box.first[3] % place.channels;
+  return place.offset + ((block * pixels + pixel) * place.channels + within) * box.elementBytes;
 }
 
 void Emitter::add(CommandArgs args) {

@@ -11,6 +11,7 @@
 #include "compiler/schedule/JoinedLayers.h"
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/Plan.h"
+#include "compiler/schedule/ResidentTensors.h"
 #include "compiler/schedule/SramLayout.h"
 
 #include <array>
@@ -39,10 +40,10 @@ DmaShape joinedShape(const std::vector<DmaLoop> &loops, int64_t runBytes);
 /// One layer being expanded, with those that are joined to it.
 class Emitter {
 public:
-  Emitter(const Network &network, const JoinedLayers &joined, const Plan &plan,
-          const Target &target, const std::vector<int64_t> &constantOffsets, int32_t layerIndex,
-          SramOffset base, std::vector<Command> &commands)
-      : network(network), joined(joined), layer(network.layers[layerIndex]),
+  Emitter(const Network &network, const JoinedLayers &joined, const ResidentTensors &residents,
+          const Plan &plan, const Target &target, const std::vector<int64_t> &constantOffsets,
+          int32_t layerIndex, SramOffset base, std::vector<Command> &commands)
+      : network(network), joined(joined), residents(residents), layer(network.layers[layerIndex]),
         tiling(plan.layers[layerIndex].tiling), target(target), plan(plan),
         constantOffsets(constantOffsets), layerIndex(layerIndex), current(layerIndex), base(base),
         commands(commands) {}
@@ -84,8 +85,9 @@ private:
   };
   /// Stores a part of the results, or what joined layers make of it.
   void finish(const ResultPart &part, const Tails &tails, const TailLayouts &layouts);
-  void finishTail(size_t tail, const ResultPart &part, SramOffset carried, const TailShape &shape,
-                  const TailLayout &layout);
+  /// Where its results are.
+  SramOffset finishTail(size_t tail, const ResultPart &part, SramOffset carried,
+                        const TailShape &shape, const TailLayout &layout);
 
   void add(CommandArgs args);
   void load(TensorId tensor, const TensorBox &box, SramOffset to);
@@ -94,11 +96,20 @@ private:
 
   const TensorInfo &input(int i = 0) const { return network.tensors[layer.inputs[i]]; }
   const TensorInfo &output() const { return network.tensors[layer.output]; }
+  const SramPlace *residentInput(size_t i = 0) const {
+    return residents.ofInput(static_cast<size_t>(layerIndex), i);
+  }
+  const SramPlace *residentResult() const {
+    return residents.ofResult(static_cast<size_t>(layerIndex));
+  }
+  /// Where a part of a resident tensor is, of whole rows and of channels of one block.
+  static SramOffset residentAt(const SramPlace &place, const TensorBox &box);
   int64_t dramOf(TensorId id) const { return plan.offsets[id]; }
   SramOffset at(const Ring &ring, int64_t index) const { return base + ring.at(index); }
 
   const Network &network;
   const JoinedLayers &joined;
+  const ResidentTensors &residents;
   const Layer &layer;
   const Tiling &tiling;
   const Target &target;

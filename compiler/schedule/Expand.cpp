@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/schedule/Emitter.h"
 #include "compiler/schedule/JoinedLayers.h"
+#include "compiler/schedule/ResidentTensors.h"
 #include "compiler/schedule/Synchronize.h"
 #include "compiler/schedule/TrafficModel.h"
 #include "compiler/schedule/WinogradLayers.h"
@@ -11,13 +12,16 @@ namespace sdopt {
 namespace {
 
 /// Bytes of SRAM that each layer takes; a joined one none of its own.
-std::vector<int64_t> sramSizes(const Network &network, const JoinedLayers &joined, const Plan &plan,
+std::vector<int64_t> sramSizes(const ResidentTensors &residents, const Plan &plan,
                                const Target &target) {
-  std::vector<int64_t> sizes(network.layers.size(), 0);
+  std::vector<int64_t> sizes(plan.layers.size(), 0);
   for (size_t i = 0; i < sizes.size(); i = groupEnd(plan, i))
-    sizes[i] =
-        estimate(joined.shape(i, groupEnd(plan, i)), plan.layers[i].tiling, target).cost.sramBytes;
+    sizes[i] = estimate(residents.shape(i), plan.layers[i].tiling, target).cost.sramBytes;
   return sizes;
+}
+
+int64_t alignedSram(const Target &target) {
+  return target.sram.bytes / target.sram.alignment * target.sram.alignment;
 }
 
 absl::Status inputProblem(const Network &network, const Plan &plan, const Target &target,
@@ -47,12 +51,16 @@ absl::Status inputProblem(const Network &network, const Plan &plan, const Target
   }
   if (const std::string wrong = joinProblem(network, plan); !wrong.empty())
     return absl::InvalidArgumentError(absl::StrCat("module '", network.name, "': ", wrong));
-  const std::vector<int64_t> sizes = sramSizes(network, JoinedLayers(network), plan, target);
+  const ResidentTensors residents(network, plan);
+  if (const std::string wrong = residents.problem(target.sram.bytes); !wrong.empty())
+    return absl::InvalidArgumentError(absl::StrCat("module '", network.name, "': ", wrong));
+  const std::vector<int64_t> sizes = sramSizes(residents, plan, target);
   for (size_t i = 0; i < sizes.size(); ++i)
-    if (sizes[i] > target.sram.bytes)
-      return absl::ResourceExhaustedError(
-          absl::StrCat("module '", network.name, "': layer '", network.layers[i].name, "' takes ",
-                       sizes[i], " bytes of SRAM; there are ", target.sram.bytes));
+    if (const int64_t left = residents.gap(i, target.sram.bytes, target.sram.alignment).bytes();
+        sizes[i] > left)
+      return absl::ResourceExhaustedError(absl::StrCat("module '", network.name, "': layer '",
+                                                       network.layers[i].name, "' takes ", sizes[i],
+                                                       " bytes of SRAM; there are ", left));
   for (size_t i = 0; i < network.constants.size(); ++i) {
     const int64_t bytes = packedBytes(network, plan, static_cast<ConstantId>(i));
     if (constantOffsets[i] < 0 || bytes > constantsBytes ||
@@ -73,23 +81,26 @@ absl::StatusOr<Program> expand(const Network &network, const Plan &plan, const T
       !status.ok())
     return status;
   const JoinedLayers joined(network);
-  const std::vector<int64_t> sizes = sramSizes(network, joined, plan, target);
+  const ResidentTensors residents(network, plan);
+  const std::vector<int64_t> sizes = sramSizes(residents, plan, target);
   Program program;
   program.arenaBytes = plan.arenaBytes;
   program.constantsBytes = constantsBytes;
   // Layers take turns at the bottom and at the top, so that one can load while the one before ends.
-  int64_t top = 0, before = 0;
+  int64_t top = residents.any() ? alignedSram(target) : 0, before = 0;
   for (size_t i = 0; i < sizes.size(); i = groupEnd(plan, i)) {
     top = std::max(top, sizes[i] + before);
     before = sizes[i];
   }
-  top = std::min(top, target.sram.bytes / target.sram.alignment * target.sram.alignment);
+  top = std::min(top, alignedSram(target));
   program.sramBytes = top;
   bool isAtTop = false;
-  for (size_t i = 0; i < network.layers.size(); i = groupEnd(plan, i), isAtTop = !isAtTop)
-    Emitter(network, joined, plan, target, constantOffsets, static_cast<int32_t>(i),
-            isAtTop ? top - sizes[i] : 0, program.commands)
+  for (size_t i = 0; i < network.layers.size(); i = groupEnd(plan, i), isAtTop = !isAtTop) {
+    const SramSpan gap = residents.gap(i, top, target.sram.alignment);
+    Emitter(network, joined, residents, plan, target, constantOffsets, static_cast<int32_t>(i),
+            isAtTop ? gap.end - sizes[i] : gap.begin, program.commands)
         .run();
+  }
   program.phaseEnds = phaseEnds(network, program.commands);
   for (const CommandRange &range : phasesOf(program))
     synchronize(std::span(program.commands).subspan(range.begin, range.end - range.begin));

@@ -10,6 +10,11 @@ void Emitter::expand(const AttentionShape &s) {
   const AttentionLayout layout = layoutOf(s, tiling, target.sram.alignment);
   const bool resident = keys.tiles == 1;
   const bool keysStay = resident || tiling.order == LoopOrder::WeightResident;
+  const std::array<const SramPlace *, 3> from = {residentInput(0), residentInput(1),
+                                                 residentInput(2)};
+  const SramPlace *to = residentResult();
+  // Heads of a resident tensor lie side by side in their block.
+  const auto stride = [&](const SramPlace *place) { return place ? place->channels : s.headDim; };
   int64_t block = 0, kLoads = 0, vLoads = 0;
 
   for (int64_t picture = 0; picture < s.batch; ++picture)
@@ -21,29 +26,36 @@ void Emitter::expand(const AttentionShape &s) {
                          .elementBytes = width};
       };
       const auto loadK = [&](int64_t j) {
-        load(layer.inputs[1], box(keys, j, s.kBytes), at(layout.k, kLoads++));
+        if (!from[1])
+          load(layer.inputs[1], box(keys, j, s.kBytes), at(layout.k, kLoads++));
       };
       const auto keysAt = [&](int64_t j) {
-        return at(layout.k, keysStay ? kLoads - keys.tiles + j : kLoads - 1);
+        return from[1] ? residentAt(*from[1], box(keys, j, s.kBytes))
+                       : at(layout.k, keysStay ? kLoads - keys.tiles + j : kLoads - 1);
       };
       const auto loadV = [&](int64_t j) {
-        load(layer.inputs[2], box(keys, j, s.vBytes), at(layout.v, vLoads++));
+        if (!from[2])
+          load(layer.inputs[2], box(keys, j, s.vBytes), at(layout.v, vLoads++));
       };
       for (int64_t i = 0; i < queries.tiles; ++i, ++block) {
-        const SramOffset q = at(layout.q, block), rowMax = at(layout.rowMax, block);
+        const SramOffset q =
+            from[0] ? residentAt(*from[0], box(queries, i, s.qBytes)) : at(layout.q, block);
+        const SramOffset rowMax = at(layout.rowMax, block);
         const SramOffset rowSum = at(layout.rowSum, block);
         const SramOffset accumulator = at(layout.accumulator, block);
-        const SramOffset result = at(layout.output, block);
+        const SramOffset result =
+            to ? residentAt(*to, box(queries, i, s.outputBytes)) : at(layout.output, block);
         const auto tile = [&](int64_t j) {
           return AttentionTile{.queries = queries.extent(i),
                                .keys = keys.extent(j),
                                .headDim = s.headDim,
                                .firstQuery = queries.first(i),
                                .firstKey = keys.first(j),
-                               .queryStride = s.headDim,
-                               .keyStride = s.headDim};
+                               .queryStride = stride(from[0]),
+                               .keyStride = stride(from[1] ? from[1] : from[2])};
         };
-        load(layer.inputs[0], box(queries, i, s.qBytes), q);
+        if (!from[0])
+          load(layer.inputs[0], box(queries, i, s.qBytes), q);
         if (keysStay && i == 0)
           for (int64_t j = 0; j < keys.tiles; ++j)
             loadK(j);
@@ -67,7 +79,8 @@ void Emitter::expand(const AttentionShape &s) {
           add(AttentionAccumulateCommand{.tile = tile(j),
                                          .q = q,
                                          .k = keysAt(j),
-                                         .v = at(layout.v, vLoads - 1),
+                                         .v = from[2] ? residentAt(*from[2], box(keys, j, s.vBytes))
+                                                      : at(layout.v, vLoads - 1),
                                          .rowMax = rowMax,
                                          .rowSum = rowSum,
                                          .accumulator = accumulator,
@@ -79,13 +92,19 @@ void Emitter::expand(const AttentionShape &s) {
         }
         add(AttentionFinishCommand{.queries = queries.extent(i),
                                    .headDim = s.headDim,
-                                   .outputStride = s.headDim,
+                                   .outputStride = stride(to),
                                    .rowSum = rowSum,
                                    .accumulator = accumulator,
                                    .output = result,
                                    .outputFormat = output().format(),
                                    .params = attention.params});
-        store(layer.output, box(queries, i, s.outputBytes), result);
+        if (s.isStored)
+          add(DmaStore{.dram = dramOf(layer.output) + box(queries, i, s.outputBytes).offset(),
+                       .sram = result,
+                       .shape =
+                           joinedShape({{queries.extent(i), s.heads * s.headDim * s.outputBytes,
+                                         stride(to) * s.outputBytes}},
+                                       s.headDim * s.outputBytes)});
       }
     }
 }

@@ -150,7 +150,10 @@ void Emitter::expand(const MatrixShape &s) {
   const auto rowBytes = [&](const SpatialTile &tile, int64_t ci) {
     return tile.horizontal.count * inputs.extent(ci) * s.inputBytes;
   };
+  const SramPlace *resident = residentInput(), *residentOutput = residentResult();
   const auto loadInput = [&](const SpatialTile &tile, int64_t ci, int64_t buffer) {
+    if (resident)
+      return;
     for (int64_t p = 0; p < tile.pictures; ++p)
       for (const RowRun &run : tile.loads)
         load(layer.inputs[0],
@@ -216,8 +219,13 @@ void Emitter::expand(const MatrixShape &s) {
                        .padLeft = tile.horizontal.padding};
           conv.inputFormat = input().format();
           conv.input =
-              at(layout.input, inputBuffer) +
-              ((part.picture - tile.picture) * tile.vertical.count + run.slot) * rowBytes(tile, ci);
+              resident
+                  ? residentAt(*resident, {.dims = input().dims,
+                                           .first = {part.picture, run.first, 0, inputs.first(ci)},
+                                           .elementBytes = s.inputBytes})
+                  : at(layout.input, inputBuffer) +
+                        ((part.picture - tile.picture) * tile.vertical.count + run.slot) *
+                            rowBytes(tile, ci);
           conv.weights = at(layout.weights, weightBuffer);
           conv.accumulator = accumulator + part.pixelsBefore * outputs.extent(co) * kSumBytes;
           conv.clear = ci == 0 && run.first == part.runs.front().first;
@@ -234,7 +242,13 @@ void Emitter::expand(const MatrixShape &s) {
     dims[3] /= gates;
     for (const TilePart &part : tile.parts) {
       const int64_t before = part.pixelsBefore * channels;
-      const SramOffset place = result + before * s.outputBytes;
+      const TensorBox box{
+          .dims = dims,
+          .first = {part.picture, part.row, tile.column, outputs.first(co % halves)},
+          .extent = {1, part.rows, tile.columns, channels},
+          .elementBytes = s.outputBytes};
+      const SramOffset place =
+          residentOutput ? residentAt(*residentOutput, box) : result + before * s.outputBytes;
       add(RequantizeCommand{.accumulator = accumulator + before * kSumBytes,
                             .params = at(layout.params, paramStream.buffer()),
                             .output = place + gate * halfBytes,
@@ -242,10 +256,7 @@ void Emitter::expand(const MatrixShape &s) {
                             .channels = channels,
                             .outputFormat = output().format()});
       if (gate + 1 == gates)
-        finish({.box = {.dims = dims,
-                        .first = {part.picture, part.row, tile.column, outputs.first(co % halves)},
-                        .extent = {1, part.rows, tile.columns, channels},
-                        .elementBytes = s.outputBytes},
+        finish({.box = box,
                 .at = place,
                 .gate = gates > 1 ? place + halfBytes : -1,
                 .tile = results / gates,

@@ -18,14 +18,15 @@ void Emitter::expand(const UpsampleShape &s) {
   for (int64_t picture = 0; picture < s.pictures; ++picture)
     for (int64_t i = 0; i < rows.tiles; ++i)
       for (int64_t j = 0; j < columns.tiles; ++j) {
-        const SramOffset tile = at(layout.tile, loads++);
         const int64_t height = rows.extent(i), width = columns.extent(j);
-        load(layer.inputs[0],
-             {.dims = {s.pictures, s.height, s.width, pixel},
-              .first = {picture, rows.first(i), columns.first(j), 0},
-              .extent = {1, height, width, pixel},
-              .elementBytes = 1},
-             tile);
+        const TensorBox box{.dims = {s.pictures, s.height, s.width, pixel},
+                            .first = {picture, rows.first(i), columns.first(j), 0},
+                            .extent = {1, height, width, pixel},
+                            .elementBytes = 1};
+        const SramPlace *place = residentInput(); // one block of whole pixels
+        const SramOffset tile = place ? place->offset + box.offset() : at(layout.tile, loads++);
+        if (!place)
+          load(layer.inputs[0], box, tile);
         const int64_t corner = (picture * s.height + rows.first(i)) * s.factorH * outputRow +
                                columns.first(j) * s.factorW * pixel;
         const DmaShape shape = joinedShape(

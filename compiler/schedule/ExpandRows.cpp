@@ -82,18 +82,20 @@ void Emitter::expand(const RowsShape &s) {
   if (constant != kNone)
     loadConstant(constant, 0, s.constantBytes, at(layout.constant, 0));
 
-  const auto loadTile = [&](int operand, int64_t picture, int64_t i, int64_t j, SramOffset to) {
+  /// Where the tile is: in its ring once it is loaded, or where it is resident.
+  const auto operandAt = [&](int operand, int64_t picture, int64_t i, int64_t j, SramOffset to) {
     const int64_t width = byteWidth(input(operand).type);
     const int64_t row = picture * s.rows + rows.first(i), count = rows.extent(i);
     const int64_t column = channels.first(j), extent = channels.extent(j);
     if (!gated) {
-      load(layer.inputs[operand],
-           {.dims = {1, 1, s.pictures * s.rows, s.channels},
-            .first = {0, 0, row, column},
-            .extent = {1, 1, count, extent},
-            .elementBytes = width},
-           to);
-      return;
+      const TensorBox box{.dims = {1, 1, s.pictures * s.rows, s.channels},
+                          .first = {0, 0, row, column},
+                          .extent = {1, 1, count, extent},
+                          .elementBytes = width};
+      if (const SramPlace *place = residentInput(operand))
+        return residentAt(*place, box);
+      load(layer.inputs[operand], box, to);
+      return to;
     }
     // Both halves of the columns, side by side.
     const int64_t half = s.channels * width, run = extent * width;
@@ -101,6 +103,7 @@ void Emitter::expand(const RowsShape &s) {
                 .dram = dramOf(layer.inputs[operand]) + row * 2 * half + column * width,
                 .sram = to,
                 .shape = joinedShape({{count, 2 * half, 2 * run}, {2, half, run}}, run)});
+    return to;
   };
 
   int64_t tile = 0, broadcast = -1;
@@ -116,23 +119,25 @@ void Emitter::expand(const RowsShape &s) {
                 .elementBytes = s.broadcastBytes[k]},
                at(layout.broadcast[k], broadcast));
       for (int64_t i = 0; i < rows.tiles; ++i, ++tile) {
-        RowOperands operands{.a = at(layout.inputs[0], tile),
+        const TensorBox result{
+            .dims = {1, 1, s.pictures * s.rows, output().dims[3]},
+            .first = {0, 0, picture * s.rows + rows.first(i), slice + channels.first(j)},
+            .extent = {1, 1, rows.extent(i), channels.extent(j)},
+            .elementBytes = s.outputBytes};
+        const SramPlace *resident = residentResult();
+        RowOperands operands{.a = operandAt(0, picture, i, j, at(layout.inputs[0], tile)),
                              .constant = at(layout.constant, 0),
-                             .output = at(layout.output, tile)};
-        loadTile(0, picture, i, j, operands.a);
+                             .output = resident ? residentAt(*resident, result)
+                                                : at(layout.output, tile)};
         if (s.inputBytes[1] > 0)
-          loadTile(1, picture, i, j, operands.b = at(layout.inputs[1], tile));
+          operands.b = operandAt(1, picture, i, j, at(layout.inputs[1], tile));
         else if (s.broadcastBytes[0] > 0)
           operands.b = at(layout.broadcast[0], broadcast);
         if (s.broadcastBytes[1] > 0)
           operands.c = at(layout.broadcast[1], broadcast);
         rowsCommand(layer, operands, rows.extent(i), channels.extent(j));
-        store(layer.output,
-              {.dims = {1, 1, s.pictures * s.rows, output().dims[3]},
-               .first = {0, 0, picture * s.rows + rows.first(i), slice + channels.first(j)},
-               .extent = {1, 1, rows.extent(i), channels.extent(j)},
-               .elementBytes = s.outputBytes},
-              operands.output);
+        if (s.isStored)
+          store(layer.output, result, operands.output);
       }
     }
 }
@@ -157,9 +162,17 @@ void Emitter::expand(const GroupNormShape &s) {
       };
       const SramOffset sums = at(layout.sums, slice);
       const int64_t firstLoad = loads;
+      const SramPlace *from = residentInput(), *to = residentResult();
+      const auto inputAt = [&](int64_t i, int64_t buffer, bool isLoaded) {
+        if (from)
+          return residentAt(*from, box(i, s.inputBytes));
+        const SramOffset tile = at(layout.input, buffer);
+        if (isLoaded)
+          load(layer.inputs[0], box(i, s.inputBytes), tile);
+        return tile;
+      };
       for (int64_t i = 0; i < rows.tiles; ++i) {
-        const SramOffset tile = at(layout.input, loads++);
-        load(layer.inputs[0], box(i, s.inputBytes), tile);
+        const SramOffset tile = inputAt(i, loads++, true);
         add(NormSumsCommand{.input = tile,
                             .sums = sums,
                             .rows = rows.extent(i),
@@ -169,10 +182,9 @@ void Emitter::expand(const GroupNormShape &s) {
                             .clear = i == 0});
       }
       for (int64_t i = 0; i < rows.tiles; ++i, ++stores) {
-        const SramOffset tile = at(layout.input, kept ? firstLoad + i : loads++);
-        if (!kept)
-          load(layer.inputs[0], box(i, s.inputBytes), tile);
-        const SramOffset result = at(layout.output, stores);
+        const SramOffset tile = inputAt(i, kept ? firstLoad + i : loads++, !kept);
+        const SramOffset result =
+            to ? residentAt(*to, box(i, s.outputBytes)) : at(layout.output, stores);
         add(NormApplyCommand{.input = tile,
                              .sums = sums,
                              .channelParams = params,

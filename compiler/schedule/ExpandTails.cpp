@@ -10,22 +10,29 @@ void Emitter::finish(const ResultPart &part, const Tails &tails, const TailLayou
   SramOffset carried = part.at;
   for (size_t i = 0; i < tails.layers.size(); ++i) {
     current = layerIndex + 1 + static_cast<int32_t>(i);
-    finishTail(i, part, carried, tails.layers[i], layouts[i]);
-    carried = at(layouts[i].output, part.tile) + part.before * tails.layers[i].outputBytes;
+    carried = finishTail(i, part, carried, tails.layers[i], layouts[i]);
   }
   current = layerIndex;
 }
 
-void Emitter::finishTail(size_t tail, const ResultPart &part, SramOffset carried,
-                         const TailShape &shape, const TailLayout &layout) {
+SramOffset Emitter::finishTail(size_t tail, const ResultPart &part, SramOffset carried,
+                               const TailShape &shape, const TailLayout &layout) {
   const Layer &own = network.layers[current];
   const size_t carriedInput = joined.carriedInput(static_cast<size_t>(current));
   const TensorBox &box = part.box;
   const int64_t rows = box.extent[0] * box.extent[1] * box.extent[2], channels = box.extent[3];
+  TensorBox result = box;
+  result.elementBytes = shape.outputBytes;
+  result.dims[3] = network.tensors[own.output].dims[3];
+  if (const auto *combine = std::get_if<CombineLayer>(&own.spec))
+    result.first[3] += combine->channelOffset;
+  const SramPlace *resident = residents.ofResult(static_cast<size_t>(current));
   TailState &state = tailStates[tail];
   RowOperands operands{.a = carried,
                        .constant = at(layout.constant, 0),
-                       .output = at(layout.output, part.tile) + part.before * shape.outputBytes,
+                       .output = resident ? residentAt(*resident, result)
+                                          : at(layout.output, part.tile) +
+                                                part.before * shape.outputBytes,
                        .gate = part.gate};
   if (shape.constantBytes > 0 && !state.hasConstant) {
     const auto *table = std::get_if<TableLayer>(&own.spec);
@@ -39,8 +46,13 @@ void Emitter::finishTail(size_t tail, const ResultPart &part, SramOffset carried
   if (shape.operandBytes > 0) {
     TensorBox other = box;
     other.elementBytes = shape.operandBytes;
-    operands.b = at(layout.operand, part.tile) + part.before * shape.operandBytes;
-    load(own.inputs[1 - carriedInput], other, operands.b);
+    const SramPlace *place = residents.ofInput(static_cast<size_t>(current), 1 - carriedInput);
+    if (place) {
+      operands.b = residentAt(*place, other);
+    } else {
+      operands.b = at(layout.operand, part.tile) + part.before * shape.operandBytes;
+      load(own.inputs[1 - carriedInput], other, operands.b);
+    }
     if (carriedInput == 1)
       std::swap(operands.a, operands.b);
   }
@@ -57,14 +69,9 @@ void Emitter::finishTail(size_t tail, const ResultPart &part, SramOffset carried
     operands.b = at(layout.row, state.rows - 1);
   }
   rowsCommand(own, operands, rows, channels);
-  if (!shape.isStored)
-    return;
-  TensorBox result = box;
-  result.elementBytes = shape.outputBytes;
-  result.dims[3] = network.tensors[own.output].dims[3];
-  if (const auto *combine = std::get_if<CombineLayer>(&own.spec))
-    result.first[3] += combine->channelOffset;
-  store(own.output, result, operands.output);
+  if (shape.isStored)
+    store(own.output, result, operands.output);
+  return operands.output;
 }
 
 } // namespace sdopt

@@ -58,10 +58,6 @@ size_t groupEnd(const Plan &plan, size_t lead);
 /// The leader of the group that a layer is of.
 size_t leaderOf(const Plan &plan, size_t layer);
 
-/// noteCosts() of one group; `joined` is that of the network.
-void noteGroupCosts(const Network &network, const JoinedLayers &joined, Plan &plan, size_t lead,
-                    const Target &target);
-
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_SCHEDULE_JOINEDLAYERS_H

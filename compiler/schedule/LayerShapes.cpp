@@ -195,11 +195,24 @@ void append(std::vector<int64_t> &out, const WindowAxis &a) {
 }
 
 void append(std::vector<int64_t> &out, const Tails &tails) {
-  out.push_back(tails.isLeadStored ? 1 : 0);
+  out.push_back((tails.isLeadStored ? 1 : 0) + (tails.isLeadResident ? 2 : 0));
+  out.push_back(static_cast<int64_t>(tails.layers.size()));
   for (const TailShape &tail : tails.layers)
     out.insert(out.end(),
                {tail.operandBytes, tail.rowBytes, tail.constantBytes, tail.outputBytes, tail.passes,
-                tail.isStored ? 1 : 0, tail.isGated ? 1 : 0, tail.takesRows ? 1 : 0});
+                (tail.isStored ? 1 : 0) + (tail.isResident ? 2 : 0), tail.isGated ? 1 : 0,
+                tail.takesRows ? 1 : 0, tail.isOperandResident ? 1 : 0});
+}
+
+void append(std::vector<int64_t> &out, const std::vector<int64_t> &channelTiles) {
+  out.insert(out.end(), channelTiles.begin(), channelTiles.end());
+}
+
+template <size_t N> int64_t bits(const std::array<bool, N> &flags) {
+  int64_t value = 0;
+  for (bool flag : flags)
+    value = 2 * value + (flag ? 1 : 0);
+  return value;
 }
 
 struct SignatureOf {
@@ -213,25 +226,31 @@ struct SignatureOf {
                 static_cast<int64_t>(s.weights.coding), s.weights.bits, s.weights.groupSize,
                 s.weights.symmetric ? 1 : 0, s.weights.sharedTaps ? 1 : 0, s.weights.paletteOutputs,
                 static_cast<int64_t>(s.weights.zeros), s.weights.kept, s.weights.run,
-                s.weights.lanes, s.weightShare, s.packedBytes, s.winograd ? 1 : 0});
+                s.weights.lanes, s.weightShare, s.packedBytes, s.winograd ? 1 : 0, s.inputBlock});
     append(out, s.tails);
+    append(out, s.channelTiles);
   }
   void operator()(const RowsShape &s) {
     out.insert(out.end(), {s.pictures, s.rows, s.channels, s.inputBytes[0], s.inputBytes[1],
                            s.broadcastBytes[0], s.broadcastBytes[1], s.outputBytes, s.constantBytes,
-                           s.passes, static_cast<int64_t>(s.cutChannels)});
+                           s.passes, static_cast<int64_t>(s.cutChannels), bits(s.isInputResident),
+                           s.isStored ? 1 : 0, s.isResident ? 1 : 0});
+    append(out, s.channelTiles);
   }
   void operator()(const GroupNormShape &s) {
-    out.insert(out.end(),
-               {s.pictures, s.rows, s.channels, s.channelsPerGroup, s.inputBytes, s.outputBytes});
+    out.insert(out.end(), {s.pictures, s.rows, s.channels, s.channelsPerGroup, s.inputBytes,
+                           s.outputBytes, s.isInputResident ? 1 : 0});
     append(out, s.tails);
+    append(out, s.channelTiles);
   }
   void operator()(const AttentionShape &s) {
-    out.insert(out.end(), {s.batch, s.heads, s.queries, s.keys, s.headDim, s.qBytes, s.kBytes,
-                           s.vBytes, s.outputBytes});
+    out.insert(out.end(),
+               {s.batch, s.heads, s.queries, s.keys, s.headDim, s.qBytes, s.kBytes, s.vBytes,
+                s.outputBytes, bits(s.isInputResident), s.isStored ? 1 : 0, s.isResident ? 1 : 0});
   }
   void operator()(const UpsampleShape &s) {
-    out.insert(out.end(), {s.pictures, s.height, s.width, s.pixelBytes, s.factorH, s.factorW});
+    out.insert(out.end(), {s.pictures, s.height, s.width, s.pixelBytes, s.factorH, s.factorW,
+                           s.isInputResident ? 1 : 0});
   }
   void operator()(const PermuteShape &s) {
     out.insert(out.end(), s.dims.begin(), s.dims.end());

@@ -55,11 +55,13 @@ struct TailShape {
   bool isStored = true;   ///< in DRAM
   bool isGated = false;   ///< makes one channel of two that lie half of all channels apart
   bool takesRows = false; ///< needs all channels of a row
+  bool isOperandResident = false, isResident = false; ///< the operand, the result
 };
 
 /// What follows in the tiles of a layer.
 struct Tails {
-  bool isLeadStored = true;
+  bool isLeadStored = true;      ///< in DRAM
+  bool isLeadResident = false;   ///< the result of the layer itself
   std::vector<TailShape> layers; ///< at most kMostTails
   bool isGated() const { return !layers.empty() && layers.front().isGated; }
 };
@@ -77,6 +79,9 @@ struct MatrixShape {
   int64_t packedBytes = 0;          ///< of all streams, once they are known; 0: not yet
   int64_t zeroWeights = 0;          ///< ConstantInfo::zeros
   Tails tails = {};
+  int64_t inputBlock = 0; ///< channels of a block of a resident input; 0: from DRAM
+  /// Tiles of output channels that the blocks of resident results and operands allow; none: all.
+  std::vector<int64_t> channelTiles = {};
 
   int64_t taps() const { return vertical.kernel * horizontal.kernel; }
   int64_t weightCount() const { return outputChannels * taps() * inputChannels; }
@@ -104,23 +109,31 @@ struct RowsShape {
   int64_t constantBytes = 0; ///< loaded once
   int64_t passes = 1;
   bool cutChannels = true;
+  std::array<bool, 2> isInputResident = {false, false};
+  bool isStored = true, isResident = false; ///< the result: in DRAM, in SRAM
+  std::vector<int64_t> channelTiles = {};   ///< as in MatrixShape
 };
 
 struct GroupNormShape {
   int64_t pictures = 1, rows = 1, channels = 1, channelsPerGroup = 1;
   int64_t inputBytes = 1, outputBytes = 1;
   Tails tails = {};
+  bool isInputResident = false;
+  std::vector<int64_t> channelTiles = {}; ///< as in MatrixShape
 };
 
 struct AttentionShape {
   int64_t batch = 1, heads = 1, queries = 1, keys = 1, headDim = 1;
   int64_t qBytes = 1, kBytes = 1, vBytes = 1, outputBytes = 1;
+  std::array<bool, 3> isInputResident = {false, false, false};
+  bool isStored = true, isResident = false; ///< the result: in DRAM, in SRAM
 };
 
 struct UpsampleShape {
   int64_t pictures = 1, height = 1, width = 1;
   int64_t pixelBytes = 1;
   int64_t factorH = 1, factorW = 1;
+  bool isInputResident = false;
 };
 
 /// A rearrangement of elements, or of a part of them.

@@ -49,14 +49,13 @@ struct BoundOf {
   const Network &network;
   const Layer &layer;
   int64_t sram;
-  int64_t carried = -1;
-  bool isStored = true;
+  const OnChip &onChip;
 
   /// Every byte of every distinct input once, the output once.
   int64_t tensors() const {
     std::set<TensorId> inputs;
     for (size_t i = 0; i < layer.inputs.size(); ++i)
-      if (static_cast<int64_t>(i) != carried)
+      if (!onChip.inputs[i])
         inputs.insert(rootOf(network, layer.inputs[i]));
     int64_t bytes = 0;
     for (TensorId id : inputs)
@@ -64,7 +63,7 @@ struct BoundOf {
     return bytes;
   }
   int64_t output() const {
-    if (!isStored)
+    if (onChip.result)
       return 0;
     const TensorInfo &y = network.tensors[layer.output];
     if (!std::holds_alternative<CombineLayer>(layer.spec))
@@ -78,12 +77,13 @@ struct BoundOf {
   int64_t operator()(const MatrixLayer &) const {
     const auto s = std::get<MatrixShape>(shapeOf(network, layer));
     const Touched rows = touched(s.vertical), columns = touched(s.horizontal);
-    const int64_t compulsory =
-        s.batch * rows.positions * columns.positions * s.inputChannels * s.inputBytes +
-        s.leastWeightBytes() + s.outputChannels * 16 + output();
+    const int64_t compulsory = (onChip.inputs[0] ? 0
+                                                 : s.batch * rows.positions * columns.positions *
+                                                       s.inputChannels * s.inputBytes) +
+                               s.leastWeightBytes() + s.outputChannels * 16 + output();
     // The other bound is of convolutions that make every product of their definition and store
     // every sum.
-    if (s.winograd || !isStored)
+    if (s.winograd || onChip.result || onChip.inputs[0])
       return compulsory;
     const int64_t all = s.batch * rows.pairs * columns.pairs * s.inputChannels * s.outputChannels;
     // Products with zeros that the array skips are not made: at most one for each output that a
@@ -116,12 +116,12 @@ struct BoundOf {
 } // namespace
 
 int64_t lowerBoundBytes(const Network &network, const Layer &layer, int64_t sramBytes) {
-  return lowerBoundBytes(network, layer, sramBytes, -1, true);
+  return lowerBoundBytes(network, layer, sramBytes, {});
 }
 
 int64_t lowerBoundBytes(const Network &network, const Layer &layer, int64_t sramBytes,
-                        int64_t carried, bool isStored) {
-  return std::visit(BoundOf{network, layer, sramBytes, carried, isStored}, layer.spec);
+                        const OnChip &onChip) {
+  return std::visit(BoundOf{network, layer, sramBytes, onChip}, layer.spec);
 }
 
 } // namespace sdopt

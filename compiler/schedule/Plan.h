@@ -55,18 +55,32 @@ struct LayerCost {
   int64_t dramCycles = 0;
 };
 
+/// A result that lies in SRAM, all of it, from the layer that makes it to some of those that read
+/// it (ResidentTensors.h): blocks of channels one after the other, each [pixels][channels] packed.
+/// It goes to DRAM only if more than these layers read it.
+struct SramPlace {
+  int64_t offset = 0;   ///< bytes
+  int64_t channels = 0; ///< of a block; 0: the result is not resident
+  int64_t readers = 0;  ///< the first so many layers that read it take it from there
+  friend bool operator==(const SramPlace &, const SramPlace &) = default;
+};
+
 struct LayerPlan {
   Tiling tiling; ///< of a joined layer that of its leader
   LayerCost cost;
   /// The layer takes each tile of the layer before it while that is in SRAM; what nothing else
   /// reads of the one before never goes to DRAM (JoinedLayers.h).
   bool joined = false;
+  SramPlace resident = {}; ///< of its result
 };
+
+/// Offset of a tensor that never is in DRAM.
+inline constexpr int64_t kNowhere = -1;
 
 struct Plan {
   std::vector<LayerPlan> layers; ///< parallel to Network::layers
-  std::vector<int64_t>
-      offsets; ///< byte offset in the arena, parallel to Network::tensors (aliases share)
+  /// Byte offset in the arena or kNowhere, parallel to Network::tensors (aliases share).
+  std::vector<int64_t> offsets;
   int64_t arenaBytes = 0;
   int64_t arenaLowerBound = 0; ///< maximum of live bytes at any time
 };

@@ -1,17 +1,16 @@
 // A plan: tiles layer by layer, equal layers once, then places for the tensors.
 
 #include "absl/strings/str_cat.h"
-#include "compiler/kernels/KernelThreads.h"
 #include "compiler/placement/Placement.h"
-#include "compiler/schedule/JoinedLayers.h"
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/Plan.h"
+#include "compiler/schedule/PlanGroups.h"
+#include "compiler/schedule/ResidentTensors.h"
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/schedule/TrafficModel.h"
 #include "compiler/schedule/WinogradLayers.h"
 
 #include <map>
-#include <optional>
 
 namespace sdopt {
 namespace {
@@ -38,130 +37,6 @@ absl::Status targetProblem(const Target &target) {
   return absl::OkStatus();
 }
 
-/// What of a layer is biggest, for the message that it does not fit.
-std::string biggestOperand(const Network &network, const Layer &layer) {
-  std::string name;
-  int64_t bytes = -1;
-  const auto consider = [&](const std::string &candidate, int64_t size) {
-    if (size <= bytes)
-      return;
-    name = candidate;
-    bytes = size;
-  };
-  for (TensorId id : layer.inputs)
-    consider(network.tensors[id].name, network.tensors[id].bytes());
-  consider(network.tensors[layer.output].name, network.tensors[layer.output].bytes());
-  if (const auto *matrix = std::get_if<MatrixLayer>(&layer.spec))
-    consider(network.constants[matrix->weights].name, network.constants[matrix->weights].bytes);
-  return absl::StrCat("'", name, "' of ", bytes, " bytes");
-}
-
-absl::Status doesNotFit(const Network &network, const Layer &layer, const Target &target,
-                        int64_t least) {
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "module '", network.name, "': layer '", layer.name, "' (", kindName(layer),
-      "), whose biggest operand is ", biggestOperand(network, layer), ", takes ", least,
-      " bytes in its smallest tiling; target '", target.name, "' has ", target.sram.bytes, ", ",
-      least - target.sram.bytes, " too few; needs at least ", least, " bytes of SRAM"));
-}
-
-/// The best tiles of layers and groups, equal ones once.
-class TileSearches {
-public:
-  struct Result {
-    TileChoice choice;
-    Estimate estimate; ///< of the choice
-  };
-
-  /// The place of the result in all().
-  size_t add(LayerShape shape) {
-    const auto [known, isNew] = places.try_emplace(signature(shape), shapes.size());
-    if (isNew)
-      shapes.push_back(std::move(shape));
-    return known->second;
-  }
-  std::vector<Result> all(const Target &target, const SearchOptions &options) const {
-    std::vector<Result> results(shapes.size());
-    parallelFor(static_cast<int64_t>(shapes.size()), [&](int64_t i, int) {
-      Result &result = results[i];
-      result.choice = searchTiles(shapes[i], target, options);
-      if (result.choice.plan)
-        result.estimate = estimate(shapes[i], result.choice.plan->tiling, target);
-    });
-    return results;
-  }
-
-private:
-  std::vector<LayerShape> shapes; // different ones
-  std::map<std::vector<int64_t>, size_t> places;
-};
-
-/// Layers [lead, end) may be a group.
-struct Group {
-  size_t lead, end;
-  size_t search; ///< of its tiles
-};
-
-std::vector<Group> possibleGroups(const Network &network, const SearchOptions &options,
-                                  TileSearches &searches) {
-  const JoinedLayers joined(network);
-  std::vector<Group> groups; // by end, the shortest first
-  for (size_t end = 1; end <= network.layers.size(); ++end)
-    for (size_t lead = end; lead-- > 0;) {
-      if (lead + 1 == end || (options.joins && joined.problem(lead, end - 1).empty()))
-        groups.push_back({lead, end, searches.add(joined.shape(lead, end))});
-      else if (end - lead > kMostTails)
-        break;
-    }
-  return groups;
-}
-
-/// What all layers up to one take at least, and its group.
-struct ChainCost {
-  int64_t cycles = 0, bytes = 0;
-  size_t lead = 0, search = 0;
-  bool isBetter(const ChainCost &o, Objective objective) const {
-    const std::pair own(cycles, bytes), other(o.cycles, o.bytes);
-    if (objective == Objective::Time)
-      return own < other;
-    return std::pair(bytes, cycles) < std::pair(o.bytes, o.cycles);
-  }
-};
-
-/// Groups and their tiles by dynamic programming: the least sum over all ways to cut the layers
-/// into groups.
-absl::StatusOr<std::vector<LayerPlan>> planTiles(const Network &network, const Target &target,
-                                                 const SearchOptions &options) {
-  TileSearches searches;
-  const std::vector<Group> groups = possibleGroups(network, options, searches);
-  const std::vector<TileSearches::Result> results = searches.all(target, options);
-  std::vector<std::optional<ChainCost>> best(network.layers.size() + 1);
-  best[0] = ChainCost();
-  for (const Group &group : groups) {
-    const auto &[choice, own] = results[group.search];
-    if (!choice.plan && group.lead + 1 == group.end)
-      return doesNotFit(network, network.layers[group.lead], target, choice.leastSram);
-    if (!choice.plan)
-      continue;
-    const ChainCost &before = *best[group.lead];
-    const ChainCost cost = {before.cycles + own.cycles,
-                            before.bytes + own.cost.dramReadBytes + own.cost.dramWriteBytes,
-                            group.lead, group.search};
-    std::optional<ChainCost> &least = best[group.end];
-    if (!least || cost.isBetter(*least, options.objective))
-      least = cost;
-  }
-  std::vector<LayerPlan> plans(network.layers.size());
-  for (size_t end = network.layers.size(); end > 0; end = best[end]->lead) {
-    const LayerPlan &plan = *results[best[end]->search].choice.plan;
-    for (size_t i = best[end]->lead; i < end; ++i) {
-      plans[i].tiling = plan.tiling;
-      plans[i].joined = i > best[end]->lead;
-    }
-  }
-  return plans;
-}
-
 /// Weights are packed once: all layers that use them must cut them alike.
 absl::Status sharedWeightsProblem(const Network &network, const Plan &plan) {
   std::map<ConstantId, size_t> users;
@@ -180,12 +55,15 @@ absl::Status sharedWeightsProblem(const Network &network, const Plan &plan) {
   return absl::OkStatus();
 }
 
-/// Lifetimes of roots in layer steps; inputs from the start, outputs and what a phase leaves for
-/// later ones to the end.
+/// Lifetimes of roots that are in DRAM, in layer steps; inputs from the start, outputs and what a
+/// phase leaves for later ones to the end.
 std::vector<LiveBuffer> lifetimes(const Network &network, const Plan &plan) {
+  const ResidentTensors residents(network, plan);
   const auto steps = static_cast<int64_t>(network.layers.size());
   std::vector<LiveBuffer> buffers(network.tensors.size());
   const auto use = [&](TensorId id, int64_t begin, int64_t end) {
+    if (!residents.isInDram(id))
+      return;
     LiveBuffer &buffer = buffers[rootOf(network, id)];
     if (buffer.last == 0)
       buffer = {network.tensors[id].bytes(), begin, end, kTensorAlignment,
@@ -259,8 +137,10 @@ absl::Status placeTensors(const Network &network, const Target &target, Plan &pl
       searchPlacement(buffers, {.climbNodes = 100'000, .exactNodes = 300'000});
   if (!placement.ok())
     return placement.status();
-  for (size_t id = 0; id < network.tensors.size(); ++id)
-    plan.offsets.push_back(placement->offsets[rootOf(network, static_cast<TensorId>(id))]);
+  for (size_t id = 0; id < network.tensors.size(); ++id) {
+    const TensorId owner = rootOf(network, static_cast<TensorId>(id));
+    plan.offsets.push_back(buffers[owner].last > 0 ? placement->offsets[owner] : kNowhere);
+  }
   plan.arenaBytes = ceilDiv(placement->peak, kTensorAlignment) * kTensorAlignment;
   plan.arenaLowerBound = placement->lowerBound;
   return capacityProblem(network, plan, buffers, *placement, target);
@@ -281,7 +161,7 @@ absl::StatusOr<Plan> planNetwork(const Network &network, const Target &target,
   if (absl::Status status = checkWinograd(network, target.array.multiplier); !status.ok())
     return status;
   Plan plan;
-  absl::StatusOr<std::vector<LayerPlan>> tiles = planTiles(network, target, options);
+  absl::StatusOr<std::vector<LayerPlan>> tiles = planGroups(network, target, options);
   if (!tiles.ok())
     return tiles.status();
   plan.layers = *std::move(tiles);
@@ -301,10 +181,10 @@ LayerCost layerCost(const Network &network, const Layer &layer, const Tiling &ti
   return cost;
 }
 
-void noteGroupCosts(const Network &network, const JoinedLayers &joined, Plan &plan, size_t lead,
-                    const Target &target) {
+void noteGroupCosts(const Network &network, const ResidentTensors &residents, Plan &plan,
+                    size_t lead, const Target &target) {
   const size_t end = groupEnd(plan, lead);
-  const LayerShape shape = joined.shape(lead, end);
+  const LayerShape shape = residents.shape(lead);
   const Tiling &tiling = plan.layers[lead].tiling;
   LayerCost &first = plan.layers[lead].cost;
   first = estimate(shape, tiling, target).cost;
@@ -315,16 +195,18 @@ void noteGroupCosts(const Network &network, const JoinedLayers &joined, Plan &pl
       first.dramReadBytes -= cost.dramReadBytes;
       first.dramWriteBytes -= cost.dramWriteBytes;
     }
-    cost.lowerBoundBytes = lowerBoundBytes(
-        network, network.layers[i], target.sram.bytes,
-        i > lead ? static_cast<int64_t>(joined.carriedInput(i)) : -1, joined.isStored(i, end));
+    OnChip onChip{.result = !residents.isStored(i)};
+    for (size_t k = 0; k < network.layers[i].inputs.size() && k < onChip.inputs.size(); ++k)
+      onChip.inputs[k] = residents.ofInput(i, k) != nullptr ||
+                         (i > lead && residents.joinedLayers().carriedInput(i) == k);
+    cost.lowerBoundBytes = lowerBoundBytes(network, network.layers[i], target.sram.bytes, onChip);
   }
 }
 
 void noteCosts(const Network &network, Plan &plan, const Target &target) {
-  const JoinedLayers joined(network);
+  const ResidentTensors residents(network, plan);
   for (size_t lead = 0; lead < plan.layers.size(); lead = groupEnd(plan, lead))
-    noteGroupCosts(network, joined, plan, lead, target);
+    noteGroupCosts(network, residents, plan, lead, target);
 }
 
 } // namespace sdopt

@@ -13,7 +13,9 @@ std::string tilingText(const Tiling &tiling) {
 }
 
 std::string planText(const LayerPlan &plan) {
-  return tilingText(plan.tiling) + (plan.joined ? ", joined" : "");
+  return absl::StrCat(
+      tilingText(plan.tiling), plan.joined ? ", joined" : "",
+      plan.resident.channels > 0 ? absl::StrCat(", resident x", plan.resident.channels) : "");
 }
 namespace {
 
@@ -38,14 +40,15 @@ TailLayouts tailLayouts(SramCursor &cursor, const Tails &tails, const Tiling &ti
   for (size_t i = 0; i < tails.layers.size(); ++i) {
     const TailShape &tail = tails.layers[i];
     TailLayout &layout = layouts[i];
-    if (tail.operandBytes > 0)
+    if (tail.operandBytes > 0 && !tail.isOperandResident)
       layout.operand = cursor.add(elements * tail.operandBytes, streamed(tiling, tiles));
     if (tail.rowBytes > 0)
       layout.row = cursor.add(channels * tail.rowBytes, streamed(tiling, tiles));
     if (tail.constantBytes > 0)
       layout.constant = cursor.add(tail.constantBytes);
-    layout.output =
-        cursor.add(elements * tail.outputBytes, resultBuffers(tiling, tail.isStored, tiles));
+    if (!tail.isResident)
+      layout.output =
+          cursor.add(elements * tail.outputBytes, resultBuffers(tiling, tail.isStored, tiles));
   }
   return layouts;
 }
@@ -73,7 +76,8 @@ int64_t ringRows(const MatrixShape &shape, const Tiling &t, const WindowCut &ver
                  bool hasAllInputs) {
   const bool byInputs = t.order == LoopOrder::InputResident;
   const bool inTurn = byInputs || (t.order == LoopOrder::WeightResident && hasAllInputs);
-  if (t.buffers < kHaloKept || !inTurn || vertical.sumNew == vertical.sumSpan)
+  if (t.buffers < kHaloKept || !inTurn || shape.inputBlock > 0 ||
+      vertical.sumNew == vertical.sumSpan)
     return 0;
   const int64_t ahead =
       bufferLevel(t) >= (byInputs ? 4 : 2) ? vertical.cut.tile * shape.vertical.stride : 0;
@@ -102,15 +106,17 @@ MatrixLayout layoutOf(const MatrixShape &shape, const Tiling &t, const ChannelCu
                                   ? inputs.tiles * std::min(residents, outputs.tiles)
                                   : streamed(t, weightLoads);
   SramCursor cursor(alignment);
-  layout.input =
-      cursor.add(inputRows * horizontal.maxSpan * inputs.tile * shape.inputBytes, inputCount);
+  if (shape.inputBlock == 0)
+    layout.input =
+        cursor.add(inputRows * horizontal.maxSpan * inputs.tile * shape.inputBytes, inputCount);
   layout.weights = cursor.add(outputs.tile * shape.taps() * inputs.tile, weightCount);
   layout.params = cursor.add(outputs.tile * kRecord, streamed(t, outputs.tiles));
   layout.accumulator = cursor.add(pixels * outputs.tile * kWide,
                                   std::min<int64_t>(level >= 3 ? 2 : 1, spatial * outputs.tiles));
   const int64_t results = pixels * outputs.tile;
-  layout.output = cursor.add(results * (shape.tails.isGated() ? 2 : 1) * shape.outputBytes,
-                             resultBuffers(t, shape.tails.isLeadStored, spatial * outputs.tiles));
+  if (!shape.tails.isLeadResident)
+    layout.output = cursor.add(results * (shape.tails.isGated() ? 2 : 1) * shape.outputBytes,
+                               resultBuffers(t, shape.tails.isLeadStored, spatial * outputs.tiles));
   layout.tails =
       tailLayouts(cursor, shape.tails, t, results, outputs.tile, spatial * outputs.tiles);
   layout.bytes = cursor.bytes();
@@ -124,7 +130,7 @@ RowsLayout layoutOf(const RowsShape &shape, const Tiling &t, int64_t alignment) 
   SramCursor cursor(alignment);
   RowsLayout layout;
   for (int i = 0; i < 2; ++i)
-    if (shape.inputBytes[i] > 0)
+    if (shape.inputBytes[i] > 0 && !shape.isInputResident[i])
       layout.inputs[i] = cursor.add(tile * shape.inputBytes[i], streamed(t, loads));
   for (int i = 0; i < 2; ++i)
     if (shape.broadcastBytes[i] > 0)
@@ -132,7 +138,8 @@ RowsLayout layoutOf(const RowsShape &shape, const Tiling &t, int64_t alignment) 
                                        streamed(t, shape.pictures * channels.tiles));
   if (shape.constantBytes > 0)
     layout.constant = cursor.add(shape.constantBytes);
-  layout.output = cursor.add(tile * shape.outputBytes, streamed(t, loads));
+  if (!shape.isResident)
+    layout.output = cursor.add(tile * shape.outputBytes, streamed(t, loads));
   layout.bytes = cursor.bytes();
   return layout;
 }
@@ -145,11 +152,13 @@ GroupNormLayout layoutOf(const GroupNormShape &shape, const Tiling &t, int64_t a
   GroupNormLayout layout;
   const int64_t inputs = t.order == LoopOrder::InputResident ? rows.tiles * streamed(t, slices)
                                                              : streamed(t, slices * rows.tiles * 2);
-  layout.input = cursor.add(tile * shape.inputBytes, inputs);
+  if (!shape.isInputResident)
+    layout.input = cursor.add(tile * shape.inputBytes, inputs);
   layout.sums = cursor.add(channels.tile / shape.channelsPerGroup * kRecord, streamed(t, slices));
   layout.params = cursor.add(channels.tile * kRecord, streamed(t, channels.tiles));
-  layout.output = cursor.add(tile * shape.outputBytes,
-                             resultBuffers(t, shape.tails.isLeadStored, slices * rows.tiles));
+  if (!shape.tails.isLeadResident)
+    layout.output = cursor.add(tile * shape.outputBytes,
+                               resultBuffers(t, shape.tails.isLeadStored, slices * rows.tiles));
   layout.tails = tailLayouts(cursor, shape.tails, t, tile, channels.tile, slices * rows.tiles);
   layout.bytes = cursor.bytes();
   return layout;
@@ -164,15 +173,20 @@ AttentionLayout layoutOf(const AttentionShape &shape, const Tiling &t, int64_t a
   const int64_t sums = std::min<int64_t>(bufferLevel(t) >= 3 ? 2 : 1, blocks);
   SramCursor cursor(alignment);
   AttentionLayout layout;
-  layout.q = cursor.add(queries.tile * shape.headDim * shape.qBytes, streamed(t, blocks));
-  layout.k = cursor.add(keys.tile * shape.headDim * shape.kBytes,
-                        keysStay ? keys.tiles * residents : loaded);
-  layout.v =
-      cursor.add(keys.tile * shape.headDim * shape.vBytes, keys.tiles == 1 ? residents : loaded);
+  if (!shape.isInputResident[0])
+    layout.q = cursor.add(queries.tile * shape.headDim * shape.qBytes, streamed(t, blocks));
+  if (!shape.isInputResident[1])
+    layout.k = cursor.add(keys.tile * shape.headDim * shape.kBytes,
+                          keysStay ? keys.tiles * residents : loaded);
+  if (!shape.isInputResident[2])
+    layout.v =
+        cursor.add(keys.tile * shape.headDim * shape.vBytes, keys.tiles == 1 ? residents : loaded);
   layout.rowMax = cursor.add(queries.tile * kWide, sums);
   layout.rowSum = cursor.add(queries.tile * kWide, sums);
   layout.accumulator = cursor.add(queries.tile * shape.headDim * kWide, sums);
-  layout.output = cursor.add(queries.tile * shape.headDim * shape.outputBytes, streamed(t, blocks));
+  if (!shape.isResident)
+    layout.output =
+        cursor.add(queries.tile * shape.headDim * shape.outputBytes, streamed(t, blocks));
   layout.bytes = cursor.bytes();
   return layout;
 }
@@ -181,8 +195,9 @@ MoveLayout layoutOf(const UpsampleShape &shape, const Tiling &t, int64_t alignme
   const AxisCut rows(shape.height, t.height), columns(shape.width, t.width);
   SramCursor cursor(alignment);
   MoveLayout layout;
-  layout.tile = cursor.add(rows.tile * columns.tile * shape.pixelBytes,
-                           streamed(t, shape.pictures * rows.tiles * columns.tiles));
+  if (!shape.isInputResident)
+    layout.tile = cursor.add(rows.tile * columns.tile * shape.pixelBytes,
+                             streamed(t, shape.pictures * rows.tiles * columns.tiles));
   layout.bytes = cursor.bytes();
   return layout;
 }

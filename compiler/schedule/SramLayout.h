@@ -36,7 +36,8 @@ inline int64_t bufferLevel(const Tiling &tiling) { return tiling.buffers % kHalo
 /// "A 8x16x64x64 x2, rows kept": loop order, tile (height x width x output channels x input
 /// channels), buffers; rows that tiles share stay in SRAM.
 std::string tilingText(const Tiling &tiling);
-/// The same, with ", joined" for a layer that takes the tiles of the one before it.
+/// The same, with ", joined" for a layer that takes the tiles of the one before it, and ", resident
+/// x320" for a result that stays in SRAM in blocks of so many channels.
 std::string planText(const LayerPlan &plan);
 
 /// A window axis cut into tiles, with the input positions that they need.

@@ -136,19 +136,24 @@ struct Search {
   void operator()(const MatrixShape &s);
 
   void operator()(const RowsShape &s) {
-    const std::vector<int64_t> channels =
+    std::vector<int64_t> channels =
         s.cutChannels ? tileSizes(s.channels, 32) : std::vector<int64_t>{s.channels};
+    if (!s.channelTiles.empty())
+      channels = s.channelTiles;
     for (int64_t c : channels)
       for (int64_t rows : tileSizes(s.rows))
         for (int64_t buffers : {2, 1})
           offer({.height = rows, .outputChannels = c, .inputChannels = c, .buffers = buffers});
   }
   void operator()(const GroupNormShape &s) {
-    for (LoopOrder o : {LoopOrder::InputResident, LoopOrder::OutputStationary})
+    std::vector<int64_t> tiles = s.channelTiles;
+    if (tiles.empty())
       for (int64_t groups : tileSizes(s.channels / s.channelsPerGroup))
+        tiles.push_back(groups * s.channelsPerGroup);
+    for (LoopOrder o : {LoopOrder::InputResident, LoopOrder::OutputStationary})
+      for (int64_t channels : tiles)
         for (int64_t rows : tileSizes(s.rows))
           for (int64_t buffers : {2, 1}) {
-            const int64_t channels = groups * s.channelsPerGroup;
             offer({.order = o,
                    .height = rows,
                    .outputChannels = channels,
@@ -182,7 +187,7 @@ struct Search {
         }
   }
   void operator()(const UpsampleShape &s) {
-    for (int64_t columns : tileSizes(s.width))
+    for (int64_t columns : s.isInputResident ? std::vector{s.width} : tileSizes(s.width))
       for (int64_t rows : tileSizes(s.height))
         for (int64_t buffers : {2, 1})
           offer({.height = rows, .width = columns, .buffers = buffers});
@@ -372,18 +377,25 @@ void Search::operator()(const MatrixShape &s) {
                                                : tileSizes(s.outputChannels, target.array.columns);
   const std::vector<int64_t> allOutputs =
       s.tails.isGated() ? someOutputs : sizes(s.outputChannels, target.array.columns);
-  const std::vector<int64_t> inputs = tileSizes(s.inputChannels, target.array.rows);
+  const std::vector<int64_t> inputs =
+      s.inputBlock > 0 ? std::vector{s.inputBlock} : tileSizes(s.inputChannels, target.array.rows);
   const int64_t granule = s.winograd ? kWinogradOutputs : 1; // of pixels
+  // Blocks of resident channels hold whole rows of pixels.
+  const bool isInRows = s.inputBlock > 0 || !s.channelTiles.empty();
   MatrixSearch search(s, target, selection, sizes(s.vertical.output, granule),
-                      sizes(s.horizontal.output, granule));
+                      isInRows ? std::vector{s.horizontal.output}
+                               : sizes(s.horizontal.output, granule));
   // The best candidates tend to come late in these lists: an early good one prunes the rest. The
   // fewest bytes come with the fewest buffers.
   const auto cutChannels = [&](int64_t level, int64_t halo, LoopOrder o, bool onlyTallest) {
     if ((options.order && *options.order != o) || level < options.leastBuffers ||
         (o == LoopOrder::OutputStationary && (level == 4 || halo > 0)) ||
-        (halo > 0 && !search.hasHalo()) || (s.tails.isGated() && o == LoopOrder::WeightResident))
+        (halo > 0 && (!search.hasHalo() || s.inputBlock > 0)) ||
+        (s.tails.isGated() && o == LoopOrder::WeightResident))
       return;
-    const auto &outputs = o == LoopOrder::InputResident ? someOutputs : allOutputs;
+    const auto &outputs = !s.channelTiles.empty()         ? s.channelTiles
+                          : o == LoopOrder::InputResident ? someOutputs
+                                                          : allOutputs;
     for (auto ci = inputs.rbegin(); ci != inputs.rend(); ++ci) {
       if (halo > 0 && o == LoopOrder::WeightResident && *ci < s.inputChannels)
         continue;

@@ -37,6 +37,8 @@ struct SearchOptions {
   int64_t cycleSlack = 16;
   /// Layers may follow in the tiles of others; false as a baseline.
   bool joins = true;
+  /// Results may stay in SRAM for layers to come; false as a baseline.
+  bool residents = true;
 };
 
 /// Tries every combination of tile sizes, loop orders and buffers that fits and may be the best.

@@ -200,7 +200,7 @@ struct ResultTiles {
 struct TailBytes {
   int64_t operand, rows, constant, output;
   TailBytes(const TailShape &tail, const ResultTiles &results)
-      : operand(results.elements * tail.operandBytes),
+      : operand(tail.isOperandResident ? 0 : results.elements * tail.operandBytes),
         rows(results.rowLoads * results.channels * tail.rowBytes), constant(tail.constantBytes),
         output(tail.isStored ? results.elements * tail.outputBytes : 0) {}
   int64_t read() const { return operand + rows + constant; }
@@ -339,8 +339,8 @@ struct EstimateOf {
     const int64_t pitch = channels.tiles == 1 ? run : s.channels;
     const int64_t tiles = s.pictures * rows.tiles * channels.tiles;
     Traffic traffic{target};
-    for (int64_t width : s.inputBytes)
-      if (width > 0)
+    for (int i = 0; i < 2; ++i)
+      if (const int64_t width = s.isInputResident[i] ? 0 : s.inputBytes[i]; width > 0)
         traffic.read(elements * width, tiles, run * width, pitch * width);
     for (int64_t width : s.broadcastBytes)
       if (width > 0)
@@ -348,7 +348,8 @@ struct EstimateOf {
                      channels.tile * width);
     if (s.constantBytes > 0)
       traffic.read(s.constantBytes, 1, s.constantBytes);
-    traffic.write(elements * s.outputBytes, tiles, run * s.outputBytes, pitch * s.outputBytes);
+    if (s.isStored)
+      traffic.write(elements * s.outputBytes, tiles, run * s.outputBytes, pitch * s.outputBytes);
     return streamEstimate(traffic, s.passes * ceilDiv(elements, target.vector.lanes), tiles,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
   }
@@ -361,8 +362,9 @@ struct EstimateOf {
     const int64_t passes = t.order == LoopOrder::InputResident ? 1 : 2;
     const int64_t tiles = s.pictures * rows.tiles * channels.tiles;
     Traffic traffic{target};
-    traffic.read(passes * elements * s.inputBytes, passes * tiles, run * s.inputBytes,
-                 pitch * s.inputBytes);
+    if (!s.isInputResident)
+      traffic.read(passes * elements * s.inputBytes, passes * tiles, run * s.inputBytes,
+                   pitch * s.inputBytes);
     traffic.read(s.channels * kRecord, channels.tiles, channels.tile * kRecord);
     if (s.tails.isLeadStored)
       traffic.write(elements * s.outputBytes, tiles, run * s.outputBytes, pitch * s.outputBytes);
@@ -378,8 +380,9 @@ struct EstimateOf {
     const int64_t bytes = s.pictures * s.height * s.width * s.pixelBytes;
     const int64_t tiles = s.pictures * rows.tiles * columns.tiles, copies = s.factorH * s.factorW;
     Traffic traffic{target};
-    traffic.read(bytes, tiles, columns.tile * s.pixelBytes,
-                 columns.tiles == 1 ? 0 : s.width * s.pixelBytes);
+    if (!s.isInputResident)
+      traffic.read(bytes, tiles, columns.tile * s.pixelBytes,
+                   columns.tiles == 1 ? 0 : s.width * s.pixelBytes);
     traffic.write(bytes * copies, tiles * copies, s.pixelBytes, s.factorW * s.pixelBytes);
     return streamEstimate(traffic, 0, tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
   }
@@ -442,16 +445,20 @@ Estimate EstimateOf::operator()(const AttentionShape &s) const {
   const bool keysStay = resident || t.order == LoopOrder::WeightResident;
   const int64_t rows = heads * s.keys;
   const int64_t kTimes = keysStay ? 1 : 2 * queries.tiles, vTimes = resident ? 1 : queries.tiles;
-  const int64_t kBytes = rows * row * s.kBytes * kTimes;
-  const int64_t vBytes = rows * row * s.vBytes * vTimes;
+  const int64_t kBytes = s.isInputResident[1] ? 0 : rows * row * s.kBytes * kTimes;
+  const int64_t vBytes = s.isInputResident[2] ? 0 : rows * row * s.vBytes * vTimes;
   Traffic traffic{target};
   const int64_t pitch = s.heads * row;
   const int64_t blocks = heads * queries.tiles;
-  traffic.read(heads * s.queries * row * s.qBytes, blocks, row * s.qBytes, pitch * s.qBytes);
-  traffic.read(kBytes, heads * keys.tiles * kTimes, row * s.kBytes, pitch * s.kBytes);
-  traffic.read(vBytes, heads * keys.tiles * vTimes, row * s.vBytes, pitch * s.vBytes);
-  traffic.write(heads * s.queries * row * s.outputBytes, blocks, row * s.outputBytes,
-                pitch * s.outputBytes);
+  if (!s.isInputResident[0])
+    traffic.read(heads * s.queries * row * s.qBytes, blocks, row * s.qBytes, pitch * s.qBytes);
+  if (kBytes > 0)
+    traffic.read(kBytes, heads * keys.tiles * kTimes, row * s.kBytes, pitch * s.kBytes);
+  if (vBytes > 0)
+    traffic.read(vBytes, heads * keys.tiles * vTimes, row * s.vBytes, pitch * s.vBytes);
+  if (s.isStored)
+    traffic.write(heads * s.queries * row * s.outputBytes, blocks, row * s.outputBytes,
+                  pitch * s.outputBytes);
   // Scores twice (maxima, then sums), weighted sum of values once.
   const auto rate = [&](bool wideA, bool wideB) {
     return wideA && wideB ? target.array.a16a16Rate
@@ -523,8 +530,9 @@ MatrixBytes bytesOf(const MatrixShape &s, const MatrixCut &cut, const WindowCut 
       tails += own.read() + own.output;
     }
   }
-  return {.input =
-              s.batch * rows * horizontal.sumSpan * s.inputChannels * s.inputBytes * inputTimes,
+  return {.input = s.inputBlock > 0 ? 0
+                                    : s.batch * rows * horizontal.sumSpan * s.inputChannels *
+                                          s.inputBytes * inputTimes,
           .inputTimes = inputTimes,
           .weights = cut.weightBytes * weightTimes,
           .weightTimes = weightTimes,
@@ -559,7 +567,8 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
 
   const int64_t pixelTiles = s.batch * vertical.cut.tiles * horizontal.cut.tiles;
   Traffic traffic{target};
-  traffic.read(bytes.input, pixelTiles * inputs.tiles * bytes.inputTimes, inputRun, inputPitch);
+  if (bytes.input > 0)
+    traffic.read(bytes.input, pixelTiles * inputs.tiles * bytes.inputTimes, inputRun, inputPitch);
   const int64_t inputCycles = traffic.readCycles(), inputBus = traffic.readBus;
   traffic.read(bytes.weights, outputs.tiles * inputs.tiles * bytes.weightTimes,
                s.expectedBytes({outputs.tile, s.taps(), inputs.tile}));

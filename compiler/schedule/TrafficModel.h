@@ -60,10 +60,14 @@ LayerCost tailCost(const LayerShape &group, size_t tail, const Tiling &tiling,
 
 /// Bytes that no schedule of the layer can do without.
 int64_t lowerBoundBytes(const Network &network, const Layer &layer, int64_t sramBytes);
-/// The same where its first input, or its output, is passed on in SRAM: `carried` is the index of
-/// that input, or negative.
+/// Operands of a layer that are passed on in SRAM.
+struct OnChip {
+  std::array<bool, 3> inputs = {false, false, false};
+  bool result = false;
+};
+/// The same for what else it moves.
 int64_t lowerBoundBytes(const Network &network, const Layer &layer, int64_t sramBytes,
-                        int64_t carried, bool isStored);
+                        const OnChip &onChip);
 
 } // namespace sdopt
 

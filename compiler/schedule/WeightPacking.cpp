@@ -1,9 +1,9 @@
 // Weights in the order in which tiles fetch them.
 
 #include "compiler/kernels/KernelThreads.h"
-#include "compiler/schedule/JoinedLayers.h"
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/Plan.h"
+#include "compiler/schedule/ResidentTensors.h"
 
 #include <cstring>
 
@@ -99,11 +99,11 @@ void noteStreams(Network &network, Plan &plan, size_t layer, const PackedWeights
   if (!network.constants[weights].form.varies())
     return;
   network.constants[weights].blockBytes = packed.blockBytes;
-  const JoinedLayers joined(network);
+  const ResidentTensors residents(network, plan);
   for (size_t i = 0; i < network.layers.size(); ++i)
     if (const auto *matrix = std::get_if<MatrixLayer>(&network.layers[i].spec);
         matrix && matrix->weights == weights)
-      noteGroupCosts(network, joined, plan, leaderOf(plan, i), target);
+      noteGroupCosts(network, residents, plan, leaderOf(plan, i), target);
 }
 
 } // namespace sdopt

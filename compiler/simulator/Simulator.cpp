@@ -407,9 +407,11 @@ void Simulator::State::noteFinished(int32_t index, const SimulatorOptions &optio
   if (passed->isLast(last))
     for (size_t i = passed->leader(last); i < last; ++i)
       if (passed->isPassedOn(i))
-        options.observer(static_cast<int32_t>(i), read(network().layers[i].output));
+        options.observer(static_cast<int32_t>(i), passed->result(i));
   if (!passed->isPassedOn(last))
     options.observer(layer, read(network().layers[layer].output));
+  else if (passed->isLast(last))
+    options.observer(layer, passed->result(last));
 }
 
 absl::Status Simulator::State::executeCommand(int32_t index, const SimulatorOptions &options) {

@@ -1,7 +1,7 @@
 #include "compiler/simulator/WholeLayers.h"
 
 #include "compiler/package/CommandOperands.h"
-#include "compiler/schedule/JoinedLayers.h"
+#include "compiler/schedule/ResidentTensors.h"
 
 #include <algorithm>
 #include <map>
@@ -120,7 +120,7 @@ bool sameWork(const NormApplyCommand &a, const NormApplyCommand &b) {
 class LayerTrace {
 public:
   /// Layers [lead, end).
-  LayerTrace(const ModuleInfo &module, const JoinedLayers &joined, size_t lead, size_t end)
+  LayerTrace(const ModuleInfo &module, const ResidentTensors &residents, size_t lead, size_t end)
       : layer_(module.network.layers[lead]), input_(placeOf(module, layer_.inputs[0])),
         output_(placeOf(module, layer_.output)), spec_(std::get<MatrixLayer>(layer_.spec)),
         lead_(lead) {
@@ -141,10 +141,10 @@ public:
                    .dilationW = spec_.dilationW,
                    .padTop = spec_.padTop,
                    .padLeft = spec_.padLeft};
-    whole_.isStored = joined.isStored(lead, end);
+    whole_.isStored = residents.isStored(lead);
     stages_.push_back({.place = output_, .isStored = whole_.isStored});
     for (size_t i = lead + 1; i < end; ++i)
-      addStage(module, joined, i, end);
+      addStage(module, residents, i);
     possible_ = input_.dims[0] == output_.dims[0] && areApart();
   }
 
@@ -179,9 +179,9 @@ private:
     std::map<std::pair<int64_t, int64_t>, std::vector<bool>> covered = {}; ///< by channels
   };
 
-  void addStage(const ModuleInfo &module, const JoinedLayers &joined, size_t index, size_t end) {
+  void addStage(const ModuleInfo &module, const ResidentTensors &residents, size_t index) {
     const Layer &layer = module.network.layers[index];
-    Stage stage{.place = placeOf(module, layer.output), .isStored = joined.isStored(index, end)};
+    Stage stage{.place = placeOf(module, layer.output), .isStored = residents.isStored(index)};
     const int64_t channels = stage.place.dims[3];
     stage.place.dims = output_.dims;
     stage.place.dims[3] = channels;
@@ -192,7 +192,7 @@ private:
     stage.tail.isStored = stage.isStored;
     stage.tail.output = stage.place.offset;
     stage.tail.outputChannels = channels;
-    stage.tail.carried = joined.carriedInput(index);
+    stage.tail.carried = residents.joinedLayers().carriedInput(index);
     if (const auto *combine = std::get_if<CombineLayer>(&layer.spec)) {
       stage.firstChannel = combine->channelOffset;
       if (layer.inputs.size() > 1) {
@@ -756,9 +756,27 @@ private:
 
 } // namespace
 
+namespace {
+
+/// Does the group take what lies in SRAM, or leave something there? Then it has no part in DRAM for
+/// it.
+bool touchesResidents(const ModuleInfo &module, const ResidentTensors &residents, size_t lead,
+                      size_t end) {
+  for (size_t i = lead; i < end; ++i) {
+    if (residents.ofResult(i))
+      return true;
+    for (size_t k = 0; k < module.network.layers[i].inputs.size(); ++k)
+      if (residents.ofInput(i, k))
+        return true;
+  }
+  return false;
+}
+
+} // namespace
+
 std::vector<WholeLayer> wholeLayers(const ModuleInfo &module) {
   const std::vector<Command> &commands = module.program.commands;
-  const JoinedLayers joined(module.network);
+  const ResidentTensors residents(module.network, module.plan);
   const auto leader = [&](size_t command) {
     return leaderOf(module.plan, static_cast<size_t>(commands[command].layer));
   };
@@ -776,9 +794,9 @@ std::vector<WholeLayer> wholeLayers(const ModuleInfo &module) {
     const size_t last = s + 1 < stretches.size() ? stretches[s + 1] : commands.size();
     const size_t lead = leader(first), end = groupEnd(module.plan, lead);
     if (!std::holds_alternative<MatrixLayer>(module.network.layers[lead].spec) ||
-        leftovers.isRead(first))
+        leftovers.isRead(first) || touchesResidents(module, residents, lead, end))
       continue;
-    LayerTrace trace(module, joined, lead, end);
+    LayerTrace trace(module, residents, lead, end);
     for (size_t i = first; i < last; ++i)
       trace.add(commands[i]);
     if (std::optional<WholeLayer> whole = trace.result()) {

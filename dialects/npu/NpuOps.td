@@ -22,7 +22,7 @@ def Npu_Dialect : Dialect {
   let description = [{
     Each operation is one layer of the NPU. Scheduling adds attributes: `npu.phase` (how
     often the layer runs), `npu.winograd` (its products are those of Winograd's transforms), `npu.storage` (how its weights are stored), `npu.tiling` (how it is cut), `npu.joined` (it takes
-    the tiles of the layer before it while they are in SRAM) and `npu.place` (where its result lies in the DRAM arena); tiles and DMA are not operations.
+    the tiles of the layer before it while they are in SRAM), `npu.resident` (where its result stays in SRAM for layers to come) and `npu.place` (where its result lies in the DRAM arena); tiles and DMA are not operations.
     `npu.channel_params`, `npu.table`, ... make the constants that a layer reads; they are evaluated when the package
     is emitted. `sd.quantize`, `sd.dequantize` and `sd.cast` remain at the function's boundary: the host runs them.
   }];
@@ -34,6 +34,9 @@ def Npu_Dialect : Dialect {
     /// For each of an operation's layers: does it take the tiles of the layer before it
     /// (compiler/schedule/JoinedLayers.h)? Absent: none does.
     static constexpr ::llvm::StringLiteral kJoinedAttr = "npu.joined";
+    /// Of each layer of the operation: byte offset in SRAM, channels of a block (0: not resident) and readers of its result
+    /// (compiler/schedule/ResidentTensors.h). Absent: none is resident.
+    static constexpr ::llvm::StringLiteral kResidentAttr = "npu.resident";
     static constexpr ::llvm::StringLiteral kStorageAttr = "npu.storage";
     /// Of a matrix layer: which forms of storage its recipe allows; absent: all.
     static constexpr ::llvm::StringLiteral kStorageRuleAttr = "npu.storage_rule";

@@ -3,7 +3,7 @@
 #include "passes/schedule/NpuNetwork.h"
 
 #include "compiler/reference/Evaluator.h"
-#include "compiler/schedule/JoinedLayers.h"
+#include "compiler/schedule/ResidentTensors.h"
 
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -357,10 +357,17 @@ void setPlan(const NpuNetwork &npu, const Plan &plan, func::FuncOp function) {
       continue;
     SmallVector<Attribute> tilings;
     SmallVector<bool> joined;
+    SmallVector<int64_t> resident;
     for (size_t j = i; j < npu.layerOps.size() && npu.layerOps[j] == npu.layerOps[i]; ++j) {
       tilings.push_back(tilingAttr(context, plan.layers[j].tiling));
       joined.push_back(plan.layers[j].joined);
+      const SramPlace &place = plan.layers[j].resident;
+      resident.append({place.offset, place.channels, place.readers});
     }
+    npu.layerOps[i]->removeAttr(npu::NpuDialect::kResidentAttr);
+    if (llvm::any_of(resident, [](int64_t value) { return value != 0; }))
+      npu.layerOps[i]->setAttr(npu::NpuDialect::kResidentAttr,
+                               DenseI64ArrayAttr::get(context, resident));
     npu.layerOps[i]->removeAttr(npu::NpuDialect::kJoinedAttr);
     if (llvm::is_contained(joined, true))
       npu.layerOps[i]->setAttr(npu::NpuDialect::kJoinedAttr,
@@ -416,12 +423,18 @@ FailureOr<Plan> planOf(const NpuNetwork &npu, func::FuncOp function, const Targe
                              tiling.getBuffers()};
     auto joined = op->getAttrOfType<DenseBoolArrayAttr>(npu::NpuDialect::kJoinedAttr);
     plan.layers[i].joined = joined && static_cast<int64_t>(part) < joined.size() && joined[part];
+    auto resident = op->getAttrOfType<DenseI64ArrayAttr>(npu::NpuDialect::kResidentAttr);
+    if (const size_t at = 3 * part; resident && at + 3 <= static_cast<size_t>(resident.size()))
+      plan.layers[i].resident = {resident[at], resident[at + 1], resident[at + 2]};
     plan.offsets[npu.network.layers[i].output] = place.getOffset();
   }
   for (size_t i = 0; i < npu.network.tensors.size(); ++i)
     if (TensorId root = npu.network.tensors[i].aliasOf; root != kNone)
       plan.offsets[i] = plan.offsets[root];
   if (std::string wrong = joinProblem(npu.network, plan); !wrong.empty())
+    return function.emitOpError(wrong);
+  if (std::string wrong = ResidentTensors(npu.network, plan).problem(target.sram.bytes);
+      !wrong.empty())
     return function.emitOpError(wrong);
   noteCosts(npu.network, plan, target);
   return plan;

@@ -35,10 +35,13 @@ def Schedule : Pass<"sdopt-schedule", "::mlir::func::FuncOp"> {
     Lossless. Searches tile sizes for the target's SRAM under the traffic model (compiler/schedule) and places every
     tensor in the DRAM arena; the result is in the attributes `npu.tiling` and `npu.place`. Element-wise operations, row norms
     and gates follow in the tiles of a convolution, linear layer or group norm where the sum of all estimated times is least
-    that way (`npu.joined`; dynamic programming over the order of operations): what nothing else reads then never goes to DRAM. The
+    that way (`npu.joined`; dynamic programming over the order of operations): what nothing else reads then never goes to DRAM. Where
+    that pays, a result stays in SRAM until layers to come have read it (`npu.resident`: byte offset, channels of a block, readers; decided
+    together with the groups), and tiles get what is left. The
     plan is checked by an independent validator. What does not fit is an error that says how many bytes are short.
   }];
-  let options = [Option<"join", "join", "bool", "true", "Let operations follow in the tiles of others">];
+  let options = [Option<"join", "join", "bool", "true", "Let operations follow in the tiles of others">,
+                 Option<"resident", "resident", "bool", "true", "Let results stay in SRAM for operations to come">];
   let dependentDialects = ["::sdopt::npu::NpuDialect"];
 }
 

@@ -29,7 +29,8 @@ struct SchedulePass : impl::ScheduleBase<SchedulePass> {
     FailureOr<NpuNetwork> npu = networkOf(function);
     if (failed(npu))
       return signalPassFailure();
-    absl::StatusOr<Plan> plan = planNetwork(npu->network, *target, {.joins = join});
+    absl::StatusOr<Plan> plan =
+        planNetwork(npu->network, *target, {.joins = join, .residents = resident});
     absl::Status status = plan.status();
     if (status.ok())
       status = checkPlan(npu->network, *plan, *target);

@@ -20,7 +20,7 @@ struct Rules {
   bool growsWeights = false; ///< and every window is by Winograd
   std::optional<LoopOrder> order = std::nullopt;
   /// Every layer by itself, as in the sheet.
-  SearchOptions options() const { return {.order = order, .joins = false}; }
+  SearchOptions options() const { return {.order = order, .joins = false, .residents = false}; }
 };
 
 /// A layer as the sheet stores it. The other operand of an addition that is done on the way out

@@ -1,7 +1,8 @@
 // Where the modelled time of a step goes:
 //   step-time PACKAGE MODULE [TARGET]          a module of a package
 //   step-time --layers unet|vae 8|16 [TARGET]  the layers of SD 2.1 at full size, planned anew;
-//                                              --apart: none follows in the tiles of another
+//                                              --stored: no result stays in SRAM for layers to
+//                                              come; --apart: nor for the next in tiles
 //   --each                                     layer by layer, too
 // Joined layers count with their leader. A layer's time is what it adds to the end of the one
 // before it: its floor (the largest of products / peak, bytes that no schedule saves / bandwidth,
@@ -155,10 +156,11 @@ void report(const PackageModule &module, const Target &target, bool lists) {
 
 /// SD 2.1 at full size, planned anew.
 absl::StatusOr<PackageModule> layersOf(const std::string &model, int bits, const Target &target,
-                                       bool joins) {
+                                       bool joins, bool residents) {
   const ElementType type = bits == 8 ? ElementType::I8 : ElementType::I16;
   const Network network = model == "unet" ? unet(64, type) : vaeDecoder(64, type);
-  absl::StatusOr<Plan> plan = planNetwork(network, target, {.joins = joins});
+  absl::StatusOr<Plan> plan =
+      planNetwork(network, target, {.joins = joins, .residents = residents});
   if (!plan.ok())
     return plan.status();
   return test::expandedModule(network, *std::move(plan), target);
@@ -173,20 +175,23 @@ int fail(const absl::Status &status) {
 
 int main(int argc, char **argv) {
   std::vector<std::string> words;
-  bool lists = false, joins = true;
+  bool lists = false, joins = true, residents = true;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--each")
       lists = true;
     else if (word == "--apart")
-      joins = false;
+      joins = residents = false;
+    else if (word == "--stored")
+      residents = false;
     else
       words.push_back(word);
   }
   const bool isModel = words.size() >= 3 && words[0] == "--layers";
   if (words.size() < 2) {
-    std::fprintf(stderr, "usage: step-time [--each] PACKAGE MODULE [TARGET]\n"
-                         "       step-time [--each] [--apart] --layers unet|vae 8|16 [TARGET]\n");
+    std::fprintf(
+        stderr, "usage: step-time [--each] PACKAGE MODULE [TARGET]\n"
+                "       step-time [--each] [--apart] [--stored] --layers unet|vae 8|16 [TARGET]\n");
     return 1;
   }
   const size_t last = isModel ? 3 : 2;
@@ -194,7 +199,7 @@ int main(int argc, char **argv) {
   if (!target.ok())
     return fail(target.status());
   if (isModel) {
-    const auto module = layersOf(words[1], std::atoi(words[2].c_str()), *target, joins);
+    const auto module = layersOf(words[1], std::atoi(words[2].c_str()), *target, joins, residents);
     if (!module.ok())
       return fail(module.status());
     report(*module, *target, lists);

@@ -290,10 +290,26 @@ TEST_F(PlantedFaults, BoundOfATile) {
 }
 
 TEST_F(PlantedFaults, AddressOfATile) {
+  const auto isLoad = [](const Command &command) {
+    const auto *load = std::get_if<DmaLoad>(&command.args);
+    return load && load->region == sdopt::Region::Arena;
+  };
+  auto &commands = loaded_->module.info.program.commands;
+  const auto first = std::find_if(commands.begin(), commands.end(), isLoad);
+  ASSERT_NE(first, commands.end());
+  DmaLoad &load = std::get<DmaLoad>(first->args);
+  load.dram += load.dram >= 64 ? -64 : 64;
+  const auto &layer = network().layers[static_cast<size_t>(first->layer)];
+  absl::Status status = verifySamples();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(textOf(status), message("emit", layer.name, kindName(layer)));
+}
+
+TEST_F(PlantedFaults, AddressOfAResident) {
   size_t layer = layerOf("combine", 0);
-  DmaLoad &load = commandOf<DmaLoad>(layer);
-  ASSERT_EQ(load.region, sdopt::Region::Arena);
-  load.dram -= 64;
+  ASSERT_EQ(loaded_->module.info.plan.layers[layer].cost.dramReadBytes, 0);
+  CombineCommand &combine = commandOf<CombineCommand>(layer);
+  combine.a += combine.a >= 64 ? -64 : 64;
   absl::Status status = verifySamples();
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(textOf(status), message("emit", network().layers[layer].name, "combine"));

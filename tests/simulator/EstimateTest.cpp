@@ -1,6 +1,6 @@
 // What the tile search believes of time, against the simulator: SD 2.1 at full size.
 
-#include "compiler/schedule/JoinedLayers.h"
+#include "compiler/schedule/ResidentTensors.h"
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/schedule/TrafficModel.h"
 #include "compiler/simulator/Simulator.h"
@@ -23,11 +23,11 @@ TEST_P(Estimates, AreNearTheSimulator) {
       const absl::StatusOr<PackageModule> module = test::plannedModule(network, *target);
       ASSERT_TRUE(module.ok()) << module.status();
       double estimated = 0;
-      const JoinedLayers joined(network);
       const Plan &plan = module->info.plan;
+      const ResidentTensors residents(network, plan);
       for (size_t i = 0; i < network.layers.size(); i = groupEnd(plan, i))
         estimated += static_cast<double>(
-            estimate(joined.shape(i, groupEnd(plan, i)), plan.layers[i].tiling, *target).cycles);
+            estimate(residents.shape(i), plan.layers[i].tiling, *target).cycles);
       Simulator simulator(*module, *target);
       RunStatistics run;
       ASSERT_TRUE(simulator.run({}, {.values = false}, &run).ok());

@@ -5,7 +5,7 @@
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/simulator/Simulator.h"
 #include "compiler/simulator/WholeLayers.h"
-#include "tests/schedule/LayerZoo.h"
+#include "tests/simulator/PlannedNetwork.h"
 #include "tests/simulator/RandomParameters.h"
 
 #include <gmock/gmock.h>
@@ -15,62 +15,41 @@ namespace sdopt {
 namespace {
 
 using test::pick;
+using test::PlannedNetwork;
+using test::RandomNetwork;
 using testing::HasSubstr;
-
-ElementType anyCode(std::mt19937 &random) {
-  return random() % 2 ? ElementType::I8 : ElementType::I16;
-}
 
 /// A convolution, linear layer or group norm, what may follow it, and sometimes another reader of
 /// what it makes.
-struct Chain {
-  NetworkBuilder b;
-  std::vector<std::vector<std::byte>> constants;
-  std::map<std::string, Tensor> inputs;
-  TensorId last = kNone;
-
+struct Chain : RandomNetwork {
   explicit Chain(std::mt19937 &random) {
     const int64_t batch = pick(random, 1, 2);
     const TensorId x =
         b.tensor({batch, pick(random, 1, 9), pick(random, 1, 7), 4 * pick(random, 1, 4)},
-                 anyCode(random), TensorRole::Input);
+                 test::anyCode(random), TensorRole::Input);
     std::vector<TensorId> made = {lead(x, random)};
     for (int64_t i = pick(random, 1, 3); i > 0; --i)
       made.push_back(tail(made.back(), random));
     for (size_t i = 0, count = made.size(); i < count; ++i)
       if (b.dims(made[i]) == b.dims(made.back()) && random() % 4 == 0)
-        made.push_back(b.combine(made[i], made.back(), anyCode(random)));
+        made.push_back(b.combine(made[i], made.back(), test::anyCode(random)));
     if (random() % 3 == 0)
       made.push_back(concat(made.back(), random));
     b.network.tensors[made.back()].role = TensorRole::Output;
-    b.network.name = "chain";
-    for (Layer &layer : b.network.layers)
-      std::visit(test::ParameterFill{random}, layer.spec);
-    for (TensorInfo &tensor : b.network.tensors) {
-      if (tensor.type == ElementType::I8)
-        tensor.zeroPoint = static_cast<int32_t>(pick(random, -128, 127));
-      if (tensor.role != TensorRole::Input)
-        continue;
-      Tensor codes(tensor.type, {tensor.dims.begin(), tensor.dims.end()});
-      std::generate_n(codes.mutableBytes(), codes.byteSize(),
-                      [&] { return static_cast<std::byte>(random()); });
-      inputs.emplace(tensor.name, codes);
-    }
-    for (const ConstantInfo &constant : b.network.constants)
-      constants.push_back(test::randomConstant(constant, random));
+    finish(random);
   }
 
   TensorId lead(TensorId x, std::mt19937 &random) {
     const int64_t channels = 4 * pick(random, 1, 5);
     switch (random() % 4) {
     case 0:
-      return b.groupNorm(x, 4, anyCode(random));
+      return b.groupNorm(x, 4, test::anyCode(random));
     case 1:
-      return b.linear(x, channels, anyCode(random));
+      return b.linear(x, channels, test::anyCode(random));
     case 2:
-      return b.conv(x, channels, 3, 2, anyCode(random));
+      return b.conv(x, channels, 3, 2, test::anyCode(random));
     default:
-      return b.conv(x, channels, 3, 1, anyCode(random));
+      return b.conv(x, channels, 3, 1, test::anyCode(random));
     }
   }
 
@@ -78,20 +57,22 @@ struct Chain {
     const auto d = b.dims(x);
     switch (random() % 7) {
     case 0:
-      return b.table(x, anyCode(random));
+      return b.table(x, test::anyCode(random));
     case 1:
-      return b.combine(x, kNone, anyCode(random));
+      return b.combine(x, kNone, test::anyCode(random));
     case 2:
-      return b.combine(x, b.tensor({d[0], 1, 1, d[3]}, anyCode(random), TensorRole::Input),
-                       anyCode(random));
+      return b.combine(x, b.tensor({d[0], 1, 1, d[3]}, test::anyCode(random), TensorRole::Input),
+                       test::anyCode(random));
     case 3:
-      return b.combine(b.tensor(d, anyCode(random), TensorRole::Input), x, anyCode(random));
+      return b.combine(b.tensor(d, test::anyCode(random), TensorRole::Input), x,
+                       test::anyCode(random));
     case 4:
-      return d[3] % 2 == 0 ? b.geglu(x, anyCode(random)) : b.table(x, anyCode(random));
+      return d[3] % 2 == 0 ? b.geglu(x, test::anyCode(random)) : b.table(x, test::anyCode(random));
     case 5:
-      return b.layerNorm(x, anyCode(random));
+      return b.layerNorm(x, test::anyCode(random));
     default:
-      return b.combine(x, b.tensor(d, anyCode(random), TensorRole::Input), anyCode(random));
+      return b.combine(x, b.tensor(d, test::anyCode(random), TensorRole::Input),
+                       test::anyCode(random));
     }
   }
 
@@ -99,71 +80,12 @@ struct Chain {
   TensorId concat(TensorId x, std::mt19937 &random) {
     auto d = b.dims(x);
     const int64_t split = d[3];
-    const TensorId other = b.tensor(d, anyCode(random), TensorRole::Input);
+    const TensorId other = b.tensor(d, test::anyCode(random), TensorRole::Input);
     d[3] *= 2;
-    const TensorId y = b.tensor(d, anyCode(random));
+    const TensorId y = b.tensor(d, test::anyCode(random));
     b.layer({x}, y, CombineLayer{});
     b.layer({other}, y, CombineLayer{.params = {}, .channelOffset = split});
     return y;
-  }
-};
-
-/// The chain as a module with a plan.
-struct PlannedChain {
-  std::vector<std::byte> constants;
-  PackageModule module;
-
-  PlannedChain(const Chain &chain, const Plan &plan, const Target &target) {
-    const Network &network = chain.b.network;
-    ModuleInfo &info = module.info;
-    info.network = network;
-    info.plan = plan;
-    int64_t bytes = 0;
-    info.constantOffsets = constantOffsets(network, plan, bytes);
-    auto program = expand(network, plan, target, info.constantOffsets, bytes);
-    EXPECT_TRUE(program.ok()) << program.status();
-    if (!program.ok())
-      return;
-    info.program = *std::move(program);
-    EXPECT_EQ(checkPlan(network, plan, target), absl::OkStatus());
-    EXPECT_EQ(checkProgram(info.program, target.sram.bytes), absl::OkStatus());
-    EXPECT_EQ(checkDataflow(network, plan, info.program, info.constantOffsets), absl::OkStatus());
-    constants.resize(static_cast<size_t>(bytes));
-    for (size_t i = 0; i < chain.constants.size(); ++i)
-      std::copy(chain.constants[i].begin(), chain.constants[i].end(),
-                constants.begin() + info.constantOffsets[i]);
-    for (size_t i = 0; i < network.layers.size(); ++i)
-      if (const auto *matrix = std::get_if<MatrixLayer>(&network.layers[i].spec)) {
-        const std::vector<std::byte> &weights = chain.constants[matrix->weights];
-        const PackedWeights packed = packWeights(
-            network, network.layers[i], plan.layers[i].tiling,
-            {std::span(reinterpret_cast<const int8_t *>(weights.data()), weights.size()),
-             {},
-             {},
-             {}});
-        std::copy(packed.bytes.begin(), packed.bytes.end(),
-                  constants.begin() + info.constantOffsets[matrix->weights]);
-      }
-    module.constants = constants;
-  }
-
-  /// `values`: gets what every layer made.
-  Tensor run(const Chain &chain, const Target &target, bool whole,
-             std::map<int32_t, Tensor> *values = nullptr) const {
-    Simulator simulator(module, target);
-    SimulatorOptions options;
-    options.wholeLayers = whole;
-    if (values)
-      options.observer = [=](int32_t layer, const Tensor &codes) { (*values)[layer] = codes; };
-    RunStatistics statistics;
-    const auto outputs = simulator.run(chain.inputs, options, &statistics);
-    EXPECT_TRUE(outputs.ok()) << outputs.status();
-    for (size_t i = 0; i < statistics.layers.size(); ++i) {
-      EXPECT_EQ(statistics.layers[i].dramReadBytes, module.info.plan.layers[i].cost.dramReadBytes);
-      EXPECT_EQ(statistics.layers[i].dramWriteBytes,
-                module.info.plan.layers[i].cost.dramWriteBytes);
-    }
-    return outputs.ok() ? outputs->begin()->second : Tensor();
   }
 };
 
@@ -212,15 +134,16 @@ TEST(JoinedLayers, GiveTheCodesOfLayersByThemselves) {
   for (int round = 0; round < 150; ++round) {
     const Chain chain(random);
     const Target target = smallTarget(int64_t{4096} << (round % 5));
-    const auto apart = planNetwork(chain.b.network, target, {.joins = false});
-    const auto plan = planNetwork(chain.b.network, target);
+    const auto apart = planNetwork(chain.b.network, target, {.joins = false, .residents = false});
+    const auto plan = planNetwork(chain.b.network, target, {.residents = false});
     if (!apart.ok())
       continue;
     ASSERT_TRUE(plan.ok()) << plan.status();
     SCOPED_TRACE(round);
     std::map<int32_t, Tensor> values, passed;
-    const Tensor expected = PlannedChain(chain, *apart, target).run(chain, target, false, &values);
-    const PlannedChain together(chain, *plan, target);
+    const Tensor expected =
+        PlannedNetwork(chain, *apart, target).run(chain, target, false, &values);
+    const PlannedNetwork together(chain, *plan, target);
     EXPECT_TRUE(together.run(chain, target, false).sameBits(expected));
     EXPECT_TRUE(together.run(chain, target, true).sameBits(expected));
     for (bool whole : {false, true}) {
@@ -247,7 +170,7 @@ TEST(JoinedLayers, GiveTheCodesOfLayersByThemselves) {
       if (!recut(chain.b.network, other, target, random))
         continue;
       ++recuts;
-      const PlannedChain cut(chain, other, target);
+      const PlannedNetwork cut(chain, other, target);
       EXPECT_TRUE(cut.run(chain, target, false).sameBits(expected));
       EXPECT_TRUE(cut.run(chain, target, true).sameBits(expected));
     }
@@ -272,7 +195,7 @@ TEST(JoinedLayers, StoreWhatOthersRead) {
   const TensorId y = b.combine(b.linear(normed, 4, ElementType::I8), sum, ElementType::I8);
   b.network.tensors[y].role = TensorRole::Output;
   b.network.name = "example";
-  const auto plan = planNetwork(b.network, smallTarget(1 << 20));
+  const auto plan = planNetwork(b.network, smallTarget(1 << 20), {.residents = false});
   ASSERT_TRUE(plan.ok()) << plan.status();
   std::vector<bool> joined;
   std::vector<int64_t> written;
@@ -293,7 +216,7 @@ TEST(JoinedLayers, WrongGroupsAreErrors) {
   b.network.tensors[y].role = TensorRole::Output;
   b.network.name = "example";
   const Target target = smallTarget(1 << 20);
-  Plan plan = *planNetwork(b.network, target, {.joins = false});
+  Plan plan = *planNetwork(b.network, target, {.joins = false, .residents = false});
   const auto problem = [&](size_t layer, auto change) {
     Plan wrong = plan;
     wrong.layers[layer].joined = true;
