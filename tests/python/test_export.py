@@ -150,6 +150,14 @@ def test_nothing_is_left_after_a_stop(tmp_path, monkeypatch, capsys, stop):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_size_that_the_model_refuses(tmp_path, capsys):
+    sizes = ["--modules", "transformer", "--height", "512", "--width", "512", "--quiet"]
+    assert run("sdopt-export", export, [*random_weights("sd3"), *sizes, "-o", str(tmp_path / "m")]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "transformer: torch's torchscript exporter failed: Height" in error
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_missing_and_broken_pipelines(tmp_path, capsys):
     def message(name):
         assert run("sdopt-export", export, [str(name), "-o", str(tmp_path / "out")]) == 1

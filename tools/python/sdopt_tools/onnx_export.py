@@ -110,7 +110,7 @@ def export_graph(graph: Graph, folder: Path, options: ExportOptions) -> int:
         raw = Path(scratch) / "model.onnx"
         try:
             _torch_export(graph, raw, options)
-        except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+        except (RuntimeError, ValueError, torch.onnx.errors.OnnxExporterError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise UsageError(
                 f"{graph.name}: torch's {options.exporter} exporter failed: {reason}"
