@@ -16,7 +16,15 @@
 
 namespace sdopt {
 
-/// Named points of the pipeline; after each one a module can be stopped and restarted.
+/// Named points of the pipeline; after each one a module can be stopped and restarted. What they
+/// run, in order:
+///   import      ONNX to sd
+///   normalize   the pipeline sdopt-normalize
+///   calibrate   sdopt-prune if the recipe asks for it, then statistics of the samples
+///   quantize    split-concat-scales, smooth, widths under a budget, round, quantize; measured
+///   lower       lower-to-npu
+///   schedule    hoist, winograd, store, schedule
+///   emit        the package; then the simulator on it, and --verify
 enum class Stage : uint8_t { Import, Normalize, Calibrate, Quantize, Lower, Schedule, Emit };
 const char *name(Stage stage);
 /// "import", "normalize", ... or an error that lists them.

@@ -8,6 +8,7 @@
 #include "compiler/pipeline/ModelFolder.h"
 #include "compiler/recipe/Recipe.h"
 #include "compiler/target/Target.h"
+#include "compiler/weights/ScaleCache.h"
 #include "dialects/sd/Sd.h"
 
 #include "mlir/Pass/Pass.h"
@@ -21,6 +22,8 @@ namespace {
 /// Owns what the dialect's resources point to; lives as long as the pass manager.
 struct OpenedResources {
   WeightStore weights;
+  ScaleCache scales;
+  ImposedFormats imposed;
   Statistics statistics;
   Recipe recipe;
   Target target;
@@ -52,7 +55,8 @@ struct OpenResourcesPass : PassWrapper<OpenResourcesPass, OperationPass<ModuleOp
   void runOnOperation() override {
     opened_ = std::make_shared<OpenedResources>();
     Resources &resources = sd::resources(&getContext());
-    resources.evaluation = {&fastKernels(), &opened_->weights};
+    resources.evaluation = {&fastKernels(), &opened_->weights, &opened_->scales};
+    resources.imposed = &opened_->imposed;
     resources.overlay = &opened_->weights;
     if (failed(openModel()) || failed(openFiles(resources)))
       signalPassFailure();
@@ -81,6 +85,12 @@ private:
             importOnnx(module.path, module.import, getContext(), opened_->weights);
         if (!imported.ok())
           return report(getOperation(), imported.status());
+        if (!imported->imposed.tensors.empty() && !opened_->imposed.tensors.empty())
+          return getOperation().emitError("several modules have codes of their own ('")
+                 << opened_->imposed.origin << "', '" << imported->imposed.origin
+                 << "'); open one at a time";
+        if (!imported->imposed.tensors.empty())
+          opened_->imposed = std::move(imported->imposed);
       }
     return success();
   }

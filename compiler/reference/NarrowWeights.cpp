@@ -14,6 +14,13 @@
 
 namespace sdopt {
 
+int32_t widestGroupScale(const WeightForm &form) {
+  if (!form.hasScales())
+    return 1;
+  return form.symmetric ? largestGroupScale(form.bits)
+                        : std::min(kLargestGroupScale, 127 / ((1 << form.bits) - 1));
+}
+
 namespace {
 
 constexpr int kLanes = 16;
@@ -123,7 +130,7 @@ public:
     float widest = 0;
     for (const GroupRange &range : ranges_)
       widest = std::max(widest, step(range));
-    return widest / static_cast<float>(topScale());
+    return widest / static_cast<float>(widestGroupScale(form_));
   }
 
   /// The best group scales under a channel scale.
@@ -150,14 +157,6 @@ private:
     if (form_.symmetric)
       return std::max(range.most / most, range.least / least);
     return (range.most - range.least) / (most - least);
-  }
-
-  /// The scale that a group's widest step is meant for.
-  int32_t topScale() const {
-    if (!form_.hasScales())
-      return 1;
-    return form_.symmetric ? largestGroupScale(form_.bits)
-                           : std::min(kLargestGroupScale, 127 / (limits_.most - limits_.least));
   }
 
   bool staysInt8(int32_t zero, int32_t scale) const {

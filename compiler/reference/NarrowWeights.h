@@ -26,6 +26,9 @@ QuantizedWeights quantizeNarrowWeights(const Tensor &weights, const WeightForm &
                                        RangeEstimator range, const Tensor *knownScales,
                                        const Tensor *means);
 
+/// The scale, in those of its channel, that a group's widest step is meant for.
+int32_t widestGroupScale(const WeightForm &form);
+
 struct GroupCode {
   int32_t scale = 1, zero = 0;
 };

@@ -21,7 +21,7 @@ constexpr int64_t kRunBits = 4, kLongestZeros = 15; // of ZeroLayout::Runs
 constexpr int64_t kFewLanes = 8;                    // an eighth
 constexpr int64_t kLeastSaving = 64;
 /// Products of F(2x2, 3x3), of plain ones.
-constexpr int64_t kWinogradProducts = 4, kPlainProducts = 9;
+constexpr int64_t kWinogradProductsOfOutput = 4, kPlainProducts = 9;
 
 /// What one block of outputs contributes to all forms.
 struct BlockCounts {
@@ -246,11 +246,11 @@ WeightUse weightUse(double products, bool wideInput, bool winograd, const Target
   const double peak =
       static_cast<double>(target.array.count * target.array.rows * target.array.columns);
   const double cycles = products / peak / (wideInput ? target.array.a16w8Rate : 1.0);
-  return {winograd ? cycles * kWinogradProducts / kPlainProducts : cycles, winograd};
+  return {winograd ? cycles * kWinogradProductsOfOutput / kPlainProducts : cycles, winograd};
 }
 
 bool isMostlyZeros(int64_t zeros, int64_t weights) {
-  return kPlainProducts * (weights - zeros) < kWinogradProducts * weights;
+  return kPlainProducts * (weights - zeros) < kWinogradProductsOfOutput * weights;
 }
 
 void StorageChoice::extend(int64_t some, int64_t all) {

@@ -1,6 +1,7 @@
 //===- SplitConcatScales.cpp - scales of their own for parts of a concatenation ----===//
 
 #include "compiler/calibration/Activations.h"
+#include "compiler/reference/NarrowWeights.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -28,8 +29,6 @@ constexpr int64_t kLargestSearched = 12;
 constexpr double kWorthwhile = 0.8;
 /// A norm is split if a part reaches no more than this much of the largest magnitude.
 constexpr double kSmallPart16 = 1.0 / 8, kSmallPart8 = 1.0 / 2;
-/// The widest scale of a group, in scales of its channel (docs/spec.md, sd.quantize_weight).
-constexpr double kLargestGroupScale = 16;
 
 /// Channels [first, first + count) of a concatenation.
 struct Part {
@@ -240,8 +239,8 @@ private:
       for (auto [squares, exponent] : llvm::zip(reader.squares, exponents))
         error += step * step * std::ldexp(squares, static_cast<int>(-2 * exponent));
       const double codes = largestCode(reader.layer.weightBits);
-      const bool grouped =
-          reader.layer.weightBits < 8 && !reader.layer.palette && reader.layer.groupSize > 0;
+      const WeightForm form = formOf(reader.layer);
+      const bool grouped = form.coding == WeightCoding::Grouped && form.groupSize > 0;
       for (const std::vector<double> &largest : reader.largest) {
         double row = 0;
         for (auto [value, exponent] : llvm::zip(largest, exponents))
@@ -249,7 +248,7 @@ private:
         for (auto [p, value] : llvm::enumerate(largest)) {
           const auto exponent = static_cast<int>(exponents[p]);
           const double reach =
-              grouped ? std::max(std::ldexp(value, -exponent), row / kLargestGroupScale) : row;
+              grouped ? std::max(std::ldexp(value, -exponent), row / widestGroupScale(form)) : row;
           error += reach / codes * (reach / codes) * std::ldexp(parts[p].power, 2 * exponent);
         }
       }

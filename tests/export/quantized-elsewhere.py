@@ -8,6 +8,7 @@ exported again, its weights are compared code by code. Exit code 77: a package i
 """
 
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -86,6 +87,20 @@ def unmatched(theirs, ours):
     return sum(array.tobytes() not in known for array in ours if array.shape in shapes)
 
 
+def activation_codes(text):
+    return set(re.findall(r"!quant\.uniform<[^>]*>", text))
+
+
+def one_pass_keeps_codes(build, work, module):
+    """Do the passes alone, from the snapshot before them, give activations the codes that the whole compiler gives them?"""
+    stages = work / "stages" / module
+    resources = f"sdopt-open-resources{{model={work / 'model'} statistics={stages / 'statistics.pb'} recipe=w8a16 target=mobile}}"
+    passes = f"builtin.module({resources},func.func(sdopt-split-concat-scales,sdopt-smooth,sdopt-quantize))"
+    done = subprocess.run([build / "bin/sdopt-opt", stages / "calibrate.mlir", "--mlir-print-debuginfo", f"--pass-pipeline={passes}"],
+                          check=True, stdout=subprocess.PIPE, text=True)
+    return activation_codes(done.stdout) == activation_codes((stages / "quantize.mlir").read_text())
+
+
 def check(build, testdata, work, module):
     activation, floats = MODULES[module]
     source = testdata / "patterns-sd2/opset17-fp32" / module
@@ -100,10 +115,12 @@ def check(build, testdata, work, module):
                     "--stop-after", "quantize", "--export-onnx", work / "onnx", "--quiet"], check=True)
     subprocess.run([build / "tests/bin/record-codes", work / "model", work / "stages", samples / f"{module}_test.safetensors", module,
                     str(CALLS), work / "codes.safetensors"], check=True)
+    problems = []
+    if not one_pass_keeps_codes(build, work, module):
+        problems.append(f"{module}: sdopt-opt gives activations other codes than sdopt-compile")
     codes = load_file(work / "codes.safetensors")
     run = onnxruntime.InferenceSession(str(folder / "model.onnx"))
     float_run = onnxruntime.InferenceSession(str(source / "model.onnx"))
-    problems = []
     names = [entry.name for entry in run.get_outputs()]
     triples = {name: ([], [], []) for name in names}
     for call in range(CALLS):
