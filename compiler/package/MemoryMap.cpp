@@ -3,23 +3,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "compiler/package/Package.h"
+#include "compiler/schedule/JoinedLayers.h"
 
 #include <algorithm>
 
 namespace sdopt {
 namespace {
 
-/// One tensor that owns bytes, with the layers [begin, end) during which they matter.
-struct Residence {
-  const TensorInfo *tensor = nullptr;
-  int64_t offset = 0;
-  int64_t bytes = 0;
-  int64_t begin = 0;
-  int64_t end = 0;
-  char symbol = '?';
-};
-
 constexpr char kSymbols[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+
+char symbolOf(size_t index) { return kSymbols[index % (sizeof(kSymbols) - 1)]; }
 
 /// The tensor whose bytes `id` views. Alias chains in a checked module end, but not every module
 /// here has been checked.
@@ -29,59 +22,25 @@ size_t ownerOf(const std::vector<TensorInfo> &tensors, size_t id) {
   return id;
 }
 
-/// Owners in order of offset, then first layer.
-std::vector<Residence> residences(const ModuleInfo &module) {
-  const Network &network = module.network;
-  const auto layers = static_cast<int64_t>(network.layers.size());
-  std::vector<Residence> all(network.tensors.size());
-  for (size_t id = 0; id < all.size(); ++id) {
-    const TensorInfo &tensor = network.tensors[id];
-    all[id] = {&tensor, module.plan.offsets[id], tensor.bytes(), layers, 0, '?'};
-  }
-  auto use = [&](size_t id, int64_t layer) {
-    Residence &owner = all[ownerOf(network.tensors, id)];
-    owner.begin = std::min(owner.begin, layer);
-    owner.end = std::max(owner.end, layer + 1);
-  };
-  for (size_t id = 0; id < all.size(); ++id) {
-    if (network.tensors[id].role == TensorRole::Input)
-      use(id, 0);
-    if (network.tensors[id].role == TensorRole::Output)
-      use(id, std::max<int64_t>(layers - 1, 0));
-  }
-  for (int64_t i = 0; i < layers; ++i) {
-    use(static_cast<size_t>(network.layers[i].output), i);
-    for (TensorId input : network.layers[i].inputs)
-      use(static_cast<size_t>(input), i);
-  }
-  std::erase_if(all, [](const Residence &r) {
-    return r.tensor->aliasOf != kNone || r.begin >= r.end || r.offset == kNowhere;
-  });
-  std::stable_sort(all.begin(), all.end(), [](const Residence &a, const Residence &b) {
-    return std::pair(a.offset, a.begin) < std::pair(b.offset, b.begin);
-  });
-  for (size_t i = 0; i < all.size(); ++i)
-    all[i].symbol = kSymbols[i % (sizeof(kSymbols) - 1)];
-  return all;
-}
-
 /// i-th of `count` equal cuts of [0, size].
 int64_t cut(int64_t size, int64_t i, int64_t count) {
   return static_cast<int64_t>(Int128{size} * i / count);
 }
 
 /// The symbol that covers most of the cell, '.' where nothing lives.
-char cell(const std::vector<Residence> &all, int64_t firstByte, int64_t lastByte,
+char cell(const std::vector<ArenaTensor> &all, int64_t firstByte, int64_t lastByte,
           int64_t firstLayer, int64_t lastLayer) {
   char symbol = '.';
   Int128 most = 0;
-  for (const Residence &r : all) {
+  for (size_t i = 0; i < all.size(); ++i) {
+    const ArenaTensor &r = all[i];
     const int64_t bytes = std::min(lastByte, r.offset + r.bytes) - std::max(firstByte, r.offset);
-    const int64_t layers = std::min(lastLayer, r.end) - std::max(firstLayer, r.begin);
+    const int64_t layers =
+        std::min(lastLayer, r.lastLayer + 1) - std::max(firstLayer, r.firstLayer);
     const Int128 area = bytes > 0 && layers > 0 ? Int128{bytes} * layers : 0;
     if (area > most) {
       most = area;
-      symbol = r.symbol;
+      symbol = symbolOf(i);
     }
   }
   return symbol;
@@ -109,11 +68,53 @@ std::string escaped(const std::string &text) {
 
 } // namespace
 
+std::vector<ArenaTensor> arenaTensors(const ModuleInfo &module) {
+  const Network &network = module.network;
+  const Plan &plan = module.plan;
+  const auto last = static_cast<int64_t>(network.layers.size()) - 1;
+  std::vector<ArenaTensor> all(network.tensors.size());
+  for (size_t id = 0; id < all.size(); ++id)
+    all[id] = {.tensor = static_cast<TensorId>(id),
+               .offset = plan.offsets[id],
+               .bytes = network.tensors[id].bytes(),
+               .firstLayer = last + 1};
+  auto use = [&](size_t id, int64_t first, int64_t end) {
+    ArenaTensor &owner = all[ownerOf(network.tensors, id)];
+    owner.firstLayer = std::min(owner.firstLayer, first);
+    owner.lastLayer = std::max(owner.lastLayer, end);
+  };
+  for (size_t id = 0; id < all.size(); ++id) {
+    if (network.tensors[id].role == TensorRole::Input)
+      use(id, 0, 0);
+    if (network.tensors[id].role == TensorRole::Output)
+      use(id, std::max<int64_t>(last, 0), last);
+  }
+  // Layers of a group take turns from its first to its last.
+  for (size_t lead = 0; lead < network.layers.size(); lead = groupEnd(plan, lead))
+    for (size_t i = lead; i < groupEnd(plan, lead); ++i) {
+      const auto end = static_cast<int64_t>(groupEnd(plan, lead)) - 1;
+      use(static_cast<size_t>(network.layers[i].output), static_cast<int64_t>(lead), end);
+      for (TensorId input : network.layers[i].inputs)
+        use(static_cast<size_t>(input), static_cast<int64_t>(lead), end);
+    }
+  for (Phase phase : {Phase::Prompt, Phase::Schedule})
+    for (TensorId id : keptTensors(network, phase))
+      use(static_cast<size_t>(id), last, last);
+  std::erase_if(all, [&](const ArenaTensor &tensor) {
+    return network.tensors[tensor.tensor].aliasOf != kNone ||
+           tensor.firstLayer > tensor.lastLayer || tensor.offset == kNowhere;
+  });
+  std::ranges::stable_sort(all, {}, [](const ArenaTensor &tensor) {
+    return std::pair(tensor.offset, tensor.firstLayer);
+  });
+  return all;
+}
+
 std::string memoryMapText(const PackageModule &module) {
   constexpr int64_t kWidth = 65, kHeight = 32; // 80 columns with the addresses
   const ModuleInfo &info = module.info;
   const auto layers = static_cast<int64_t>(info.network.layers.size());
-  const std::vector<Residence> all = residences(info);
+  const std::vector<ArenaTensor> all = arenaTensors(info);
   const int64_t arena = info.program.arenaBytes;
   std::string out = absl::StrFormat("module '%s': dram arena of %d bytes over %d layers\n",
                                     info.network.name, arena, layers);
@@ -132,9 +133,10 @@ std::string memoryMapText(const PackageModule &module) {
   absl::StrAppendFormat(&out, "%12d +%s+\n", arena, std::string(columns, '-'));
   absl::StrAppendFormat(&out, "%12s  layers 0 to %d, left to right\n\n", "", layers - 1);
   absl::StrAppendFormat(&out, "  %12s %12s %11s  tensor\n", "address", "bytes", "layers");
-  for (const Residence &r : all)
-    absl::StrAppendFormat(&out, "%c %12d %12d %5d..%-4d  %.34s\n", r.symbol, r.offset, r.bytes,
-                          r.begin, r.end - 1, r.tensor->name);
+  for (size_t i = 0; i < all.size(); ++i)
+    absl::StrAppendFormat(&out, "%c %12d %12d %5d..%-4d  %.34s\n", symbolOf(i), all[i].offset,
+                          all[i].bytes, all[i].firstLayer, all[i].lastLayer,
+                          info.network.tensors[all[i].tensor].name);
   return out;
 }
 
@@ -158,8 +160,8 @@ std::string memoryMapSvg(const PackageModule &module) {
                         kMargin, kMargin, kWidth, kHeight);
   // Hues a golden section apart keep neighbours distinct.
   int64_t hue = 0;
-  for (const Residence &r : residences(info)) {
-    const int64_t x0 = cut(kWidth, r.begin, layers), x1 = cut(kWidth, r.end, layers);
+  for (const ArenaTensor &r : arenaTensors(info)) {
+    const int64_t x0 = cut(kWidth, r.firstLayer, layers), x1 = cut(kWidth, r.lastLayer + 1, layers);
     const int64_t y0 = cut(kHeight, r.offset, arena), y1 = cut(kHeight, r.offset + r.bytes, arena);
     absl::StrAppendFormat(
         &out,
@@ -167,7 +169,8 @@ std::string memoryMapSvg(const PackageModule &module) {
         "stroke=\"#555\" stroke-width=\"0.5\"><title>%s: %d bytes at %d, layers %d to "
         "%d</title></rect>\n",
         kMargin + x0, kMargin + y0, std::max<int64_t>(x1 - x0, 1), std::max<int64_t>(y1 - y0, 1),
-        hue, escaped(r.tensor->name), r.bytes, r.offset, r.begin, r.end - 1);
+        hue, escaped(info.network.tensors[r.tensor].name), r.bytes, r.offset, r.firstLayer,
+        r.lastLayer);
     hue = (hue + 222) % 360;
   }
   return out + "</svg>\n";

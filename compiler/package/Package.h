@@ -137,6 +137,16 @@ std::string disassemble(const Command &command);
 
 /// Header, sections, provenance and modules as text, for sdopt-objdump.
 std::string describePackage(const Package &package);
+/// A tensor that owns bytes of the arena, and the layers from whose begin to whose end they matter:
+/// layers that are joined together, inputs from the first layer, outputs and what a phase leaves
+/// for later ones (keptTensors) to the last.
+struct ArenaTensor {
+  TensorId tensor = kNone;
+  int64_t offset = 0, bytes = 0;
+  int64_t firstLayer = 0, lastLayer = 0;
+};
+/// By offset, then first layer.
+std::vector<ArenaTensor> arenaTensors(const ModuleInfo &module);
 /// The DRAM arena of a module over time: text (80 columns) or SVG.
 std::string memoryMapText(const PackageModule &module);
 std::string memoryMapSvg(const PackageModule &module);

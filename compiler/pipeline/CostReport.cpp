@@ -2,10 +2,9 @@
 
 #include "compiler/pipeline/CostReport.h"
 
-#include "compiler/package/Package.h"
+#include "compiler/pipeline/PictureReport.h"
 #include "compiler/pipeline/WeightReport.h"
 #include "compiler/schedule/SramLayout.h"
-#include "compiler/simulator/Simulator.h"
 
 namespace sdopt {
 
@@ -57,13 +56,12 @@ void addLayerCosts(const ModuleInfo &info, const RunStatistics &run, ModuleRepor
     layer.set_energy(cost.energy);
     layer.set_macs(cost.multiplyAccumulates);
     layer.set_skipped_macs(cost.skippedMultiplies);
-    layer.set_sram_bytes(info.plan.layers[i].cost.sramBytes);
     layer.set_tiling(planText(info.plan.layers[i]));
   }
 }
 
-} // namespace
-
+/// Adds what one phase of a module costs, if the module has layers in it. `copy`: what keeping its
+/// results for later phases costs.
 void addPhaseCosts(const ModuleInfo &info, Phase phase, const RunStatistics &run,
                    const RunStatistics &copy, ModuleReport &report) {
   int32_t layers = 0;
@@ -91,7 +89,28 @@ void addPhaseCosts(const ModuleInfo &info, Phase phase, const RunStatistics &run
   out.set_copy_energy(copy.energy);
 }
 
-void setCosts(const PackageModule &module, const RunStatistics &run, ModuleReport &report) {
+} // namespace
+
+absl::StatusOr<RunStatistics> setCosts(const PackageModule &module, const Target &target,
+                                       ModuleReport &report) {
+  report.clear_phases();
+  RunStatistics run;
+  Simulator simulator(module, target);
+  for (Phase phase : {Phase::Prompt, Phase::Schedule, Phase::Step}) {
+    // Cycles and traffic do not depend on values.
+    RunStatistics part;
+    std::vector<TraceEvent> events;
+    auto outputs = simulator.run(
+        {}, {.first = phase, .last = phase, .values = false, .trace = &events}, &part);
+    if (!outputs.ok())
+      return outputs.status();
+    addTo(run, part);
+    if (phase == Phase::Step)
+      *report.mutable_timeline() = timelineReport(module.info.program, phase, part.cycles, events);
+    addPhaseCosts(module.info, phase, part, simulator.copyCost(phase), report);
+  }
+  if (report.phases_size() == 1)
+    report.clear_phases();
   report.set_cycles(run.cycles);
   report.set_seconds(run.seconds);
   report.set_dram_read_bytes(run.dramReadBytes);
@@ -106,6 +125,8 @@ void setCosts(const PackageModule &module, const RunStatistics &run, ModuleRepor
   report.set_arena_bytes(module.info.plan.arenaBytes);
   report.set_arena_lower_bound_bytes(module.info.plan.arenaLowerBound);
   addLayerCosts(module.info, run, report);
+  setPictures(module.info, run, report);
+  return run;
 }
 
 } // namespace sdopt

@@ -3,23 +3,17 @@
 #ifndef SDOPT_COMPILER_PIPELINE_COSTREPORT_H
 #define SDOPT_COMPILER_PIPELINE_COSTREPORT_H
 
-#include "compiler/report/Report.h"
-#include "compiler/schedule/Network.h"
+#include "absl/status/statusor.h"
+#include "compiler/report/report.pb.h"
+#include "compiler/simulator/Simulator.h"
 
 namespace sdopt {
 
-struct ModuleInfo;
-struct PackageModule;
-struct RunStatistics;
-
-/// Adds what one phase of a module costs, if the module has layers in it. `copy`: what keeping its
-/// results for later phases costs.
-void addPhaseCosts(const ModuleInfo &info, Phase phase, const RunStatistics &run,
-                   const RunStatistics &copy, ModuleReport &report);
-
-/// Sets what a run of all phases costs, in all and layer by layer. Layers are those of the program;
-/// the quality of those that the report knows by name stays.
-void setCosts(const PackageModule &module, const RunStatistics &run, ModuleReport &report);
+/// Runs the module, phase after phase, and sets what that costs: in all, by phases and layer by
+/// layer, and the data of the pictures. Layers are those of the program; the quality of those that
+/// the report knows by name stays. Gives the sum of all phases.
+absl::StatusOr<RunStatistics> setCosts(const PackageModule &module, const Target &target,
+                                       ModuleReport &report);
 
 } // namespace sdopt
 

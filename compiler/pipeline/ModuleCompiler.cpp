@@ -4,6 +4,7 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Quality.h"
+#include "compiler/figures/CheckFigures.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/CostReport.h"
@@ -839,6 +840,11 @@ absl::Status ModuleCompiler::checkPackage(const PackageModule &module) {
 }
 
 absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
+  progress("verify figures");
+  if (absl::Status status =
+          checkFigures(module, target_, state_.partial.modules(0), &counts_.figures);
+      !status.ok())
+    return status;
   progress("verify package");
   if (absl::Status status = trustQuantized(); !status.ok())
     return status;
@@ -866,29 +872,16 @@ absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
   if (status.ok() && messages_.line)
     messages_.line(model_.name + ": verified " + std::to_string(counts_.values) + " values (" +
                    std::to_string(counts_.elements) + " codes), " + std::to_string(counts_.layers) +
-                   " layers in isolation");
+                   " layers in isolation, " + std::to_string(counts_.figures) +
+                   " figures of the report");
   return status;
 }
 
 absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
   progress("simulate");
   ModuleReport &report = *state_.partial.mutable_modules(0);
-  report.clear_phases();
-  RunStatistics run;
-  Simulator simulator(module, target_);
-  for (Phase phase : {Phase::Prompt, Phase::Schedule, Phase::Step}) {
-    // Cycles and traffic do not depend on values.
-    RunStatistics part;
-    absl::StatusOr<std::map<std::string, Tensor>> outputs =
-        simulator.run({}, {.first = phase, .last = phase, .values = false}, &part);
-    if (!outputs.ok())
-      return outputs.status();
-    addTo(run, part);
-    addPhaseCosts(module.info, phase, part, simulator.copyCost(phase), report);
-  }
-  if (report.phases_size() == 1)
-    report.clear_phases();
-  setCosts(module, run, report);
+  if (absl::StatusOr<RunStatistics> run = setCosts(module, target_, report); !run.ok())
+    return run.status();
   setRanges(statistics_, report);
   addWeightSizes(module.info, emittable_.entropies, report);
   return absl::OkStatus();

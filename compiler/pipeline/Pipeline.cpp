@@ -2,8 +2,10 @@
 
 #include "compiler/pipeline/Pipeline.h"
 
+#include "compiler/figures/CheckFigures.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/ModuleCompiler.h"
+#include "compiler/pipeline/PictureReport.h"
 #include "compiler/pipeline/Rates.h"
 #include "compiler/power/PowerReport.h"
 #include "compiler/recipe/NamePattern.h"
@@ -427,6 +429,10 @@ private:
     report.set_recipe(recipe_.name);
     report.set_target(target_.name);
     report.set_target_digest(target_.digest);
+    *report.mutable_machine() = machineReport(target_);
+    if (options_.verify != VerifyMode::Off)
+      if (absl::Status status = checkFigures(target_, report.machine()); !status.ok())
+        return status;
     report.set_model(model_.name);
     report.set_package_bytes((*package)->fileBytes());
     for (const std::string &assumption : target_.assumptions)

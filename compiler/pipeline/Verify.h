@@ -25,6 +25,7 @@ struct VerifyCounts {
   int64_t values = 0;     ///< named values compared
   int64_t elements = 0;   ///< codes compared
   int64_t layers = 0;     ///< layers run in isolation on extreme codes
+  int64_t figures = 0;    ///< of the report, recomputed
   int64_t uncompared = 0; ///< values of the earlier form that the later one does not have
 };
 

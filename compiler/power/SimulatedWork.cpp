@@ -156,16 +156,9 @@ absl::StatusOr<WindowWork> workAt(double clock, const PackageModule &module, Tar
       ids.resize(static_cast<size_t>(gather->rows));
     const StreamFacts *facts = streams.facts(event.command);
     const CommandCost cost = core.cost(command, ids, facts);
-    // A DMA command first waits for the bus, and ends a latency after it has left it.
-    int64_t begin = event.begin, end = event.end;
     const Unit unit = unitOf(command.queue);
-    double dramEnergy = 0;
-    if (unit == DmaUnit) {
-      dramEnergy = dram.cost(command, ids, facts).energy;
-      end -= std::max<int64_t>(core.dmaLatency(), 1);
-      begin = std::max(begin, end - std::max<int64_t>({cost.cycles, cost.decoderCycles, 1}));
-    }
-    windows.add(unit, begin, end, cost, dramEnergy);
+    const double dramEnergy = unit == DmaUnit ? dram.cost(command, ids, facts).energy : 0;
+    windows.add(unit, event.workBegin, event.workEnd, cost, dramEnergy);
   }
   return windows;
 }

@@ -6,7 +6,6 @@
 #include "compiler/report/Plot.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -15,32 +14,6 @@
 namespace sdopt {
 
 namespace {
-
-constexpr std::array<const char *, 4> kBounds = {"array", "vector", "dram", "latency"};
-
-/// Bound names come from files: only the known ones become CSS classes.
-const char *boundClass(const std::string &bound) {
-  for (const char *known : kBounds)
-    if (bound == known)
-      return known;
-  return "latency";
-}
-
-std::string boundLegend() {
-  std::string legend;
-  for (const char *bound : kBounds)
-    legend += legendEntry(bound, std::string(bound) == "dram" ? "DRAM" : bound);
-  return legend;
-}
-
-void drawLayerNumbers(Svg &svg, int count) {
-  Slots slots(count);
-  double step = std::max(1.0, tickStep(count / 2.5));
-  const double end = kRight - 40; // where the name of the axis begins
-  for (int i = 0; i < count && slots.middle(i) < end; i += static_cast<int>(step))
-    svg.text(slots.middle(i), kBase + 16, "middle", "tick", std::to_string(i));
-  svg.text(kRight, kBase + 16, "end", "tick", "layer");
-}
 
 std::string layerTitle(const LayerReport &layer) {
   return layer.name() + " (" + layer.kind() + ")\n";

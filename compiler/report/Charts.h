@@ -34,6 +34,17 @@ std::string rangeChart(const ModuleReport &module);
 /// DRAM bytes per layer, with the bytes that no schedule can avoid.
 std::string trafficChart(const ModuleReport &module);
 
+/// Operations per second of each layer against its operations per DRAM byte, below the machine's
+/// roofs (Williams, Waterman, Patterson: Roofline, CACM 52(4), 2009). The time of a layer is what
+/// it adds to the run, or that of its busiest unit if others overlap all of it.
+std::string rooflineChart(const ModuleReport &module, const MachineReport &machine);
+/// What each queue does over the cycles of a step, and which layers take most of them.
+std::string timelineChart(const ModuleReport &module, const MachineReport &machine);
+/// Tensors of the DRAM arena by layers and addresses, with the bytes that are alive.
+std::string memoryChart(const ModuleReport &module);
+/// SRAM that each layer touches.
+std::string sramChart(const ModuleReport &module, const MachineReport &machine);
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_REPORT_CHARTS_H

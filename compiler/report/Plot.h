@@ -6,6 +6,7 @@
 #include "compiler/report/Svg.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 namespace sdopt {
@@ -23,13 +24,22 @@ std::string legendEntry(const std::string &cssClass, const std::string &text);
 /// 1, 2 or 5 times a power of ten such that at most four steps reach `maximum`.
 double tickStep(double maximum);
 
+/// Of a tick: round numbers, "50 k", not "50.0 k".
+std::string tickText(double value, const char *unit);
+
+inline constexpr std::array<const char *, 4> kBounds = {"array", "vector", "dram", "latency"};
+/// The colour of what bounds a layer. Names come from files: only the known ones become classes.
+const char *boundClass(const std::string &bound);
+std::string boundLegend();
+
 /// A vertical axis from 0 with horizontal grid lines.
 struct Axis {
-  double step, maximum;
-  explicit Axis(double largest);
+  double step, maximum, base;
+  explicit Axis(double largest, double base = kBase);
   /// Of a value above the base, in pixels.
   double height(double value) const;
-  void draw(Svg &svg, const char *unit) const;
+  /// `top`: how far below the upper end of the picture the plot begins.
+  void draw(Svg &svg, const char *unit, double top = 0) const;
 };
 
 /// Where marks stand: equal slots from left to right.
@@ -40,6 +50,14 @@ struct Slots {
   double left(int i) const { return kLeft + pitch * i + (pitch - width()) / 2; }
   double middle(int i) const { return kLeft + pitch * (i + 0.5); }
 };
+
+/// Numbers of some of `count` layers, below the base.
+void drawLayerNumbers(Svg &svg, int count, double base = kBase);
+
+/// Its end, with an ellipsis in front, if it has more characters.
+std::string shortened(const std::string &name, size_t longest);
+/// Pixels that a small text takes, about.
+double textWidth(const std::string &text);
 
 } // namespace sdopt
 

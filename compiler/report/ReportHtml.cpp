@@ -40,6 +40,11 @@ figure{margin:0 0 18px}figcaption{font-size:13px;font-weight:600;margin-bottom:6
 .key{font-weight:400;color:var(--soft);margin-left:14px;overflow-wrap:anywhere}.key i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:5px}
 svg{display:block;width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--faint)}svg text.label{font-size:13px;fill:var(--ink)}
 svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--axis)}svg .stem{stroke:var(--array);stroke-opacity:.35;stroke-width:1.5}svg .dot{stroke:var(--card);stroke-width:1}
+svg .roof{fill:none;stroke:var(--soft);stroke-width:1.3}svg .tensor{fill:var(--array);fill-opacity:.3;stroke:var(--array);stroke-width:.6}
+svg .boundary{fill:var(--vector);fill-opacity:.35;stroke:var(--vector);stroke-width:.6}svg .live{fill:none;stroke:var(--ink);stroke-width:1.3}
+svg .ceiling{fill:none;stroke:var(--bad);stroke-width:1.3;stroke-dasharray:5 3}svg .lane{fill:var(--grid)}
+.key i.tensor{background:var(--array);opacity:.4}.key i.boundary{background:var(--vector);opacity:.45}.key i.live{background:var(--ink);height:3px;vertical-align:middle}
+.key i.ceiling{background:var(--bad);height:3px;vertical-align:middle}
 svg .trace{stroke-width:1.5;stroke-opacity:.55}svg .trace.array{stroke:var(--array)}svg .trace.vector{stroke:var(--vector)}svg .trace.dram{stroke:var(--dram)}
 .array{fill:var(--array);background:var(--array)}.vector{fill:var(--vector);background:var(--vector)}.dram{fill:var(--dram);background:var(--dram)}
 .latency{fill:var(--latency);background:var(--latency)}.reference{fill:var(--reference);background:var(--reference)}.limit{fill:var(--ink);background:var(--ink)}
@@ -204,7 +209,7 @@ std::string layerTable(const ModuleReport &module) {
   return html + "</tbody></table></div></details>\n";
 }
 
-std::string moduleSection(const ModuleReport &module, bool open) {
+std::string moduleSection(const ModuleReport &module, const MachineReport &machine, bool open) {
   std::string facts =
       grouped(module.layers_size()) + " layers, " + grouped(module.commands()) + " commands, " +
       withPrefix(module.macs(), "MAC") +
@@ -217,8 +222,9 @@ std::string moduleSection(const ModuleReport &module, bool open) {
   return std::string("<details class=\"card\"") + (open ? " open" : "") + "><summary>" +
          escapeHtml(module.name()) + "<span class=\"count\">" + escapeHtml(facts) +
          "</span></summary>\n" + timestepChart(module) + guidanceChart(module) + sqnrChart(module) +
-         driftChart(module) + rangeChart(module) + cyclesChart(module) + trafficChart(module) +
-         layerTable(module) + "</details>\n";
+         driftChart(module) + rangeChart(module) + timelineChart(module, machine) +
+         rooflineChart(module, machine) + cyclesChart(module) + trafficChart(module) +
+         memoryChart(module) + sramChart(module, machine) + layerTable(module) + "</details>\n";
 }
 
 /// The module with the most cycles is the one to look at first.
@@ -231,7 +237,7 @@ std::string moduleSections(const Report &report) {
       slowest = i;
   std::string html = "<h2>Layers</h2>\n";
   for (int i = 0; i < report.modules_size(); ++i)
-    html += moduleSection(report.modules(i), i == slowest);
+    html += moduleSection(report.modules(i), report.machine(), i == slowest);
   return html;
 }
 

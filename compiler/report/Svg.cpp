@@ -90,6 +90,24 @@ void Svg::line(double x1, double y1, double x2, double y2, const std::string &cs
   close("line", "");
 }
 
+void Svg::path(const std::vector<std::pair<double, double>> &points, const std::string &cssClass,
+               const std::string &hint) {
+  body_ += "<path d=\"";
+  for (size_t i = 0; i < points.size(); ++i) {
+    const auto &[x, y] = points[i];
+    if (i == 0)
+      body_ += "M" + coordinate(x) + " " + coordinate(y);
+    else if (y == points[i - 1].second)
+      body_ += "H" + coordinate(x);
+    else if (x == points[i - 1].first)
+      body_ += "V" + coordinate(y);
+    else
+      body_ += "L" + coordinate(x) + " " + coordinate(y);
+  }
+  body_ += "\"" + attribute("class", cssClass);
+  close("path", hint);
+}
+
 void Svg::circle(double x, double y, double radius, const std::string &cssClass,
                  const std::string &hint) {
   body_ += "<circle" + attribute("cx", x) + attribute("cy", y) + attribute("r", radius) +
@@ -104,5 +122,12 @@ void Svg::text(double x, double y, const std::string &anchor, const std::string 
 }
 
 std::string Svg::finish() const { return body_ + "</svg>\n"; }
+
+std::string Svg::standalone(const std::string &style) const {
+  const size_t begin = body_.find(' '), end = body_.find('\n') + 1;
+  return body_.substr(0, begin) + " xmlns=\"http://www.w3.org/2000/svg\"" +
+         body_.substr(begin, end - begin) + "<style>" + style + "</style>\n" + body_.substr(end) +
+         "</svg>\n";
+}
 
 } // namespace sdopt

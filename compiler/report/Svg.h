@@ -10,6 +10,8 @@
 #define SDOPT_COMPILER_REPORT_SVG_H
 
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace sdopt {
 
@@ -28,6 +30,9 @@ public:
   void column(double x, double base, double width, double height, const std::string &cssClass,
               const std::string &hint = "");
   void line(double x1, double y1, double x2, double y2, const std::string &cssClass);
+  /// Straight lines from point to point; the class decides whether the inside is filled.
+  void path(const std::vector<std::pair<double, double>> &points, const std::string &cssClass,
+            const std::string &hint = "");
   void circle(double x, double y, double radius, const std::string &cssClass,
               const std::string &hint = "");
   /// `anchor`: "start", "middle", "end".
@@ -36,6 +41,8 @@ public:
 
   /// The finished <svg> element.
   std::string finish() const;
+  /// A file of its own, with the style that its classes have.
+  std::string standalone(const std::string &style) const;
 
 private:
   void close(const char *element, const std::string &hint);

@@ -68,6 +68,7 @@ public:
     layer.dramWriteBytes += cost.dramWriteBytes;
     layer.multiplyAccumulates += cost.multiplyAccumulates;
     layer.skippedMultiplies += cost.skippedMultiplies;
+    layer.vectorElements += cost.vectorElements;
     layer.energy += cost.energy;
     total_.dramActivations += cost.dramActivations;
     total_.cycles = std::max(total_.cycles, end);
@@ -86,7 +87,8 @@ public:
           return absl::InternalError(absl::StrCat("layer '", network.layers[i].name, "' took ",
                                                   span.end - span.begin,
                                                   " cycles; its work takes at least ", minimum));
-      layer.cycles = std::max<int64_t>(span.end - std::max(span.begin, before), 0);
+      layer.firstCycle = std::max(span.begin, before);
+      layer.cycles = std::max<int64_t>(span.end - layer.firstCycle, 0);
       before = std::max(before, span.end);
       layer.bound = boundOf(layer, span.end - span.begin);
       total_.dramReadBytes += layer.dramReadBytes;
@@ -94,6 +96,8 @@ public:
       total_.multiplyAccumulates += layer.multiplyAccumulates;
       total_.skippedMultiplies += layer.skippedMultiplies;
       total_.energy += layer.energy;
+      total_.arrayFloor += span.minimum[ArrayUnit];
+      total_.vectorFloor += span.minimum[VectorUnit];
     }
     total_.seconds = static_cast<double>(total_.cycles) / target_.clock;
     total_.energy += total_.seconds * (target_.energy.leakagePower + target_.energy.dramIdlePower);
@@ -362,37 +366,39 @@ absl::Status Simulator::State::runCommands(CommandRange phase, int64_t startCycl
   const bool releases =
       module.release && mostConstants < static_cast<int64_t>(module.constants.size());
 
-  // When the command ends, given its cost: both DMA queues share one bus.
-  auto endOf = [&](const Command &command, const CommandCost &cost, int64_t now) {
-    const bool dma = command.queue == Queue::DmaIn || command.queue == Queue::DmaOut;
-    if (!dma)
-      return now + std::max<int64_t>(cost.cycles, 1);
-    const int64_t begin = std::max(now, busFree);
-    busFree = begin + cost.cycles;
-    return begin + std::max(cost.cycles, cost.decoderCycles) +
-           std::max<int64_t>(timing.dmaLatency(), 1);
+  // When the command works and ends, given its cost: both DMA queues share one bus.
+  auto schedule = [&](TraceEvent &event, Queue queue, const CommandCost &cost) {
+    if (queue != Queue::DmaIn && queue != Queue::DmaOut) {
+      event.end = event.workEnd = event.begin + std::max<int64_t>(cost.cycles, 1);
+      return;
+    }
+    event.workBegin = std::max(event.begin, busFree);
+    busFree = event.workBegin + cost.cycles;
+    event.workEnd = event.workBegin + std::max(cost.cycles, cost.decoderCycles);
+    event.end = event.workEnd + std::max<int64_t>(timing.dmaLatency(), 1);
   };
   EventHandlers handlers;
   handlers.start = [&](int32_t index, int64_t now) -> absl::StatusOr<int64_t> {
     const Command &command = program().commands[index];
-    int64_t end = now + 1;
+    TraceEvent event{index, now, now + 1, now, now + 1};
     if (options.timing) {
       if (!streams)
         streams.emplace(program(), module.constants, target.array);
       const CommandCost cost =
           timing.cost(command, gatherIds(command, options.values), streams->facts(index));
-      end = endOf(command, cost, now);
-      accounting.add(command, cost, now, end);
+      schedule(event, command.queue, cost);
+      accounting.add(command, cost, now, event.end);
     }
     if (options.trace)
-      options.trace->push_back({index, startCycle + now, startCycle + end});
+      options.trace->push_back({index, startCycle + now, startCycle + event.end,
+                                startCycle + event.workBegin, startCycle + event.workEnd});
     if (!options.values)
-      return end;
+      return event.end;
     if (absl::Status done = executeCommand(index, options); !done.ok())
       return done;
     if (releases)
       releaseConstants(command, mostConstants);
-    return end;
+    return event.end;
   };
   handlers.finish = [&](int32_t index, int64_t) { noteFinished(index, options, left); };
   return runQueues(program(), phase, handlers);
@@ -659,6 +665,8 @@ void addTo(RunStatistics &sum, const RunStatistics &run) {
   sum.multiplyAccumulates += run.multiplyAccumulates;
   sum.skippedMultiplies += run.skippedMultiplies;
   sum.energy += run.energy;
+  sum.arrayFloor += run.arrayFloor;
+  sum.vectorFloor += run.vectorFloor;
   sum.layers.resize(std::max(sum.layers.size(), run.layers.size()));
   for (size_t i = 0; i < run.layers.size(); ++i) {
     // All the time of a joined layer may be its leader's.

@@ -27,10 +27,12 @@ const char *name(Bound bound);
 struct LayerStatistics {
   int64_t cycles =
       0; ///< from its first command's start to its last end, minus overlap with the layer before
+  int64_t firstCycle = 0; ///< of those, from the begin of its phase
   int64_t arrayCycles = 0, vectorCycles = 0, dmaInCycles = 0, dmaOutCycles = 0; ///< busy
   int64_t dramReadBytes = 0, dramWriteBytes = 0;
   int64_t multiplyAccumulates = 0;
   int64_t skippedMultiplies = 0; ///< with weights of 0, not among the former
+  int64_t vectorElements = 0;    ///< times passes
   double energy = 0;             ///< J, without leakage and idle power
   Bound bound = Bound::Latency;
 };
@@ -43,14 +45,19 @@ struct RunStatistics {
   int64_t sramPeakBytes = 0;
   int64_t multiplyAccumulates = 0;
   int64_t skippedMultiplies = 0;
-  double energy = 0;                   ///< J, everything
+  double energy = 0; ///< J, everything
+  /// Cycles that the multiplications take at the peak of their rates, and the elements on all
+  /// lanes.
+  double arrayFloor = 0, vectorFloor = 0;
   std::vector<LayerStatistics> layers; ///< parallel to the module's layers
 };
 
-/// Start and end of one command, for the trace.
+/// Start and end of one command, for the trace. Cycles.
 struct TraceEvent {
   int32_t command = 0;
-  int64_t begin = 0, end = 0; ///< cycles
+  int64_t begin = 0, end = 0;
+  /// When its unit works: a transfer waits for the bus before, and for its latency after.
+  int64_t workBegin = 0, workEnd = 0;
 };
 
 struct SimulatorOptions {

@@ -1,5 +1,6 @@
 #include "tests/report/SampleReport.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace sdopt {
@@ -126,6 +127,50 @@ void addRanges(ModuleReport &module) {
     }
 }
 
+/// Tensors one above the other, each alive in two layers; queues that are busy by turns.
+void addPictures(ModuleReport &module) {
+  int64_t cycle = 0;
+  for (int i = 0; i < module.layers_size(); ++i) {
+    LayerReport &layer = *module.mutable_layers(i);
+    layer.set_first_cycle(cycle);
+    cycle += layer.cycles();
+    layer.set_array_cycles(layer.cycles() / 2);
+    layer.set_dma_in_cycles(layer.cycles() / 3);
+    layer.set_vector_elements(1000);
+    if (layer.kind() == "combine")
+      layer.set_dram_bytes(0);
+    if (layer.kind() != "conv" && layer.kind() != "linear" && layer.kind() != "attention")
+      layer.set_macs(0);
+    MemoryTensor &tensor = *module.add_memory();
+    tensor.set_name("tensor " + std::to_string(i));
+    tensor.set_bytes(300000);
+    tensor.set_offset(300000 * (i % 4));
+    tensor.set_first_layer(i);
+    tensor.set_last_layer(std::min(i + 1, module.layers_size() - 1));
+    tensor.set_boundary(i == 0);
+  }
+  TimelineReport &timeline = *module.mutable_timeline();
+  timeline.set_phase("step");
+  timeline.set_cycles(cycle);
+  for (const char *queue : {"in", "array", "vector", "out"}) {
+    TimelineLane &lane = *timeline.add_lanes();
+    lane.set_queue(queue);
+    for (int i = 0; i < 240; ++i)
+      lane.add_busy_cycles(static_cast<int32_t>(cycle / 240 * (i % 5) / 4));
+  }
+}
+
+void addMachine(MachineReport &machine) {
+  machine.set_clock(0.6e9);
+  machine.set_dram_bandwidth(6.4e9);
+  machine.set_operations_8x8(1.23e12);
+  machine.set_operations_16x8(0.61e12);
+  machine.set_operations_16x16(0.31e12);
+  machine.set_vector_elements(38.4e9);
+  machine.set_sram_bytes(512 * 1024);
+  machine.set_dram_bytes(int64_t{1} << 30);
+}
+
 void addPower(PowerReport &power) {
   PowerStudy &study = *power.add_studies();
   study.set_goal("least time under a cap");
@@ -171,6 +216,9 @@ Report sampleReport(int unetLayers) {
   addRanges(unet);
   addModule(report, "vae_encoder", 8, 280000, 63.9);
   addModule(report, "vae_decoder", 10, 400000, 60.4);
+  for (ModuleReport &module : *report.mutable_modules())
+    addPictures(module);
+  addMachine(*report.mutable_machine());
   report.set_package_bytes(7300000);
   PipelineReport &pipeline = *report.mutable_pipeline();
   pipeline.set_steps(20);
