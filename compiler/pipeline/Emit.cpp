@@ -87,6 +87,37 @@ absl::StatusOr<std::vector<std::byte>> packInMemory(EmittableModule &module, con
   return bytes;
 }
 
+absl::StatusOr<TimedConstants> TimedConstants::create(EmittableModule &module, const Target &target,
+                                                      const EvaluationContext &context) {
+  ConstantPacker packer(module, target, context);
+  std::vector<std::vector<std::byte>> packed(module.constants.size());
+  std::vector<int64_t> offsets;
+  int64_t size = 0;
+  for (size_t i = 0; i < packed.size(); ++i) {
+    const auto id = static_cast<ConstantId>(i);
+    if (module.info.network.constants[i].form.varies()) {
+      absl::StatusOr<std::vector<std::byte>> bytes = packer.pack(id);
+      if (!bytes.ok())
+        return bytes.status();
+      packed[i] = *std::move(bytes);
+    }
+    size = (size + kConstantAlignment - 1) / kConstantAlignment * kConstantAlignment;
+    offsets.push_back(size);
+    size += packedBytes(module.info.network, module.info.plan, id);
+  }
+  TimedConstants constants;
+  constants.size_ = static_cast<size_t>(size);
+  constants.bytes_.reset(static_cast<std::byte *>(std::calloc(constants.size_ + 1, 1)));
+  if (!constants.bytes_)
+    return absl::ResourceExhaustedError("cannot allocate " + std::to_string(size) +
+                                        " bytes of constants");
+  for (size_t i = 0; i < packed.size(); ++i)
+    std::ranges::copy(packed[i], constants.bytes_.get() + offsets[i]);
+  if (absl::Status status = completeModule(module, target, std::move(offsets), size); !status.ok())
+    return status;
+  return constants;
+}
+
 ConstantPacker::ConstantPacker(EmittableModule &module, const Target &target,
                                const EvaluationContext &context)
     : module_(module), target_(target), context_(context) {

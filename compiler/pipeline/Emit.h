@@ -8,7 +8,9 @@
 #include "compiler/reference/Evaluator.h"
 #include "passes/schedule/NpuNetwork.h"
 
+#include <cstdlib>
 #include <map>
+#include <memory>
 #include <vector>
 
 namespace sdopt {
@@ -38,6 +40,27 @@ absl::StatusOr<int64_t> bakeSchedule(const ModuleInfo &info, const Target &targe
 /// Both in memory, without a file: the constants one after the other as in a package.
 absl::StatusOr<std::vector<std::byte>> packInMemory(EmittableModule &module, const Target &target,
                                                     const EvaluationContext &context);
+
+/// The constants of a module that is only timed: those whose bytes depend on the weights as in a
+/// package, all others zeros that nobody looks at, in pages that take no memory.
+class TimedConstants {
+public:
+  TimedConstants() = default;
+  TimedConstants(TimedConstants &&) = default;
+  TimedConstants &operator=(TimedConstants &&) = default;
+
+  /// Completes the module.
+  static absl::StatusOr<TimedConstants> create(EmittableModule &module, const Target &target,
+                                               const EvaluationContext &context);
+  std::span<const std::byte> bytes() const { return {bytes_.get(), size_}; }
+
+private:
+  struct Free {
+    void operator()(std::byte *bytes) const { std::free(bytes); }
+  };
+  std::unique_ptr<std::byte, Free> bytes_;
+  size_t size_ = 0;
+};
 
 /// Makes the constants of a module, one at a time: a weight is quantized once for its codes and the
 /// parameters of its channels.

@@ -742,6 +742,52 @@ absl::Status ModuleCompiler::runSchedulePasses() {
   });
 }
 
+absl::StatusOr<ModuleCompiler::Cost> ModuleCompiler::costOn(const Target &target) {
+  ErrorCollector errors(context_.get());
+  progress("schedule for " + target.name);
+  // What the schedule passes change and say is of this target alone.
+  OwningOpRef<ModuleOp> lowered = std::exchange(module_, module_->clone());
+  const size_t remarks = remarks_.size();
+  sd::resources(context_.get()).target = &target;
+  absl::Status status = runSchedulePasses();
+  absl::StatusOr<Cost> cost =
+      status.ok()
+          ? costOfScheduled(target)
+          : absl::ResourceExhaustedError(errors.explain(status, "schedule failed").message());
+  sd::resources(context_.get()).target = &target_;
+  remarks_.resize(remarks);
+  module_ = std::move(lowered);
+  return cost.ok() ? cost : errors.explain(cost.status(), "the module cannot be timed");
+}
+
+absl::StatusOr<ModuleCompiler::Cost> ModuleCompiler::costOfScheduled(const Target &target) {
+  absl::StatusOr<EmittableModule> emittable = prepareModule(function(*module_), target);
+  if (!emittable.ok())
+    return emittable.status();
+  const absl::StatusOr<TimedConstants> constants =
+      TimedConstants::create(*emittable, target, evaluation_);
+  if (!constants.ok())
+    return constants.status();
+  PackageModule module{.info = std::move(emittable->info),
+                       .constants = constants->bytes(),
+                       .bytes = static_cast<int64_t>(constants->bytes().size())};
+  Cost cost{.report = state_.partial.modules(0)};
+  const absl::StatusOr<RunStatistics> run = setCosts(module, target, cost.report);
+  if (!run.ok())
+    return run.status();
+  double bytes = 0;
+  for (const LayerReport &layer : cost.report.layers())
+    bytes += static_cast<double>(layer.dram_lower_bound_bytes());
+  cost.floorSeconds = std::max({run->arrayFloor / target.clock, run->vectorFloor / target.clock,
+                                bytes / target.dram.bandwidth});
+  for (const TensorInfo &tensor : module.info.network.tensors)
+    if (tensor.role == TensorRole::Input && tensor.logicalShape.size() >= 2) {
+      cost.rows = tensor.logicalShape[0];
+      break;
+    }
+  return cost;
+}
+
 absl::StatusOr<std::vector<std::vector<Tensor>>> ModuleCompiler::verifyInputs(func::FuncOp function,
                                                                               int64_t limit) const {
   absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "test");

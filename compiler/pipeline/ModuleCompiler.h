@@ -51,6 +51,14 @@ public:
   int64_t explain(const std::string &pattern, std::string &text) const;
   /// Writes commands and constants, and what the schedule phase leaves for these timesteps.
   absl::Status emit(PackageWriter &writer, const std::vector<int64_t> &timesteps);
+  /// What the lowered module would cost on another target, without a package. The report keeps what
+  /// is known of the module; RESOURCE_EXHAUSTED tells why it does not fit.
+  struct Cost {
+    ModuleReport report;
+    double floorSeconds = 0; ///< no run is shorter
+    int64_t rows = 1;        ///< of one run: its inputs' first dimension
+  };
+  absl::StatusOr<Cost> costOn(const Target &target);
   /// After the package is complete: the simulator on its bytes against the evaluator, and what a
   /// run costs.
   absl::Status checkPackage(const PackageModule &module);
@@ -114,6 +122,7 @@ private:
   absl::Status runLowerPasses();
   absl::Status schedule();
   absl::Status runSchedulePasses();
+  absl::StatusOr<Cost> costOfScheduled(const Target &target);
   absl::Status runPasses(const char *what, const std::function<void(mlir::OpPassManager &)> &add);
   /// Inputs of `limit` evaluations of the test samples.
   absl::StatusOr<std::vector<std::vector<Tensor>>> verifyInputs(mlir::func::FuncOp function,

@@ -2,6 +2,7 @@
 
 #include "compiler/pipeline/Options.h"
 
+#include "compiler/pipeline/Sweep.h"
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/recipe/Recipe.h"
 
@@ -28,10 +29,41 @@ absl::Status parseStage(const std::string &text, Stage &stage) {
   return absl::InvalidArgumentError("unknown stage '" + text + "'; stages are " + known);
 }
 
+namespace {
+
+/// --sweep makes no package: what is about one goes with it no more.
+absl::Status validateSweep(const CompileOptions &options) {
+  if (absl::StatusOr<Sweep> sweep = parseSweep(options.sweep); !sweep.ok())
+    return sweep.status();
+  const std::pair<bool, const char *> unused[] = {
+      {!options.output.empty(), "-o"},
+      {options.stopAfter.has_value(), "--stop-after"},
+      {options.verify != VerifyMode::Off, "--verify"},
+      {!options.gates.empty(), "--gate"},
+      {!options.baseline.empty(), "--baseline"},
+      {!options.depfile.empty(), "--depfile"},
+      {!options.exportFolder.empty(), "--export-onnx"},
+      {!options.encodingsFolder.empty(), "--export-encodings"},
+      {!options.explain.empty(), "--explain"}};
+  for (const auto &[isGiven, flag] : unused)
+    if (isGiven)
+      return absl::InvalidArgumentError(std::string("--sweep tells costs and makes no package; ") +
+                                        "leave out " + flag);
+  if (options.startFrom && *options.startFrom >= Stage::Schedule)
+    return absl::InvalidArgumentError(std::string("--sweep schedules anew, but --start-from ") +
+                                      name(*options.startFrom) + " takes a scheduled module");
+  return absl::OkStatus();
+}
+
+} // namespace
+
 absl::Status validate(const CompileOptions &options) {
   auto error = [](const std::string &message) { return absl::InvalidArgumentError(message); };
   if (options.model.empty())
     return error("no model given; name a folder of ONNX files or one .onnx file");
+  if (!options.sweep.empty())
+    if (absl::Status status = validateSweep(options); !status.ok())
+      return status;
   bool emits = !options.stopAfter || *options.stopAfter == Stage::Emit;
   if (!options.explain.empty()) {
     if (!options.output.empty() || options.stopAfter || options.startFrom)
@@ -40,7 +72,7 @@ absl::Status validate(const CompileOptions &options) {
     absl::Status pattern = checkNamePattern(options.explain);
     return pattern.ok() ? pattern : error("--explain: " + std::string(pattern.message()));
   }
-  if (emits && options.output.empty() && !options.printInputs)
+  if (emits && options.output.empty() && !options.printInputs && options.sweep.empty())
     return error("no output given; name the package with -o OUT.sdnpu");
   if (!emits && !options.output.empty())
     return error(std::string("--stop-after ") + name(*options.stopAfter) +

@@ -76,7 +76,9 @@ struct CompileOptions {
   std::string budget;             ///< "4.5bit", "40dB": instead of the recipe's
   std::string sensitivityFolder;  ///< gets and gives <module>-*.sensitivity.pb
   int64_t sensitivitySamples = 4; ///< calibration samples that each layer's error is measured on
-  std::string explain;            ///< pattern of layers whose settings are wanted, and nothing else
+  /// "sram=512KiB..8MiB": what other targets would cost, instead of a package (Sweep.h).
+  std::string sweep;
+  std::string explain; ///< pattern of layers whose settings are wanted, and nothing else
   bool quiet = false;
 };
 

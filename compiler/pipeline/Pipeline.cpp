@@ -7,9 +7,11 @@
 #include "compiler/pipeline/ModuleCompiler.h"
 #include "compiler/pipeline/PictureReport.h"
 #include "compiler/pipeline/Rates.h"
+#include "compiler/pipeline/Sweep.h"
 #include "compiler/power/PowerReport.h"
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/report/Report.h"
+#include "compiler/report/Sweep.h"
 #include "compiler/sampling/Ddim.h"
 
 #include <algorithm>
@@ -52,6 +54,10 @@ public:
       absl::Status status = explainLayers();
       return status.ok() ? absl::StatusOr<CompileResult>(std::move(result_)) : status;
     }
+    if (!options_.sweep.empty()) {
+      absl::Status status = sweep();
+      return status.ok() ? absl::StatusOr<CompileResult>(std::move(result_)) : status;
+    }
     bool emits = !options_.stopAfter || *options_.stopAfter == Stage::Emit;
     absl::Status status = emits ? compileToPackage() : stopEarly();
     if (!status.ok())
@@ -82,6 +88,9 @@ private:
     if (!options_.baseline.empty())
       if (absl::Status status = readBaseline(); !status.ok())
         return status;
+    if (!options_.sweep.empty())
+      if (absl::Status status = openSweep(); !status.ok())
+        return status;
     absl::StatusOr<ModelFolder> model = openModelFolder(options_);
     if (!model.ok())
       return model.status();
@@ -91,6 +100,20 @@ private:
                                        checkGateNames(), checkPlaces(), checkOverwriting()})
       if (!status.ok())
         return status;
+    return absl::OkStatus();
+  }
+
+  absl::Status openSweep() {
+    absl::StatusOr<Sweep> sweep = parseSweep(options_.sweep);
+    if (!sweep.ok())
+      return sweep.status();
+    sweep_ = *std::move(sweep);
+    for (double value : sweep_.values) {
+      absl::StatusOr<Target> target = targetWith(target_, sweep_.field, value);
+      if (!target.ok())
+        return target.status();
+      sweepTargets_.push_back(*std::move(target));
+    }
     return absl::OkStatus();
   }
 
@@ -299,6 +322,71 @@ private:
     return writeDepfile(options_.stageFolder);
   }
 
+  /// The cost of every module on every target of the sweep: what comes before the schedule is done
+  /// once.
+  absl::Status sweep() {
+    if (absl::Status status = normalizeAll(); !status.ok())
+      return status;
+    SweepReport &report = result_.sweep;
+    report.set_version(kVersion);
+    report.set_recipe(recipe_.name);
+    report.set_target(target_.name);
+    report.set_model(model_.name);
+    report.set_field(name(sweep_.field));
+    std::vector<Report> costs(sweep_.values.size());
+    std::map<std::string, int64_t> rows;
+    std::string lastProblem;
+    bool fits = false;
+    for (double value : sweep_.values) {
+      SweepPoint &point = *report.add_points();
+      point.set_value(valueText(sweep_.field, value));
+      point.set_number(value);
+    }
+    for (std::unique_ptr<ModuleCompiler> &compiler : compilers_) {
+      if (absl::Status status = compiler->runStages(Stage::Lower); !status.ok())
+        return status;
+      for (size_t i = 0; i < sweepTargets_.size(); ++i) {
+        SweepModule &module = *report.mutable_points(static_cast<int>(i))->add_modules();
+        module.set_name(compiler->state().partial.modules(0).name());
+        const absl::StatusOr<ModuleCompiler::Cost> cost = compiler->costOn(sweepTargets_[i]);
+        if (absl::IsResourceExhausted(cost.status()) && refusedMemory() == 0) {
+          lastProblem = std::string(cost.status().message());
+          module.set_problem(lastProblem);
+          continue;
+        }
+        if (!cost.ok())
+          return compiler->withinMemory("schedule", cost.status());
+        fits = true;
+        rows.emplace(module.name(), cost->rows);
+        setSweepModule(*cost, module);
+        *costs[i].add_modules() = cost->report;
+      }
+      compiler.reset();
+    }
+    if (!fits)
+      return absl::ResourceExhaustedError("--sweep " + options_.sweep +
+                                          ": nothing fits; with the last value: " + lastProblem);
+    for (size_t i = 0; i < costs.size(); ++i) {
+      if (static_cast<size_t>(costs[i].modules_size()) < compilers_.size())
+        continue;
+      setRates(costs[i], stepsOfPicture(), rows);
+      if (costs[i].has_pipeline())
+        *report.mutable_points(static_cast<int>(i))->mutable_pipeline() = costs[i].pipeline();
+    }
+    return options_.reportFolder.empty() ? absl::OkStatus()
+                                         : writeSweep(report, options_.reportFolder);
+  }
+
+  static void setSweepModule(const ModuleCompiler::Cost &cost, SweepModule &module) {
+    const ModuleReport &report = cost.report;
+    module.set_cycles(report.cycles());
+    module.set_seconds(report.seconds());
+    module.set_dram_bytes(report.dram_read_bytes() + report.dram_write_bytes());
+    module.set_sram_peak_bytes(report.sram_peak_bytes());
+    module.set_energy(report.energy());
+    module.set_floor_seconds(cost.floorSeconds);
+  }
+
   /// One set of --dimension serves all modules; what serves none is a slip.
   absl::Status checkDimensionNames() const {
     std::string known;
@@ -479,6 +567,8 @@ private:
   const CompileOptions &options_;
   const Messages &messages_;
   Target target_;
+  Sweep sweep_;
+  std::vector<Target> sweepTargets_; ///< by value
   Recipe recipe_;
   std::vector<Gate> gates_;
   std::vector<int64_t> timesteps_; ///< whose schedule the package has

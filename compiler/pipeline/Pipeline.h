@@ -7,6 +7,7 @@
 #include "compiler/pipeline/Options.h"
 #include "compiler/report/Gates.h"
 #include "compiler/report/report.pb.h"
+#include "compiler/report/sweep.pb.h"
 
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct CompileResult {
   std::vector<Regression> regressions; ///< against the baseline
   std::vector<std::string> inputs;     ///< files read, as given by the user
   std::string explanation;             ///< what --explain asked for
+  SweepReport sweep;                   ///< what --sweep asked for
   bool passed() const;                 ///< every gate holds and nothing regressed
 };
 

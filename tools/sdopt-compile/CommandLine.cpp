@@ -27,6 +27,8 @@ Examples
   calibrate once, compile many times:
     sdopt-compile model/ -o p.sdnpu --samples samples/ --statistics-out statistics/
     sdopt-compile model/ -o q.sdnpu --modules unet,vae_decoder --statistics statistics/unet.pb,statistics/vae_decoder.pb
+  what other sizes of SRAM would cost, as a table, sweep.json and sweep.svg:
+    sdopt-compile model/ --statistics statistics/unet.pb --modules unet --sweep sram=512KiB..8MiB --report sweep/
 )";
 
 constexpr const char *kExitCodes =
@@ -229,6 +231,12 @@ void addStagesAndChecks(CLI::App &app, CompileOptions &options, RawFlags &raw) {
   app.add_option("--baseline", options.baseline,
                  "report.json to compare with; regressions are listed")
       ->type_name("FILE");
+  app.add_option("--sweep", options.sweep,
+                 "No package, but what one would cost if one number of the target were another: "
+                 "sram, dram, dram_bandwidth, arrays or lanes, from one value to another by "
+                 "doubling (sram=512KiB..8MiB) or a list (dram_bandwidth=25.6GB/s,51.2GB/s). "
+                 "Prints a table; --report DIR gets sweep.json and sweep.svg")
+      ->type_name("NAME=FROM..TO");
   app.add_flag("--quiet", options.quiet, "No progress");
 }
 

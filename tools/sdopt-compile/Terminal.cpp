@@ -2,6 +2,8 @@
 
 #include "Terminal.h"
 
+#include "compiler/report/Sweep.h"
+
 #include <chrono>
 #include <cstdio>
 #include <unistd.h>
@@ -115,6 +117,10 @@ void printResult(const CompileOptions &options, const CompileResult &result) {
   if (options.printInputs) {
     for (const std::string &input : result.inputs)
       std::printf("%s\n", input.c_str());
+    return;
+  }
+  if (!options.sweep.empty()) {
+    std::printf("%s", sweepTable(result.sweep).c_str());
     return;
   }
   const Report &report = result.report;
