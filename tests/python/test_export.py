@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 
 import numpy as np
@@ -130,9 +131,27 @@ def test_existing_folder_is_kept_without_overwrite(tmp_path, capsys):
     assert run("sdopt-export", export, arguments) == 1
     assert "is not empty; give another or --overwrite" in capsys.readouterr().err
     assert (target / "mine").exists()
+    assert run("sdopt-export", export, [*arguments, "--overwrite"]) == 1
+    assert "was not written by these tools" in capsys.readouterr().err
+    assert (target / "mine").exists()
+    (target / "mine").unlink()
+    assert run("sdopt-export", export, arguments) == 0
+    (target / "old").touch()
     assert run("sdopt-export", export, [*arguments, "--overwrite"]) == 0
-    assert onnx_modules(target) == {"vae_decoder"} and not (target / "mine").exists()
+    assert onnx_modules(target) == {"vae_decoder"} and not (target / "old").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_that_is_read_stays(tmp_path, capsys, diffusers_pipeline):
+    source = tmp_path / "source"
+    shutil.copytree(diffusers_pipeline, source)
+    (source / ".sdopt-tools").touch()
+    (tmp_path / "link").symlink_to(source)
+    for target in (source, tmp_path, tmp_path / "link"):
+        arguments = [str(source), "-o", str(target), "--overwrite", "--quiet"]
+        assert run("sdopt-export", export, arguments) == 1
+        assert "which this command reads" in capsys.readouterr().err
+    assert (source / "model_index.json").exists()
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError("no such operator")])

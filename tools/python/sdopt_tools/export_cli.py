@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
         "pipeline", nargs="?", help="folder of a diffusers pipeline, or a hub id OWNER/NAME"
     )
     result.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
-    result.add_argument("--overwrite", action="store_true", help="replace DIR if it exists")
+    result.add_argument("--overwrite", action="store_true", help="replace DIR if one of these tools wrote it")
     result.add_argument("--modules", metavar="M,M", help="only these modules")
     result.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -145,7 +145,8 @@ def export(arguments: Sequence[str]) -> None:
     how = ExportOptions(options.exporter, options.opset, options.symbolic, limit)
     sizes = Sizes(options.batch, options.height, options.width)
     progress = Progress(options.quiet)
-    with new_folder(options.output, options.overwrite) as folder:
+    reads = [Path(options.pipeline)] if options.pipeline is not None else []
+    with new_folder(options.output, options.overwrite, reads) as folder:
         source.write_files(folder)
         write_index(source, folder, names)
         for index, name in enumerate(names):

@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("model", type=Path, help="folder that sdopt-export wrote")
     result.add_argument("--samples", required=True, type=Path, metavar="DIR", help="of the model")
     result.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
-    result.add_argument("--overwrite", action="store_true", help="replace DIR if it exists")
+    result.add_argument("--overwrite", action="store_true", help="replace DIR if one of these tools wrote it")
     result.add_argument("--module", default="unet", metavar="NAME", help="default unet")
     result.add_argument(
         "--factor", type=float, default=64.0, metavar="F", help="default 64; 1: none"
@@ -77,7 +77,9 @@ def rescale(arguments: Sequence[str]) -> None:
         options.module, options.factor, options.channels, options.start_token, options.seed,
         options.skips,
     )
-    with new_folder(options.output, options.overwrite) as folder:
+    with new_folder(
+        options.output, options.overwrite, [options.model, options.samples]
+    ) as folder:
         make_outliers(outliers, options.model, options.samples, folder, options.threads, progress)
     progress.stage(f"wrote {options.output}")
 

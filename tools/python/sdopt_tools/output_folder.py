@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -17,18 +17,37 @@ def _interrupt(number: int, _: FrameType | None) -> None:
     raise KeyboardInterrupt(f"signal {number}")
 
 
-@contextlib.contextmanager
-def new_folder(path: Path, overwrite: bool) -> Iterator[Path]:
-    """A folder beside `path` that takes its name when the block ends without an error."""
-    path = Path(os.path.abspath(path))
+MARK = ".sdopt-tools"  # in each folder that was written here: only such folders are overwritten
+
+
+def _check_may_go(path: Path, overwrite: bool, reads: Sequence[Path]) -> None:
+    """Is there no folder yet, or an empty one, or one of ours that may be replaced?"""
     if path.exists() and not path.is_dir():
         raise UsageError(f"'{path}' is a file; give a folder")
-    if path.exists() and any(path.iterdir()) and not overwrite:
+    if not path.exists() or not any(path.iterdir()):
+        return
+    if not overwrite:
         raise UsageError(f"'{path}' exists and is not empty; give another or --overwrite")
+    for read in reads:
+        if read.exists() and read.resolve().is_relative_to(path):
+            raise UsageError(f"'{path}' holds '{read}', which this command reads; give another folder")
+    if not (path / MARK).is_file():
+        raise UsageError(
+            f"'{path}' was not written by these tools and is not overwritten; give another folder"
+        )
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, overwrite: bool, reads: Sequence[Path] = ()) -> Iterator[Path]:
+    """A folder beside `path` that takes its name when the block ends without an error. What it
+    replaces holds none of `reads` and was made here."""
+    path = path.resolve()
+    _check_may_go(path, overwrite, reads)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         partial.mkdir(parents=True)
+        (partial / MARK).touch()
         yield partial
         if path.exists():
             old = path.with_name(f".{path.name}.old-{os.getpid()}")

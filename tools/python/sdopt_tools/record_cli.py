@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(COMMAND, description=_DESCRIPTION)
     result.add_argument("pipeline", type=Path, help="folder")
     result.add_argument("-o", "--output", required=True, type=Path, metavar="DIR")
-    result.add_argument("--overwrite", action="store_true", help="replace DIR if it exists")
+    result.add_argument("--overwrite", action="store_true", help="replace DIR if one of these tools wrote it")
     result.add_argument("--prompts", required=True, type=Path, metavar="FILE", help="one a line")
     result.add_argument("--steps", type=int, default=25, metavar="N", help="default 25")
     result.add_argument("--guidance", type=float, default=7.5, metavar="G", help="default 7.5")
@@ -94,7 +94,7 @@ def record(arguments: Sequence[str]) -> None:
         options.steps, options.guidance, options.height, options.width
     )
     progress = Progress(options.quiet)
-    with new_folder(options.output, options.overwrite) as folder:
+    with new_folder(options.output, options.overwrite, [options.pipeline]) as folder:
         trajectories.record(
             trajectories.Recording(options.pipeline, modules, settings, parts, folder, progress)
         )
