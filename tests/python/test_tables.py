@@ -115,7 +115,9 @@ class Arguments(unittest.TestCase):
         self.check("'sd9' is not known; use one of sd15", *random, "sd9")
         self.check("exclude each other", *random, "sd15", "--tiny", "--scale-channels", "0.5")
         self.check("--scale-channels 3 is not possible", *random, "sd15", "--scale-channels", "3")
-        self.check("--batch 0 is not positive", *random, "sd15", "--batch", "0")
+        self.check("--batch 0 is not a positive number", *random, "sd15", "--batch", "0")
+        for limit in ("nan", "inf", "-1"):
+            self.check(f"--data-file-limit {limit} is not", *random, "sd15", "--data-file-limit", limit)
         self.check("--opset 99 is not possible", *random, "sd15", "--opset", "99")
 
     def test_static_and_symbolic_exclude_each_other(self):
@@ -131,11 +133,23 @@ class Arguments(unittest.TestCase):
         )
         self.assertEqual(code, 1)
         self.assertIn("has no model_index.json", text)
+        for flag, value, message in (
+            ("--guidance", "nan", "--guidance nan is not within"),
+            ("--guidance", "1e38", "is not within 1000"),
+            ("--height", "70", "--height 70 is not a multiple of 8 pixels"),
+        ):
+            code, text = outcome(
+                "sdopt-record", record_cli.record, "x", "--prompts", "p", "-o", "unused", flag, value
+            )
+            self.assertEqual(code, 1)
+            self.assertIn(message, text)
 
     def test_modules(self):
         names = ["text_encoder", "unet"]
         self.assertEqual(export_cli.wanted_modules(names, None), names)
         self.assertEqual(export_cli.wanted_modules(names, "unet"), ["unet"])
+        with self.assertRaisesRegex(UsageError, "names none; there are text_encoder, unet"):
+            export_cli.wanted_modules(names, "")
         with self.assertRaisesRegex(UsageError, "'vae'.*it has text_encoder, unet"):
             export_cli.wanted_modules(names, "unet,vae")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -90,9 +91,9 @@ def chosen_architecture(options: argparse.Namespace) -> Architecture | None:
 def check(options: argparse.Namespace) -> None:
     for name in ("batch", "height", "width", "data_file_limit"):
         value = getattr(options, name)
-        if value is not None and value <= 0:
+        if value is not None and not 0 < value < math.inf:
             flag = "--" + name.replace("_", "-")
-            raise UsageError(f"{flag} {value:g} is not positive")
+            raise UsageError(f"{flag} {value:g} is not a positive number")
     low, high = (14, 20) if options.exporter == "torchscript" else (18, 23)
     if options.opset is not None and not low <= options.opset <= high:
         raise UsageError(
@@ -105,6 +106,8 @@ def wanted_modules(names: Sequence[str], listed: str | None) -> list[str]:
     if listed is None:
         return list(names)
     wanted = [name for name in listed.split(",") if name]
+    if not wanted:
+        raise UsageError(f"--modules names none; there are {', '.join(names)}")
     for name in wanted:
         if name not in names:
             raise UsageError(

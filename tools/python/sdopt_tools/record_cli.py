@@ -13,6 +13,8 @@ from .errors import UsageError
 
 COMMAND = "sdopt-record"
 
+LARGEST_GUIDANCE = 1000.0
+
 _DESCRIPTION = """Runs a pipeline for every prompt and seed and writes every call of every module
 (all steps, both guidance branches) as MODULE_calibration.safetensors and MODULE_test.safetensors,
 as `sdopt-compile --samples` reads them. PIPELINE is a folder that sdopt-export wrote (run by ONNX
@@ -64,6 +66,13 @@ def check(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise UsageError(f"--{name} {value} is not positive")
+    for name in ("height", "width"):
+        if (getattr(options, name) or 0) % 8:
+            raise UsageError(f"--{name} {getattr(options, name)} is not a multiple of 8 pixels")
+    if not abs(options.guidance) <= LARGEST_GUIDANCE:
+        raise UsageError(
+            f"--guidance {options.guidance:g} is not within {LARGEST_GUIDANCE:g}: samples would not be numbers"
+        )
     if not 0 < options.test_share < 1:
         raise UsageError(f"--test-share {options.test_share:g} is not between 0 and 1")
     if not (options.pipeline / "model_index.json").is_file():

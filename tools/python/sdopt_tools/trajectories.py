@@ -342,7 +342,10 @@ def _denoise(work: _Denoising, part: str, started: float, done: int) -> int:
     try:
         for number, entry in enumerate(entries):
             scheduler = _scheduler(recording)
-            scheduler.set_timesteps(settings.steps)
+            try:
+                scheduler.set_timesteps(settings.steps)
+            except ValueError as error:
+                raise UsageError(f"--steps {settings.steps}: {error}") from error
             if len(scheduler.timesteps) != settings.steps:
                 raise UsageError(
                     f"{type(scheduler).__name__} calls the model {len(scheduler.timesteps)} times "
