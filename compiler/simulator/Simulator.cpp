@@ -3,7 +3,6 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/kernels/Convolve.h"
 #include "compiler/kernels/MemoryLimit.h"
-#include "compiler/kernels/RecycledTensor.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Manifest.h"
 #include "compiler/schedule/WinogradLayers.h"
@@ -13,6 +12,7 @@
 #include "compiler/simulator/EventQueues.h"
 #include "compiler/simulator/PassedResults.h"
 #include "compiler/simulator/WholeLayers.h"
+#include "compiler/simulator/WholeResults.h"
 #include "compiler/simulator/WholeTails.h"
 
 #include <algorithm>
@@ -440,22 +440,24 @@ bool Simulator::State::executeWhole(const WholeLayer &layer, std::span<const Wei
   const ConvTile &tile = layer.tile;
   const auto *params =
       reinterpret_cast<const ChannelParams *>(module.constants.data() + layer.params);
-  const int64_t inputBytes =
-      tile.inputHeight * tile.inputWidth * tile.inputChannels * byteWidth(layer.inputFormat.type);
-  const int64_t outputs = tile.outputHeight * tile.outputWidth * tile.outputChannels;
-  const int64_t outputBytes = outputs * byteWidth(layer.outputFormat.type);
-  Tensor passedOn;
-  if (!layer.isStored)
-    passedOn = recycledTensor(layer.outputFormat.type, {layer.pictures, outputs});
-  auto *results = layer.isStored ? arena.bytes().data() + layer.output
-                                 : reinterpret_cast<std::byte *>(passedOn.mutableBytes());
+  const MemoryImages memory = {sram.bytes(), arena.bytes(), module.constants};
+  const int64_t inputPixels = tile.inputHeight * tile.inputWidth,
+                outputPixels = tile.outputHeight * tile.outputWidth;
+  const int64_t inputBytes = inputPixels * tile.inputChannels * byteWidth(layer.inputFormat.type);
+  const int64_t outputBytes =
+      outputPixels * tile.outputChannels * byteWidth(layer.outputFormat.type);
+  const WholeInput input(layer.input, layer.inputFormat.type, layer.pictures * inputPixels,
+                         tile.inputChannels, memory);
+  const WholeOutput result(layer.result, layer.outputFormat.type, layer.pictures * outputPixels,
+                           tile.outputChannels, memory);
   for (int64_t picture = 0; picture < layer.pictures; ++picture) {
-    const Codes x{arena.bytes().data() + layer.input + picture * inputBytes, layer.inputFormat};
-    std::byte *y = results + picture * outputBytes;
+    const Codes x{input.codes() + picture * inputBytes, layer.inputFormat};
+    std::byte *y = result.codes() + picture * outputBytes;
     if (!convolveTiles(kernels, tile, x, weights, params, layer.outputFormat, y))
       return false;
   }
-  executeTails(layer, results, {sram.bytes(), arena.bytes(), module.constants}, kernels);
+  result.spread();
+  executeTails(layer, result.codes(), memory, kernels);
   return true;
 }
 

@@ -1,51 +1,51 @@
 #include "compiler/simulator/WholeLayers.h"
 
-#include "compiler/package/CommandOperands.h"
 #include "compiler/schedule/ResidentTensors.h"
+#include "compiler/simulator/BytePattern.h"
+#include "compiler/simulator/Leftovers.h"
 
 #include <algorithm>
 #include <map>
 #include <optional>
-#include <set>
 #include <tuple>
 
 namespace sdopt {
 namespace {
-
-/// Bytes in the order in which a DMA visits them; the same for the same order.
-struct BytePattern {
-  std::vector<std::pair<int64_t, int64_t>> loops; ///< count, stride; inner to outer
-  int64_t run = 0;
-
-  BytePattern(const DmaShape &shape, const std::array<int64_t, 3> &strides) : run(shape.runBytes) {
-    for (size_t i = 3; i-- > 0;) {
-      const int64_t count = shape.counts[i];
-      if (count == 1)
-        continue;
-      if (loops.empty() && strides[i] == run)
-        run *= count;
-      else if (!loops.empty() && strides[i] == loops.back().first * loops.back().second)
-        loops.back().first *= count;
-      else
-        loops.emplace_back(count, strides[i]);
-    }
-  }
-  bool operator==(const BytePattern &) const = default;
-};
-
-bool isDense(const DmaShape &shape) { return BytePattern(shape, shape.sramStrides).loops.empty(); }
 
 /// A block of a dense tensor [batch, height, width, channels].
 struct Box {
   std::array<int64_t, 4> first, extent;
 };
 
-/// A tensor in the arena.
+/// A tensor in the arena, or resident in SRAM in blocks of channels.
 struct Place {
   std::array<int64_t, 4> dims;
   int64_t offset, elementBytes;
+  int64_t block = 0; ///< channels of one; 0: in the arena
 
   int64_t end() const { return offset + dims[0] * dims[1] * dims[2] * dims[3] * elementBytes; }
+  WholePlace whole() const { return {.offset = offset, .block = block}; }
+
+  bool meets(int64_t first, int64_t last) const { return offset < last && first < end(); }
+  bool meets(const Place &other) const {
+    return (block > 0) == (other.block > 0) && meets(other.offset, other.end());
+  }
+
+  /// The box of that extent that lies there in SRAM, whole rows of one picture and block.
+  std::optional<Box> blockBox(int64_t sram, const std::array<int64_t, 4> &extent) const {
+    if (block == 0 || sram < offset || sram >= end() || (sram - offset) % elementBytes != 0 ||
+        extent[0] != 1 || extent[2] != dims[2] || extent[3] != block)
+      return std::nullopt;
+    const int64_t element = (sram - offset) / elementBytes, rowElements = dims[2] * block;
+    if (element % rowElements != 0)
+      return std::nullopt;
+    const int64_t row = element / rowElements, rows = dims[0] * dims[1], inBlock = row % rows;
+    const Box box{.first = {inBlock / dims[1], inBlock % dims[1], 0, row / rows * block},
+                  .extent = extent};
+    if (box.first[1] + extent[1] > dims[1])
+      return std::nullopt;
+    return box;
+  }
 
   /// The block of that extent that a DMA moves.
   std::optional<Box> boxOf(int64_t dram, const DmaShape &shape,
@@ -121,12 +121,11 @@ class LayerTrace {
 public:
   /// Layers [lead, end).
   LayerTrace(const ModuleInfo &module, const ResidentTensors &residents, size_t lead, size_t end)
-      : layer_(module.network.layers[lead]), input_(placeOf(module, layer_.inputs[0])),
+      : layer_(module.network.layers[lead]), input_(inputPlace(module, residents, lead, 0)),
         output_(placeOf(module, layer_.output)), spec_(std::get<MatrixLayer>(layer_.spec)),
         lead_(lead) {
     whole_.pictures = input_.dims[0];
-    whole_.input = input_.offset;
-    whole_.output = output_.offset;
+    whole_.input = input_.whole();
     whole_.tile = {.inputHeight = input_.dims[1],
                    .inputWidth = input_.dims[2],
                    .inputChannels = input_.dims[3],
@@ -141,8 +140,8 @@ public:
                    .dilationW = spec_.dilationW,
                    .padTop = spec_.padTop,
                    .padLeft = spec_.padLeft};
-    whole_.isStored = residents.isStored(lead);
-    stages_.push_back({.place = output_, .isStored = whole_.isStored});
+    stages_.push_back({.place = output_, .isStored = residents.isStored(lead)});
+    addResident(residents, lead);
     for (size_t i = lead + 1; i < end; ++i)
       addStage(module, residents, i);
     possible_ = input_.dims[0] == output_.dims[0] && areApart();
@@ -152,31 +151,47 @@ public:
     if (!possible_)
       return;
     stage_ = static_cast<size_t>(command.layer) - lead_;
-    possible_ = std::visit([this](const auto &args) { return follow(args); }, command.args);
+    possible_ =
+        std::visit([this](const auto &args) { return follow(args); }, command.args) && mayBeWhole_;
   }
 
   std::optional<WholeLayer> result() {
     if (!possible_ || !formatsKnown_ || !orderWeights())
       return std::nullopt;
     for (size_t i = 0; i < stages_.size(); ++i) {
-      if ((stages_[i].isStored && !coversOutput(stages_[i])) || (i > 0 && !stages_[i].isKnown))
+      const Stage &stage = stages_[i];
+      if ((stage.isStored && !coversOutput(stage, stage.stored)) ||
+          (stage.resident.block > 0 && !coversOutput(stage, stage.kept)) ||
+          (i > 0 && !stage.isKnown))
         return std::nullopt;
-      if (i > 0)
-        whole_.tails.push_back(stages_[i].tail);
+      const WholeResult made = {.isStored = stage.isStored,
+                                .offset = stage.place.offset,
+                                .rowChannels = stage.place.dims[3],
+                                .firstChannel = stage.firstChannel,
+                                .resident = stage.resident.whole()};
+      if (i == 0) {
+        whole_.result = made;
+        continue;
+      }
+      stages_[i].tail.result = made;
+      whole_.tails.push_back(stage.tail);
     }
     return std::move(whole_);
   }
 
 private:
+  using Covered = std::map<std::pair<int64_t, int64_t>, std::vector<bool>>; ///< by channels
+
   /// The layer itself, or one that is joined to it.
   struct Stage {
     Place place; ///< of its result, in rows and columns of the layer's
     bool isStored = true;
+    Place resident = {};      ///< the same in SRAM; block 0: not there
     int64_t firstChannel = 0; ///< of its result in the tensor that it fills
     std::optional<Place> operand = std::nullopt;
     bool isKnown = false; ///< tail is
     WholeTail tail = {};
-    std::map<std::pair<int64_t, int64_t>, std::vector<bool>> covered = {}; ///< by channels
+    Covered stored = {}, kept = {}; ///< what of it is in the arena, and in SRAM
   };
 
   void addStage(const ModuleInfo &module, const ResidentTensors &residents, size_t index) {
@@ -189,25 +204,32 @@ private:
     stage.tail.channels = before.dims[3];
     if (std::holds_alternative<GegluLayer>(layer.spec))
       stage.tail.channels /= 2;
-    stage.tail.isStored = stage.isStored;
-    stage.tail.output = stage.place.offset;
-    stage.tail.outputChannels = channels;
     stage.tail.carried = residents.joinedLayers().carriedInput(index);
     if (const auto *combine = std::get_if<CombineLayer>(&layer.spec)) {
       stage.firstChannel = combine->channelOffset;
       if (layer.inputs.size() > 1) {
-        stage.operand = placeOf(module, layer.inputs[1 - stage.tail.carried]);
-        stage.tail.operand = stage.operand->offset;
+        stage.operand = inputPlace(module, residents, index, 1 - stage.tail.carried);
+        stage.tail.operand = stage.operand->whole();
         // Views of one size: the rows and columns are the layer's.
         if (!combine->params.broadcastRows)
           stage.operand->dims = before.dims;
       }
     }
-    stage.tail.firstChannel = stage.firstChannel;
     stages_.push_back(std::move(stage));
+    addResident(residents, index);
   }
 
-  /// Nothing that is stored may lie where something is read, or stored too.
+  /// Where the result of the last stage stays in SRAM, if it does.
+  void addResident(const ResidentTensors &residents, size_t layer) {
+    Stage &stage = stages_.back();
+    if (const SramPlace *place = residents.ofResult(layer))
+      stage.resident = {.dims = stage.place.dims,
+                        .offset = place->offset,
+                        .elementBytes = stage.place.elementBytes,
+                        .block = place->channels};
+  }
+
+  /// Nothing that is written may lie where something is read, or written too.
   bool areApart() const {
     std::vector<Place> read = {input_}, written;
     for (const Stage &stage : stages_) {
@@ -215,17 +237,14 @@ private:
         read.push_back(*stage.operand);
       if (stage.isStored)
         written.push_back(stage.place);
+      if (stage.resident.block > 0)
+        written.push_back(stage.resident);
     }
-    const auto apart = [](const Place &a, const Place &b) {
-      return a.end() <= b.offset || b.end() <= a.offset;
-    };
     for (size_t i = 0; i < written.size(); ++i) {
-      for (const Place &place : read)
-        if (!apart(place, written[i]))
-          return false;
-      for (size_t j = 0; j < i; ++j)
-        if (!apart(written[i], written[j]))
-          return false;
+      const auto meets = [&](const Place &place) { return place.meets(written[i]); };
+      if (std::ranges::any_of(read, meets) ||
+          std::any_of(written.begin(), written.begin() + static_cast<int64_t>(i), meets))
+        return false;
     }
     return true;
   }
@@ -272,6 +291,31 @@ private:
     return {tensor.dims, module.plan.offsets[id], byteWidth(tensor.type)};
   }
 
+  static Place inputPlace(const ModuleInfo &module, const ResidentTensors &residents, size_t layer,
+                          size_t input) {
+    Place place = placeOf(module, module.network.layers[layer].inputs[input]);
+    if (const SramPlace *resident = residents.ofInput(layer, input)) {
+      place.offset = resident->offset;
+      place.block = resident->channels;
+    }
+    return place;
+  }
+
+  /// May bytes of SRAM be written? Not over what is resident, but for the result that becomes it.
+  bool mayWrite(int64_t begin, int64_t end, const Content &content) const {
+    const auto *result = std::get_if<Result>(&content);
+    const auto isIn = [&](const Place &place) {
+      return place.block > 0 && place.meets(begin, end);
+    };
+    if (isIn(input_))
+      return false;
+    for (size_t i = 0; i < stages_.size(); ++i)
+      if ((stages_[i].operand && isIn(*stages_[i].operand)) ||
+          (isIn(stages_[i].resident) && !(result && result->stage == i)))
+        return false;
+    return true;
+  }
+
   template <typename Kind> Kind *find(int64_t begin, int64_t bytes) {
     const auto found = buffers_.find(begin);
     if (found == buffers_.end() || found->second.end != begin + bytes)
@@ -281,6 +325,7 @@ private:
 
   void put(int64_t begin, int64_t bytes, Content content) {
     const int64_t end = begin + bytes;
+    mayBeWhole_ = mayBeWhole_ && mayWrite(begin, end, content);
     auto it = buffers_.lower_bound(begin);
     if (it != buffers_.begin() && std::prev(it)->second.end > begin)
       --it;
@@ -336,6 +381,8 @@ private:
 
   /// The input of a tile: rows that lie one after the other, of one load or several.
   std::optional<Box> inputAt(int64_t sram, const ConvTile &t) const {
+    if (input_.block > 0)
+      return input_.blockBox(sram, {1, t.inputHeight, t.inputWidth, t.inputChannels});
     const int64_t rowBytes = t.inputWidth * t.inputChannels * input_.elementBytes;
     const int64_t end = sram + t.inputHeight * rowBytes;
     std::optional<Box> input;
@@ -434,9 +481,9 @@ private:
     if (whole_.outputFormat.type != c.outputFormat.type ||
         whole_.outputFormat.zeroPoint != c.outputFormat.zeroPoint)
       return false;
-    put(c.output, c.rows * c.channels * output_.elementBytes,
-        Result{.stage = 0, .parts = {{*sums, *params}}, .operands = {}, .rows = {}});
-    return stage_ == 0 && find<Sums>(c.accumulator, sumBytes) && find<Loaded>(c.params, paramBytes);
+    return putResult(c.output, c.rows * c.channels * output_.elementBytes,
+                     Result{.stage = 0, .parts = {{*sums, *params}}, .operands = {}, .rows = {}}) &&
+           stage_ == 0 && find<Sums>(c.accumulator, sumBytes) && find<Loaded>(c.params, paramBytes);
   }
 
   /// The result of the stage before that lies there.
@@ -463,7 +510,20 @@ private:
         byteWidth(c.outputFormat.type) != stage.place.elementBytes)
       return false;
     result.stage = stage_;
-    put(c.output, bytes, std::move(result));
+    return putResult(c.output, bytes, std::move(result));
+  }
+
+  /// A tile of a stage's result; of a resident one it lies where it stays.
+  bool putResult(int64_t begin, int64_t bytes, Result result) {
+    Stage &stage = stages_[result.stage];
+    if (stage.resident.block > 0) {
+      const ConvTile &t = result.parts.front().first.tile;
+      const auto box =
+          stage.resident.blockBox(begin, {1, t.outputHeight, t.outputWidth, t.outputChannels});
+      if (!box || !fill(stage.kept, *box, result))
+        return false;
+    }
+    put(begin, bytes, std::move(result));
     return true;
   }
 
@@ -490,13 +550,22 @@ private:
     const bool isA = stage.tail.carried == 1;
     const int64_t rows = c.params.broadcastRows ? 1 : c.rows;
     const CodeFormat format = isA ? c.aFormat : c.bFormat;
+    const ConvTile &t = result.parts.front().first.tile;
+    if (stage.operand->block > 0) {
+      const auto box =
+          stage.operand->blockBox(isA ? c.a : c.b, {1, t.outputHeight, t.outputWidth, c.channels});
+      if (!box || c.params.broadcastRows || rows != t.outputHeight * t.outputWidth ||
+          byteWidth(format.type) != stage.operand->elementBytes)
+        return false;
+      result.operands.push_back(*box);
+      return true;
+    }
     const int64_t bytes = rows * c.channels * byteWidth(format.type);
     const Loaded *loaded = find<Loaded>(isA ? c.a : c.b, bytes);
     if (!loaded || loaded->region != Region::Arena || loaded->begin != (isA ? c.a : c.b) ||
         loaded->shape.bytes() != bytes || byteWidth(format.type) != stage.operand->elementBytes ||
         (c.params.broadcastRows && isA))
       return false;
-    const ConvTile &t = result.parts.front().first.tile;
     const auto box = stage.operand->boxOf(
         loaded->dram, loaded->shape,
         c.params.broadcastRows
@@ -559,13 +628,18 @@ private:
     if (!box || !stage.isStored || box->first[3] < stage.firstChannel)
       return false;
     box->first[3] -= stage.firstChannel;
-    for (const Box &operand : result->operands)
-      if (operand.first != box->first)
+    return fill(stage.stored, *box, *result);
+  }
+
+  /// A result of a stage comes to where that box of it lies.
+  bool fill(Covered &covered, const Box &box, const Result &result) {
+    for (const Box &operand : result.operands)
+      if (operand.first != box.first)
         return false;
-    for (const auto &[picture, channel] : result->rows)
-      if (picture != box->first[0] || channel != box->first[3])
+    for (const auto &[picture, channel] : result.rows)
+      if (picture != box.first[0] || channel != box.first[3])
         return false;
-    return cover(stage, *box) && addParts(*box, *result);
+    return cover(covered, box) && addParts(box, result);
   }
 
   /// Window, parameters and weights of each part of a result.
@@ -617,8 +691,8 @@ private:
   }
 
   /// Notes the pixels of a tile; false if one was stored before.
-  bool cover(Stage &stage, const Box &box) {
-    std::vector<bool> &covered = stage.covered[{box.first[3], box.extent[3]}];
+  bool cover(Covered &all, const Box &box) {
+    std::vector<bool> &covered = all[{box.first[3], box.extent[3]}];
     covered.resize(output_.dims[0] * output_.dims[1] * output_.dims[2]);
     for (int64_t row = box.first[1]; row < box.first[1] + box.extent[1]; ++row)
       for (int64_t column = box.first[2]; column < box.first[2] + box.extent[2]; ++column) {
@@ -660,9 +734,9 @@ private:
   }
 
   /// Every output channel once, and every pixel of it.
-  bool coversOutput(const Stage &stage) const {
+  bool coversOutput(const Stage &stage, const Covered &all) const {
     int64_t next = 0;
-    for (const auto &[channels, covered] : stage.covered) {
+    for (const auto &[channels, covered] : all) {
       if (channels.first != next || std::ranges::find(covered, false) != covered.end())
         return false;
       next += channels.second;
@@ -687,90 +761,11 @@ private:
   size_t stage_ = 0; ///< of the command under way
   std::vector<Stage> stages_;
   WholeLayer whole_;
-  bool possible_ = false, formatsKnown_ = false, stored_ = false;
+  bool possible_ = false, mayBeWhole_ = true, formatsKnown_ = false, stored_ = false;
   std::optional<CodeFormat> inputFormat_;
   std::map<int64_t, Buffer> buffers_;
   std::map<std::pair<int64_t, int64_t>, WholeWeights> weights_;
 };
-
-/// Which stretches of commands leave bytes in SRAM that another one reads.
-class Leftovers {
-public:
-  void add(const Command &command, size_t stretch) {
-    const std::vector<SramOperand> operands = sramOperands(command.args);
-    const bool keeps = std::visit([](const auto &args) { return keepsSome(args); }, command.args);
-    for (const SramOperand &operand : operands)
-      if (!operand.written || keeps)
-        read(operand, stretch);
-    for (const SramOperand &operand : operands)
-      if (operand.written)
-        write(operand, stretch);
-  }
-  bool isRead(size_t stretch) const { return read_.contains(stretch); }
-
-private:
-  struct Piece {
-    int64_t end;
-    size_t stretch;
-  };
-
-  /// Does the command leave some of the bytes of its results as they were, or add to them?
-  static bool keepsSome(const DmaLoad &c) { return !isDense(c.shape); }
-  static bool keepsSome(const ConvCommand &c) { return !c.clear; }
-  static bool keepsSome(const NormSumsCommand &c) { return !c.clear; }
-  static bool keepsSome(const AttentionMaximaCommand &c) { return !c.clear; }
-  static bool keepsSome(const AttentionAccumulateCommand &c) { return !c.clear; }
-  static bool keepsSome(const AttentionFinishCommand &c) { return c.outputStride != c.headDim; }
-  template <typename Other> static bool keepsSome(const Other &) { return false; }
-
-  void read(const SramOperand &operand, size_t stretch) {
-    for (auto it = cut(operand.offset); it != pieces_.end() && it->first < end(operand); ++it)
-      if (it->second.stretch != stretch)
-        read_.insert(it->second.stretch);
-  }
-  void write(const SramOperand &operand, size_t stretch) {
-    auto it = cut(operand.offset);
-    cut(end(operand));
-    while (it != pieces_.end() && it->first < end(operand))
-      it = pieces_.erase(it);
-    pieces_[operand.offset] = {end(operand), stretch};
-  }
-  static int64_t end(const SramOperand &operand) { return operand.offset + operand.bytes; }
-
-  /// The first piece from `at` on; none goes across it.
-  std::map<int64_t, Piece>::iterator cut(int64_t at) {
-    auto next = pieces_.lower_bound(at);
-    if (next == pieces_.begin())
-      return next;
-    Piece &before = std::prev(next)->second;
-    if (before.end <= at)
-      return next;
-    const Piece rest = before;
-    before.end = at;
-    return pieces_.emplace_hint(next, at, rest);
-  }
-
-  std::map<int64_t, Piece> pieces_;
-  std::set<size_t> read_;
-};
-
-} // namespace
-
-namespace {
-
-/// Does the group take what lies in SRAM, or leave something there? Then it has no part in DRAM for
-/// it.
-bool touchesResidents(const ModuleInfo &module, const ResidentTensors &residents, size_t lead,
-                      size_t end) {
-  for (size_t i = lead; i < end; ++i) {
-    if (residents.ofResult(i))
-      return true;
-    for (size_t k = 0; k < module.network.layers[i].inputs.size(); ++k)
-      if (residents.ofInput(i, k))
-        return true;
-  }
-  return false;
-}
 
 } // namespace
 
@@ -782,7 +777,7 @@ std::vector<WholeLayer> wholeLayers(const ModuleInfo &module) {
   };
   // Commands of one group of layers that follow each other, by the first.
   std::vector<size_t> stretches;
-  Leftovers leftovers;
+  Leftovers leftovers(module, residents);
   for (size_t i = 0; i < commands.size(); ++i) {
     if (i == 0 || leader(i) != leader(i - 1))
       stretches.push_back(i);
@@ -794,7 +789,7 @@ std::vector<WholeLayer> wholeLayers(const ModuleInfo &module) {
     const size_t last = s + 1 < stretches.size() ? stretches[s + 1] : commands.size();
     const size_t lead = leader(first), end = groupEnd(module.plan, lead);
     if (!std::holds_alternative<MatrixLayer>(module.network.layers[lead].spec) ||
-        leftovers.isRead(first) || touchesResidents(module, residents, lead, end))
+        leftovers.isRead(first))
       continue;
     LayerTrace trace(module, residents, lead, end);
     for (size_t i = first; i < last; ++i)

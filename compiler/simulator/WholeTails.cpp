@@ -1,9 +1,9 @@
 #include "compiler/simulator/WholeTails.h"
 
 #include "compiler/kernels/KernelThreads.h"
-#include "compiler/kernels/RecycledTensor.h"
+#include "compiler/simulator/WholeResults.h"
 
-#include <cstring>
+#include <optional>
 
 namespace sdopt {
 namespace {
@@ -18,12 +18,15 @@ public:
 
   void operator()(const CombineCommand &c) {
     const bool isA = tail_.carried == 0;
-    if (tail_.operand < 0) {
+    if (tail_.operand.offset < 0) {
       kernels_.combine({input_, c.aFormat}, {}, pictures_ * rows_, tail_.channels, c.params,
                        c.outputFormat, output_);
       return;
     }
-    const std::byte *other = memory_.arena.data() + tail_.operand;
+    const WholeInput operand(tail_.operand, isA ? c.bFormat.type : c.aFormat.type,
+                             c.params.broadcastRows ? pictures_ : pictures_ * rows_, tail_.channels,
+                             memory_);
+    const std::byte *other = operand.codes();
     if (!c.params.broadcastRows) {
       kernels_.combine({isA ? input_ : other, c.aFormat}, {isA ? other : input_, c.bFormat},
                        pictures_ * rows_, tail_.channels, c.params, c.outputFormat, output_);
@@ -82,34 +85,19 @@ CodeFormat outputFormat(const WholeTail &tail) {
   return std::visit([](const auto &command) { return command.outputFormat; }, tail.command);
 }
 
-/// Puts rows into their channels of a wider tensor.
-void storeRows(const WholeTail &tail, int64_t rows, int64_t width, const std::byte *codes,
-               const MemoryImages &memory) {
-  const int64_t run = tail.channels * width, pitch = tail.outputChannels * width;
-  std::byte *to = memory.arena.data() + tail.output + tail.firstChannel * width;
-  for (int64_t row = 0; row < rows; ++row)
-    std::memcpy(to + row * pitch, codes + row * run, static_cast<size_t>(run));
-}
-
 } // namespace
 
 void executeTails(const WholeLayer &layer, const std::byte *result, const MemoryImages &memory,
                   const IntegerKernels &kernels) {
   const int64_t pictures = layer.pictures, rows = layer.tile.outputHeight * layer.tile.outputWidth;
-  Tensor carried;
+  std::optional<WholeOutput> carried;
   for (const WholeTail &tail : layer.tails) {
-    const CodeFormat format = outputFormat(tail);
-    const bool isInPlace = tail.isStored && tail.channels == tail.outputChannels;
-    Tensor made;
-    if (!isInPlace)
-      made = recycledTensor(format.type, {pictures * rows, tail.channels});
-    std::byte *to = isInPlace ? memory.arena.data() + tail.output
-                              : reinterpret_cast<std::byte *>(made.mutableBytes());
-    std::visit(TailExecution(tail, pictures, rows, result, memory, kernels, to), tail.command);
-    if (tail.isStored && !isInPlace)
-      storeRows(tail, pictures * rows, byteWidth(format.type), to, memory);
-    result = to;
-    carried = std::move(made);
+    WholeOutput made(tail.result, outputFormat(tail).type, pictures * rows, tail.channels, memory);
+    std::visit(TailExecution(tail, pictures, rows, result, memory, kernels, made.codes()),
+               tail.command);
+    made.spread();
+    result = made.codes();
+    carried.emplace(std::move(made));
   }
 }
 

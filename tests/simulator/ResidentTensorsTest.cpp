@@ -3,6 +3,7 @@
 #include "compiler/schedule/ResidentTensors.h"
 
 #include "compiler/schedule/TileSearch.h"
+#include "compiler/simulator/WholeLayers.h"
 #include "tests/simulator/PlannedNetwork.h"
 #include "tests/simulator/RandomParameters.h"
 
@@ -90,6 +91,7 @@ int64_t movedBytes(const Plan &plan) {
 TEST(ResidentTensors, GiveTheCodesOfLayersThroughDram) {
   std::mt19937 random(11);
   int networks = 0, residents = 0, spilled = 0, cut = 0, nowhere = 0;
+  size_t wholes = 0, groups = 0;
   std::set<std::string> makers, readers;
   for (int round = 0; round < 120; ++round) {
     const Blocks blocks(random);
@@ -117,6 +119,9 @@ TEST(ResidentTensors, GiveTheCodesOfLayersThroughDram) {
     }
     ++networks;
     EXPECT_LE(movedBytes(*plan), movedBytes(*through) * 17 / 16);
+    wholes += wholeLayers(together.module.info).size();
+    for (size_t lead = 0; lead < plan->layers.size(); lead = groupEnd(*plan, lead))
+      groups += std::holds_alternative<MatrixLayer>(network.layers[lead].spec);
     const ResidentTensors places(network, *plan);
     for (size_t i = 0; i < network.layers.size(); ++i) {
       nowhere += plan->offsets[network.layers[i].output] == kNowhere;
@@ -138,12 +143,59 @@ TEST(ResidentTensors, GiveTheCodesOfLayersThroughDram) {
   EXPECT_GT(spilled, 5);
   EXPECT_GT(cut, 20);
   EXPECT_GT(nowhere, 300);
+  EXPECT_EQ(wholes, groups); // every one led by a matrix layer amounts to one product
   for (const char *kind :
        {"conv", "linear", "group_norm", "layer_norm", "table", "combine", "attention"}) {
     EXPECT_TRUE(makers.contains(kind)) << kind;
     EXPECT_TRUE(readers.contains(kind)) << kind;
   }
   EXPECT_TRUE(readers.contains("upsample"));
+}
+
+// One bit of the commands is another one: layers that still pass for one product leave what their
+// commands leave.
+TEST(ResidentTensors, DamagedCommandsAreNotMistaken) {
+  std::mt19937 random(5);
+  int others = 0, products = 0;
+  for (int round = 0; round < 40; ++round) {
+    const Blocks blocks(random);
+    const Target target = smallTarget(int64_t{1536} << (round % 6));
+    const auto plan = planNetwork(blocks.b.network, target);
+    if (!plan.ok())
+      continue;
+    SCOPED_TRACE(round);
+    PlannedNetwork planned(blocks, *plan, target);
+    Program &program = planned.module.info.program;
+    const std::string bytes = encodeCommands(program.commands);
+    const std::vector<Command> original = program.commands;
+    const Tensor expected = planned.run(blocks, target, false);
+    const size_t wholes = wholeLayers(planned.module.info).size();
+    for (int i = 0; i < 200; ++i) {
+      std::string damaged = bytes;
+      damaged[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8);
+      auto commands = decodeCommands(std::as_bytes(std::span(damaged.data(), damaged.size())));
+      if (!commands.ok() ||
+          !std::ranges::equal(*commands, original, {}, &Command::layer, &Command::layer))
+        continue;
+      program.commands = *std::move(commands);
+      if (!checkProgram(program, target.sram.bytes).ok())
+        continue;
+      const auto run = [&](bool whole) {
+        SimulatorOptions options;
+        options.wholeLayers = whole;
+        return Simulator(planned.module, target).run(blocks.inputs, options);
+      };
+      const auto tiles = run(false), found = run(true);
+      ASSERT_EQ(tiles.ok(), found.ok()) << tiles.status() << found.status();
+      if (!tiles.ok())
+        continue;
+      ASSERT_TRUE(found->begin()->second.sameBits(tiles->begin()->second)) << "damage " << i;
+      others += !tiles->begin()->second.sameBits(expected);
+      products += wholeLayers(planned.module.info).size() == wholes;
+    }
+  }
+  EXPECT_GT(others, 100);
+  EXPECT_GT(products, 100);
 }
 
 /// conv -> table -> conv and conv -> conv, added: all in SRAM but for the ends.
