@@ -1,6 +1,6 @@
 //===- AttentionPanels.h - queries, keys and values as bytes ----*- C++ -*-===//
 //
-// The operands of AttentionAmx.cpp. Where both sides of a score have 8 bits, with u = q + 128,
+// The operands of ByteAttention.cpp. Where both sides of a score have 8 bits, with u = q + 128,
 //
 //   sum (q - zq)(k - zk) = sum u * k - (128 + zq) * sum k - zk * sum (u - 128 - zq)
 //

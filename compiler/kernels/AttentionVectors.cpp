@@ -10,7 +10,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/kernels/AttentionVectors.h"
-#include "compiler/kernels/InstructionSets.h"
+#include "compiler/kernels/ExponentLanes.h"
 
 #include <algorithm>
 #include <cstring>
@@ -19,7 +19,6 @@ namespace sdopt {
 
 namespace {
 
-constexpr int64_t kZeroExponent = 17 * 4096;
 int64_t difference(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
 }
@@ -83,14 +82,13 @@ SDOPT_AVX512 void addNarrowMaxima(const int32_t *scores, const int32_t *keyTerms
 struct ExponentVectors {
   __m512i multiplier, half;
   __m128i shift, highShift; ///< s, s - 16
-  const int *products;
+  ExponentLanes exponentials;
 };
 
 SDOPT_AVX512 inline ExponentVectors exponentVectors(Scaling exponent) {
   return {_mm512_set1_epi64(exponent.multiplier),
           _mm512_set1_epi64(int64_t(1) << (exponent.shift - 1)), _mm_cvtsi32_si128(exponent.shift),
-          _mm_cvtsi32_si128(exponent.shift - 16),
-          reinterpret_cast<const int *>(exponentProducts().data())};
+          _mm_cvtsi32_si128(exponent.shift - 16), ExponentLanes()};
 }
 
 // Sixteen exponents t from those of the even and of the odd lanes. From kZeroExponent on all are
@@ -112,17 +110,6 @@ SDOPT_AVX512 inline __m512i wideExponents(__m512i high, __m512i low, const Expon
   __m512i product = _mm512_add_epi64(_mm512_mul_epu32(low, v.multiplier), v.half);
   product = _mm512_add_epi64(_mm512_mul_epu32(high, v.multiplier), _mm512_srli_epi64(product, 16));
   return _mm512_srl_epi64(product, v.highShift);
-}
-
-// E of sixteen exponents. Octave 17 shifts everything out.
-SDOPT_AVX512 inline __m512i exponentialOf(__m512i t, const ExponentVectors &v) {
-  __m512i octave = _mm512_srli_epi32(t, 12);
-  __m512i index = _mm512_and_si512(t, _mm512_set1_epi32(4095));
-  __m512i product = _mm512_i32gather_epi32(index, v.products, 4);
-  __m512i rounding = _mm512_sllv_epi32(_mm512_set1_epi32(1 << 14), octave);
-  __m512i e = _mm512_srlv_epi32(_mm512_add_epi32(product, rounding),
-                                _mm512_add_epi32(octave, _mm512_set1_epi32(15)));
-  return _mm512_min_epu32(e, _mm512_set1_epi32(65535));
 }
 
 SDOPT_AVX512 inline void storeDigits(__m512i e, uint8_t *high, uint8_t *low) {
@@ -148,7 +135,7 @@ SDOPT_AVX512 int64_t wideRow(const StepScores &scores, int64_t row, int64_t maxi
     low = _mm512_maskz_and_epi32(positive, low, ones);
     __m512i t = joined(wideExponents(high, low, v),
                        wideExponents(_mm512_srli_epi64(high, 32), _mm512_srli_epi64(low, 32), v));
-    __m512i e = _mm512_maskz_mov_epi32(visible(count, g), exponentialOf(t, v));
+    __m512i e = _mm512_maskz_mov_epi32(visible(count, g), v.exponentials(t));
     sum = _mm512_add_epi32(sum, e);
     storeDigits(e, highDigits + g * kByteLanes, lowDigits + g * kByteLanes);
   }
@@ -166,7 +153,7 @@ SDOPT_AVX512 int64_t narrowRow(const int32_t *scores, const int32_t *keyTerms, i
     distance = _mm512_max_epi32(distance, _mm512_setzero_si512());
     __m512i t =
         joined(narrowExponents(distance, v), narrowExponents(_mm512_srli_epi64(distance, 32), v));
-    __m512i e = _mm512_maskz_mov_epi32(visible(count, g), exponentialOf(t, v));
+    __m512i e = _mm512_maskz_mov_epi32(visible(count, g), v.exponentials(t));
     sum = _mm512_add_epi32(sum, e);
     storeDigits(e, high + g * kByteLanes, low + g * kByteLanes);
   }

@@ -1,7 +1,7 @@
 //===- AttentionVectors.h - maxima and exponentials of scores ---*- C++ -*-===//
 //
-// What happens to the products of AttentionAmx.cpp, a step of kKeyStep keys of sixteen queries at a
-// time. Only for machines with AVX-512.
+// What happens to the products of ByteAttention.cpp, a step of kKeyStep keys of sixteen queries at
+// a time. Only for machines with AVX-512.
 //
 //===----------------------------------------------------------------------===//
 

@@ -26,6 +26,8 @@
 
 namespace sdopt {
 
+struct AttentionProducts;
+
 inline constexpr int64_t kByteLanes = 16;       ///< of a panel
 inline constexpr int64_t kByteGroup = 16;       ///< rows
 inline constexpr int64_t kByteChunk = 64;       ///< depths are a multiple of it
@@ -49,8 +51,9 @@ struct ByteKernels {
   void (*begin)();
   void (*sums)(const ByteBlock &block);
   void (*end)();
-  /// AMX: faster than DotPanels also for two planes of bytes, and there is AttentionAmx.h.
+  /// AMX: faster than DotPanels also for two planes of bytes.
   bool tiles;
+  const AttentionProducts *attention; ///< AttentionProducts.h
 };
 
 /// Null where the machine has none.

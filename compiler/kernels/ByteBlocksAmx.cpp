@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/kernels/AmxTiles.h"
+#include "compiler/kernels/AttentionProducts.h"
 #include "compiler/kernels/ByteBlocks.h"
 
 namespace sdopt {
@@ -60,7 +61,8 @@ void blockSums(const ByteBlock &b) {
 } // namespace
 
 const ByteKernels *amxByteKernels() {
-  static const ByteKernels kernels{configureTiles, blockSums, releaseTiles, true};
+  static const ByteKernels kernels{configureTiles, blockSums, releaseTiles, true,
+                                   amxAttentionProducts()};
   return hasAmx() ? &kernels : nullptr;
 }
 

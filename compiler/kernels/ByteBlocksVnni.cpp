@@ -1,7 +1,8 @@
 //===- ByteBlocksVnni.cpp - byte products by dot product instructions -------===//
 
+#include "compiler/kernels/AttentionProducts.h"
 #include "compiler/kernels/ByteBlocks.h"
-#include "compiler/kernels/InstructionSets.h"
+#include "compiler/kernels/VnniDots.h"
 
 #include <cstring>
 
@@ -35,7 +36,7 @@ SDOPT_VNNI void eightRows(const ByteBlock &b, const uint8_t *rows, int32_t *out)
       for (int r = 0; r < kRows; ++r) {
         __m512i quad = _mm512_set1_epi32(quadAt(rows + r * b.rowStride + tap + k));
         for (int i = 0; i < Panels; ++i)
-          sums[r][i] = _mm512_dpbusd_epi32(sums[r][i], quad, lanes[i]);
+          sums[r][i] = addQuads(sums[r][i], quad, lanes[i]);
       }
     }
   for (int r = 0; r < kRows; ++r)
@@ -57,7 +58,7 @@ void blockSums(const ByteBlock &b) {
 } // namespace
 
 const ByteKernels *vnniByteKernels() {
-  static const ByteKernels kernels{noFrame, blockSums, noFrame, false};
+  static const ByteKernels kernels{noFrame, blockSums, noFrame, false, vnniAttentionProducts()};
   return hasVnni() ? &kernels : nullptr;
 }
 

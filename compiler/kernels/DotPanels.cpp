@@ -1,8 +1,9 @@
 //===- DotPanels.cpp - the inner loop of every exact matrix product ---------===//
 
 #include "compiler/kernels/DotPanels.h"
-#include "compiler/kernels/InstructionSets.h"
+#include "compiler/kernels/ExponentLanes.h"
 #include "compiler/kernels/IntegerKernels.h"
+#include "compiler/kernels/VnniDots.h"
 
 #include <algorithm>
 #include <array>
@@ -11,8 +12,6 @@
 namespace sdopt {
 
 namespace {
-
-constexpr int64_t kZeroExponent = 17 * 4096;
 
 void dotPortable(const DotTile &t) {
   for (int64_t r = 0; r < t.rows; ++r) {
@@ -188,7 +187,7 @@ template <int Panels> SDOPT_VNNI void dotPanelsVnni(const DotTile &t) {
     for (int r = 0; r < kDotRows; ++r) {
       __m512i pair = _mm512_set1_epi32(pairAt(t.a + r * t.aStride + 2 * p));
       for (int i = 0; i < Panels; ++i)
-        sums[r][i] = _mm512_dpwssd_epi32(sums[r][i], pair, lanes[i]);
+        sums[r][i] = addPairs(sums[r][i], pair, lanes[i]);
     }
   }
   for (int64_t r = 0; r < kDotRows; ++r)
@@ -219,22 +218,18 @@ SDOPT_AVX512 inline __m256i exponents512(__m512i distance, __m512i multiplier, _
 SDOPT_AVX512 void exponentialsAvx512(const ExponentRow &row, uint16_t *out) {
   if (row.multiplier < 1 << 30 || row.shift < 25 || row.shift > 62)
     return exponentialsPortable(row, out);
-  const uint32_t *products = exponentProducts().data();
-  __m512i multiplier = _mm512_set1_epi64(row.multiplier);
-  __m512i half = _mm512_set1_epi64(int64_t(1) << (row.shift - 25));
-  __m128i shift = _mm_cvtsi32_si128(row.shift - 24);
+  const __m512i multiplier = _mm512_set1_epi64(row.multiplier);
+  const __m512i half = _mm512_set1_epi64(int64_t(1) << (row.shift - 25));
+  const __m128i shift = _mm_cvtsi32_si128(row.shift - 24);
+  const ExponentLanes exponentials;
+  const auto exponents = [&](int64_t first) SDOPT_AVX512 {
+    return exponents512(_mm512_loadu_si512(row.distances + first), multiplier, half, shift);
+  };
   int64_t i = 0;
-  for (; i + 8 <= row.count; i += 8) {
-    __m256i t = exponents512(_mm512_loadu_si512(row.distances + i), multiplier, half, shift);
-    __m256i octave = _mm256_srli_epi32(t, 12);
-    __m256i product = _mm256_i32gather_epi32(reinterpret_cast<const int *>(products),
-                                             _mm256_and_si256(t, _mm256_set1_epi32(4095)), 4);
-    // At octave 17 the count is 32, which gives 0.
-    __m256i count = _mm256_add_epi32(octave, _mm256_set1_epi32(15));
-    __m256i rounding = _mm256_sllv_epi32(_mm256_set1_epi32(1 << 14), octave);
-    __m256i e = _mm256_srlv_epi32(_mm256_add_epi32(product, rounding), count);
-    e = _mm256_min_epu32(e, _mm256_set1_epi32(65535));
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i), _mm256_cvtepi32_epi16(e));
+  for (; i + 16 <= row.count; i += 16) {
+    const __m512i t = _mm512_inserti64x4(_mm512_castsi256_si512(exponents(i)), exponents(i + 8), 1);
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(out + i),
+                        _mm512_cvtepi32_epi16(exponentials(t)));
   }
   exponentialsPortable({row.distances + i, row.count - i, row.multiplier, row.shift}, out + i);
 }

@@ -12,8 +12,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/kernels/FastAttention.h"
-#include "compiler/kernels/AttentionAmx.h"
 #include "compiler/kernels/AttentionPanels.h"
+#include "compiler/kernels/ByteAttention.h"
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/VectorLoop.h"
 #include "compiler/kernels/WorkSharing.h"
@@ -37,14 +37,18 @@ bool fits(Codes codes) {
              : format.zeroPoint == 0;
 }
 
-bool useTiles(const DotKernels &kernels, const AttentionTile &tile) {
-  return kernels.bytes && kernels.bytes->tiles && tile.headDim >= 1 &&
-         tile.headDim <= kMaxByteHeadDim;
-}
-
 int64_t queryGroups(const AttentionTile &tile) { return (tile.queries + kDotRows - 1) / kDotRows; }
 
 bool isWide(Codes codes) { return codes.format.type == ElementType::I16; }
+
+// Products of bytes that there are for scores of these formats; null if there are none.
+const AttentionProducts *byteProducts(const DotKernels &kernels, const AttentionTile &tile, Codes q,
+                                      Codes k) {
+  const AttentionProducts *products = kernels.bytes ? kernels.bytes->attention : nullptr;
+  if (!products || tile.headDim < 1 || tile.headDim > kMaxByteHeadDim)
+    return nullptr;
+  return products->wideScores || (!isWide(q) && !isWide(k)) ? products : nullptr;
+}
 
 // Rows of codes minus zero point as dense int16 with an even row length.
 std::vector<int16_t> widenedRows(const DotKernels &kernels, Codes codes, int64_t rows,
@@ -289,8 +293,8 @@ void fastAttentionMaxima(const DotKernels &kernels, const AttentionTile &tile, C
                          const AttentionParams &params, int64_t *rowMax) {
   if (!fits(q) || !fits(k))
     return naiveKernels().attentionMaxima(tile, q, k, params, rowMax);
-  if (useTiles(kernels, tile))
-    return amxAttentionMaxima(kernels, tile, q, k, params, rowMax);
+  if (const AttentionProducts *products = byteProducts(kernels, tile, q, k))
+    return byteAttentionMaxima(kernels, *products, tile, q, k, params, rowMax);
   PackedKeys keys(kernels, tile, k);
   shareItems(queryGroups(tile), kernelThreads(), [&](int64_t group) {
     groupMaxima(kernels, tile, q, keys, params, group * kDotRows, rowMax);
@@ -302,8 +306,9 @@ void fastAttentionAccumulate(const DotKernels &kernels, const AttentionTile &til
                              int64_t *rowSum, int64_t *acc) {
   if (!fits(q) || !fits(k) || !fits(v))
     return naiveKernels().attentionAccumulate(tile, q, k, v, params, rowMax, rowSum, acc);
-  if (useTiles(kernels, tile))
-    return amxAttentionAccumulate(kernels, tile, q, k, v, params, rowMax, rowSum, acc);
+  const AttentionProducts *products = byteProducts(kernels, tile, q, k);
+  if (products && (products->wideValues || !isWide(v)))
+    return byteAttentionAccumulate(kernels, *products, tile, q, k, v, params, rowMax, rowSum, acc);
   PackedKeys keys(kernels, tile, k);
   PackedValues values(kernels, tile, v);
   shareItems(queryGroups(tile), kernelThreads(), [&](int64_t group) {

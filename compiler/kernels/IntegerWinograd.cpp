@@ -53,6 +53,15 @@ SDOPT_CLONES void transformTile(Chunk *d) {
     transformCodes(d[4 * y], d[4 * y + 1], d[4 * y + 2], d[4 * y + 3]);
 }
 
+SDOPT_CLONES void highBytes(const int16_t *from, int64_t count, int16_t *to) {
+  for (int64_t c = 0; c < count; ++c)
+    to[c] = static_cast<int16_t>(from[c] >> 8);
+}
+SDOPT_CLONES void lowBytes(const int16_t *from, int64_t count, int16_t *to) {
+  for (int64_t c = 0; c < count; ++c)
+    to[c] = static_cast<int16_t>((from[c] & 255) - 128);
+}
+
 /// 2 G w: three become four.
 inline void transformTaps(const Chunk &first, const Chunk &second, const Chunk &third, Chunk *out) {
   for (int64_t c = 0; c < kChunk; ++c) {
@@ -141,20 +150,18 @@ private:
   /// Channels from `first` on of one pixel; those that are none are 0.
   void readCodes(int64_t plane, int64_t row, int64_t column, int64_t first, Chunk &to) const {
     const int64_t count = std::min(kChunk, t_.inputChannels - first);
-    std::fill(std::begin(to), std::end(to), int16_t{0});
+    std::fill(to + count, std::end(to), int16_t{0});
     if (row < 0 || row >= t_.inputHeight || column < 0 || column >= t_.inputWidth) {
       std::fill_n(to, count, static_cast<int16_t>(zeroPoint(plane)));
       return;
     }
     const int64_t index = (row * t_.inputWidth + column) * t_.inputChannels + first;
     if (planes_ == 1) {
-      const int8_t *from = static_cast<const int8_t *>(x_.data) + index;
-      std::copy_n(from, count, to);
+      kernels_.widen(static_cast<const int8_t *>(x_.data) + index, count, 0, to);
       return;
     }
     const int16_t *from = static_cast<const int16_t *>(x_.data) + index;
-    for (int64_t c = 0; c < count; ++c)
-      to[c] = static_cast<int16_t>(plane == 0 ? from[c] >> 8 : (from[c] & 255) - 128);
+    plane == 0 ? highBytes(from, count, to) : lowBytes(from, count, to);
   }
 
   /// High bytes come first, then low ones.

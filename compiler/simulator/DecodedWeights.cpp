@@ -50,8 +50,10 @@ void DecodedWeights::decode(size_t first) {
   tiles_.assign(end - first, {});
   if (!fits)
     return;
-  decoded_ = Tensor();
-  decoded_ = recycledTensor(ElementType::I8, {coded});
+  if (decoded_.byteSize() < coded) { // all use the same pages if they can
+    decoded_ = Tensor();
+    decoded_ = recycledTensor(ElementType::I8, {std::max(coded, most)});
+  }
   int8_t *next = decoded_.mutableValues<int8_t>().data();
   std::vector<Job> jobs;
   for (size_t i = first; i < end; ++i)

@@ -1,0 +1,227 @@
+//===- ByteAttention.cpp - attention by products of bytes -------------------===//
+//
+// Sixteen queries pass over the keys in steps of 64; the exponentials of 256 keys meet the values
+// at once.
+//
+//===----------------------------------------------------------------------===//
+
+#include "compiler/kernels/ByteAttention.h"
+#include "compiler/kernels/InstructionSets.h"
+#include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/WorkSharing.h"
+
+#include <algorithm>
+
+namespace sdopt {
+
+#if defined(__x86_64__)
+
+namespace {
+
+// 2 * 255^2 * 16384 < 2^31
+constexpr int64_t kFlushKeys = 16384;
+
+SDOPT_AVX512 void addValueSums(const int32_t *high, const int32_t *middle, const int32_t *low,
+                               int64_t highFactor, int64_t correction, int64_t count,
+                               int64_t *acc) {
+  for (int64_t i = 0; i < count; ++i)
+    acc[i] += highFactor * high[i] + 256 * int64_t(middle[i]) + low[i] + correction;
+}
+
+// Calls work(first query) for each group, from several threads where there is much to do.
+template <typename Work> void forQueryGroups(const AttentionTile &tile, Work work) {
+  constexpr int64_t kFewScores = 1 << 16;
+  int threads = tile.queries * tile.keys < kFewScores ? 1 : kernelThreads();
+  int64_t groups = (tile.queries + kByteGroup - 1) / kByteGroup;
+  shareItems(groups, threads, [&](int64_t group) { work(group * kByteGroup); });
+}
+
+CodeRows rowsOf(Codes codes, int64_t first, int64_t rows, int64_t columns, int64_t stride) {
+  int64_t width = byteWidth(codes.format.type);
+  codes.data = static_cast<const std::byte *>(codes.data) + first * stride * width;
+  return {codes, rows, columns, stride};
+}
+
+CodeRows keyRows(Codes codes, const AttentionTile &tile) {
+  return rowsOf(codes, 0, tile.keys, tile.headDim, tile.keyStride);
+}
+
+// Up to sixteen queries of a tile.
+class QueryGroup {
+public:
+  QueryGroup(const DotKernels &kernels, const AttentionProducts &products,
+             const AttentionTile &tile, Codes q, const ScoreFormat &format, const KeyPanels &keys,
+             const AttentionParams &params, int64_t first)
+      : products(products), tile(tile), params(params), keys(keys), narrow(format.narrow),
+        first(first), rows(std::min(kByteGroup, tile.queries - first)),
+        queries(kernels, rowsOf(q, first, rows, tile.headDim, tile.queryStride), format) {}
+
+  const AttentionProducts &products;
+
+  int64_t rowCount() const { return rows; }
+  const int64_t *terms() const { return queries.terms(); }
+
+  /// Keys that the last row sees, and with it every other.
+  int64_t visibleKeys() const { return visibleKeys(rows - 1); }
+
+  /// How many keys from `key` on each row sees, up to one step.
+  void visibleCounts(int64_t key, int64_t *counts) const {
+    for (int64_t r = 0; r < kByteGroup; ++r)
+      counts[r] = r < rows ? std::clamp<int64_t>(visibleKeys(r) - key, 0, kKeyStep) : 0;
+  }
+
+  void score(int64_t key, StepScores &scores) const {
+    int64_t count = std::min(kKeyStep, tile.keys - key);
+    int64_t groups = (count + kByteLanes - 1) / kByteLanes;
+    (narrow ? products.narrowScores : products.wideScores)(queries, keys, key, groups, scores);
+  }
+
+private:
+  int64_t visibleKeys(int64_t row) const {
+    if (!params.causal)
+      return tile.keys;
+    return std::clamp<int64_t>(tile.firstQuery + first + row - tile.firstKey + 1, 0, tile.keys);
+  }
+
+  const AttentionTile &tile;
+  const AttentionParams &params;
+  const KeyPanels &keys;
+  bool narrow;
+  int64_t first, rows;
+  QueryRows queries;
+};
+
+void groupMaxima(const QueryGroup &group, const KeyPanels &keys, bool narrow, int64_t *rowMax) {
+  MaximumLanes lanes;
+  StepScores scores;
+  group.products.begin();
+  for (int64_t key = 0; key < group.visibleKeys(); key += kKeyStep) {
+    int64_t counts[kByteGroup];
+    group.visibleCounts(key, counts);
+    group.score(key, scores);
+    narrow ? lanes.addNarrow(scores, keys.terms() + key, counts) : lanes.addWide(scores, counts);
+  }
+  group.products.end();
+  for (int64_t r = 0; r < group.rowCount(); ++r) {
+    int64_t maximum = 0;
+    if (narrow ? lanes.narrow(r, maximum) : lanes.wide(r, maximum))
+      rowMax[r] = std::max(rowMax[r], maximum + group.terms()[r]);
+  }
+}
+
+// One group of queries over all keys of the tile.
+class GroupAccumulation {
+public:
+  GroupAccumulation(const QueryGroup &group, const KeyPanels &keys, const ValuePanels &values,
+                    const Exponentials &exponentials, int64_t headDim, int32_t valueZero)
+      : group(group), keys(keys), values(values), exponentials(exponentials), headDim(headDim),
+        valueZero(valueZero), sums((headDim + kByteLanes - 1) / kByteLanes) {}
+
+  void run(bool narrow, const int64_t *rowMax, int64_t *rowSum, int64_t *acc) {
+    for (int64_t r = 0; r < group.rowCount(); ++r)
+      maxima[r] = static_cast<int64_t>(static_cast<uint64_t>(rowMax[r]) -
+                                       static_cast<uint64_t>(group.terms()[r]));
+    int64_t end = group.visibleKeys();
+    group.products.begin();
+    for (int64_t block = 0; block < end; block += kKeyBlock) {
+      int64_t steps = 0;
+      for (int64_t key = block; key < std::min(end, block + kKeyBlock); key += kKeyStep, ++steps)
+        addStep(narrow, key, key - block);
+      for (int64_t i = 0; i < static_cast<int64_t>(sums.size()); ++i)
+        addValues(block, i, steps);
+      if ((block + kKeyBlock) % kFlushKeys == 0)
+        flush(rowSum, acc);
+    }
+    group.products.end();
+    flush(rowSum, acc);
+  }
+
+private:
+  void addStep(bool narrow, int64_t key, int64_t column) {
+    int64_t counts[kByteGroup];
+    group.visibleCounts(key, counts);
+    group.score(key, scores);
+    Exponentials::Rows rows{maxima, counts, exponentialSums};
+    if (narrow)
+      exponentials.narrow(scores, keys.terms() + key, rows, column, digits);
+    else
+      exponentials.wide(scores, rows, column, digits);
+  }
+
+  void addValues(int64_t key, int64_t panel, int64_t steps) {
+    int64_t dim = panel * kByteLanes;
+    if (values.isNarrow())
+      group.products.narrowValues(digits, {values.panel(key, dim, 0), nullptr, steps}, sums[panel]);
+    else
+      group.products.wideValues(
+          digits, {values.panel(key, dim, 0), values.panel(key, dim, 1), steps}, sums[panel]);
+  }
+
+  // Adds what has come together and starts again.
+  void flush(int64_t *rowSum, int64_t *acc) {
+    int64_t highFactor = values.isNarrow() ? 256 : 65536;
+    for (int64_t r = 0; r < group.rowCount(); ++r) {
+      int64_t correction = values.isNarrow() ? -valueZero * exponentialSums[r] : 0;
+      for (int64_t d = 0; d < headDim; d += kByteLanes) {
+        const ValueSums &s = sums[d / kByteLanes];
+        addValueSums(s.high[r], s.middle[r], s.low[r], highFactor, correction,
+                     std::min(kByteLanes, headDim - d), acc + r * headDim + d);
+      }
+      rowSum[r] += exponentialSums[r];
+    }
+    std::fill(sums.begin(), sums.end(), ValueSums());
+    std::fill_n(exponentialSums, kByteGroup, 0);
+  }
+
+  const QueryGroup &group;
+  const KeyPanels &keys;
+  const ValuePanels &values;
+  const Exponentials &exponentials;
+  int64_t headDim;
+  int32_t valueZero;
+  int64_t maxima[kByteGroup] = {};
+  int64_t exponentialSums[kByteGroup] = {};
+  StepScores scores;
+  ExponentialDigits digits;
+  std::vector<ValueSums> sums;
+};
+
+} // namespace
+
+void byteAttentionMaxima(const DotKernels &kernels, const AttentionProducts &products,
+                         const AttentionTile &tile, Codes q, Codes k, const AttentionParams &params,
+                         int64_t *rowMax) {
+  ScoreFormat format(q, k);
+  KeyPanels keys(kernels, keyRows(k, tile), format);
+  forQueryGroups(tile, [&](int64_t first) {
+    groupMaxima(QueryGroup(kernels, products, tile, q, format, keys, params, first), keys,
+                format.narrow, rowMax + first);
+  });
+}
+
+void byteAttentionAccumulate(const DotKernels &kernels, const AttentionProducts &products,
+                             const AttentionTile &tile, Codes q, Codes k, Codes v,
+                             const AttentionParams &params, const int64_t *rowMax, int64_t *rowSum,
+                             int64_t *acc) {
+  ScoreFormat format(q, k);
+  KeyPanels keys(kernels, keyRows(k, tile), format);
+  ValuePanels values(kernels, keyRows(v, tile));
+  Exponentials exponentials(kernels, params);
+  forQueryGroups(tile, [&](int64_t first) {
+    QueryGroup group(kernels, products, tile, q, format, keys, params, first);
+    GroupAccumulation(group, keys, values, exponentials, tile.headDim, v.format.zeroPoint)
+        .run(format.narrow, rowMax + first, rowSum + first, acc + first * tile.headDim);
+  });
+}
+
+#else
+
+void byteAttentionMaxima(const DotKernels &, const AttentionProducts &, const AttentionTile &,
+                         Codes, Codes, const AttentionParams &, int64_t *) {}
+void byteAttentionAccumulate(const DotKernels &, const AttentionProducts &, const AttentionTile &,
+                             Codes, Codes, Codes, const AttentionParams &, const int64_t *,
+                             int64_t *, int64_t *) {}
+
+#endif
+
+} // namespace sdopt
