@@ -3,6 +3,7 @@
 #include "compiler/calibration/PartialStatistics.h"
 
 #include "compiler/calibration/statistics.pb.h"
+#include "compiler/weights/PartialFiles.h"
 #include "compiler/weights/WeightStore.h"
 
 #include <filesystem>
@@ -42,9 +43,8 @@ absl::Status PartialStatistics::save(const Statistics &known) const {
   file.set_partial_version(kVersion);
   file.set_all_calls(static_cast<uint64_t>(calls_));
   file.set_statistics(known.serialize());
-  std::error_code error; // told by the writing
-  std::filesystem::create_directories(std::filesystem::path(path_).parent_path(), error);
-  return writeFileAtomically(path_, file.SerializeAsString());
+  absl::Status folder = makeFolder(std::filesystem::path(path_).parent_path());
+  return !folder.ok() ? folder : writeFileAtomically(path_, file.SerializeAsString());
 }
 
 } // namespace sdopt

@@ -11,6 +11,7 @@
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "compiler/weights/AtomicFile.h"
+#include "compiler/weights/PartialFiles.h"
 #include "compiler/weights/WeightStore.h"
 
 #include <filesystem>
@@ -45,9 +46,8 @@ public:
     if (file_.empty())
       return absl::OkStatus();
     if (!std::filesystem::exists(file_)) {
-      std::error_code error;
-      std::filesystem::create_directories(std::filesystem::path(file_).parent_path(), error);
-      return save(); // told now, not after the first measurement
+      absl::Status status = makeFolder(std::filesystem::path(file_).parent_path());
+      return status.ok() ? save() : status; // told now, not after the first measurement
     }
     absl::StatusOr<std::string> bytes = readFile(file_);
     if (!bytes.ok())

@@ -7,6 +7,7 @@
 #include "compiler/package/Manifest.h"
 #include "compiler/package/Package.h"
 #include "compiler/package/SaturatingArithmetic.h"
+#include "compiler/weights/PartialFiles.h"
 #include "compiler/weights/SystemError.h"
 #include "compiler/weights/WeightStore.h"
 
@@ -17,7 +18,6 @@
 #include <fcntl.h>
 #include <future>
 #include <set>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace sdopt {
@@ -33,15 +33,7 @@ std::span<const std::byte> bytesOf(const std::string &text) {
 
 class FileWriter final : public PackageWriter {
 public:
-  FileWriter(std::string path, std::string partial, int file)
-      : path_(std::move(path)), partial_(std::move(partial)), file_(file) {}
-
-  ~FileWriter() override {
-    if (file_ < 0)
-      return;
-    ::close(file_);
-    ::unlink(partial_.c_str());
-  }
+  explicit FileWriter(PartialFile file) : file_(std::move(file)) {}
 
   /// The header is known last: its page is left out of the file and of the digest until finish().
   absl::Status start() { return appendZeros(kSectionAlignment - kHeaderBytes); }
@@ -74,7 +66,7 @@ public:
   }
 
   absl::StatusOr<PackageModule> readBack(const ModuleInfo &module) const override {
-    absl::StatusOr<std::shared_ptr<const MappedFile>> file = MappedFile::open(partial_);
+    absl::StatusOr<std::shared_ptr<const MappedFile>> file = MappedFile::open(file_.partialPath());
     if (!file.ok())
       return file.status();
     const auto section = std::find_if(sections_.rbegin(), sections_.rend(), [](const Section &s) {
@@ -97,7 +89,7 @@ public:
                            std::span<const std::byte> rows) override {
     if (manifest_.modules.empty() || !manifest_.modules.back().scheduleTimesteps.empty())
       return absl::FailedPreconditionError(
-          absl::StrCat(path_, ": a schedule follows a module that has none"));
+          absl::StrCat(file_.path(), ": a schedule follows a module that has none"));
     ModuleInfo &module = manifest_.modules.back();
     module.scheduleTimesteps = timesteps;
     absl::Status status = checkSchedule(module, static_cast<int64_t>(rows.size()));
@@ -145,29 +137,23 @@ public:
     if (status = writeAt(0, bytesOf(head)); !status.ok())
       return status;
     // Some file systems report a full disk only here.
-    return ::fsync(file_) == 0 ? absl::OkStatus() : writeError();
+    return ::fsync(file_.descriptor()) == 0 ? absl::OkStatus() : writeError();
   }
 
-  const std::string &partialPath() const override { return partial_; }
+  const std::string &partialPath() const override { return file_.partialPath(); }
 
-  absl::Status publish() override {
-    if (::rename(partial_.c_str(), path_.c_str()) != 0)
-      return systemError("rename the finished file to", path_, errno);
-    ::close(file_);
-    file_ = -1;
-    return absl::OkStatus();
-  }
+  absl::Status publish() override { return file_.publish(); }
 
 private:
   absl::Status at(const std::string &place, const absl::Status &status) const {
-    return absl::Status(status.code(), absl::StrCat(path_, ": ", place, ": ", status.message()));
+    return absl::Status(status.code(), absl::StrCat(file_.path(), ": ", place, ": ", status.message()));
   }
 
-  absl::Status writeError() const { return systemError("write", path_, errno); }
+  absl::Status writeError() const { return systemError("write", file_.path(), errno); }
 
   absl::Status writeAt(int64_t offset, std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      const ssize_t written = ::pwrite(file_, bytes.data(), bytes.size(), offset);
+      const ssize_t written = ::pwrite(file_.descriptor(), bytes.data(), bytes.size(), offset);
       if (written < 0 && errno == EINTR)
         continue;
       if (written <= 0)
@@ -255,8 +241,7 @@ private:
     return status;
   }
 
-  std::string path_, partial_;
-  int file_ = -1;
+  PartialFile file_;
   int64_t position_ = kHeaderBytes;
   std::vector<Section> sections_;
   std::set<std::string> names_;
@@ -267,18 +252,10 @@ private:
 } // namespace
 
 absl::StatusOr<std::unique_ptr<PackageWriter>> PackageWriter::create(const std::string &path) {
-  struct stat info;
-  // rename() would replace a device or a pipe by a plain file.
-  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot write '", path, "': it is there already and is ",
-                     S_ISDIR(info.st_mode) ? "a folder" : "no regular file"));
-  const std::string partial = absl::StrCat(path, ".partial-", ::getpid());
-  const int file =
-      ::open(partial.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (file < 0)
-    return systemError("write", path, errno);
-  auto writer = std::make_unique<FileWriter>(path, partial, file);
+  absl::StatusOr<PartialFile> file = PartialFile::create(path, O_RDWR);
+  if (!file.ok())
+    return file.status();
+  auto writer = std::make_unique<FileWriter>(*std::move(file));
   if (absl::Status status = writer->start(); !status.ok())
     return status;
   return writer;

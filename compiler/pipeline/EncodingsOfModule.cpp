@@ -124,19 +124,6 @@ absl::Status ModuleCompiler::exportTo(std::vector<std::unique_ptr<AtomicFile>> &
   return options_.encodingsFolder.empty() ? absl::OkStatus() : exportFormats(files);
 }
 
-namespace {
-
-absl::Status makeFolder(const fs::path &folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error)
-    return absl::InvalidArgumentError("can't make folder '" + folder.string() +
-                                      "': " + error.message());
-  return absl::OkStatus();
-}
-
-} // namespace
-
 absl::Status ModuleCompiler::exportModel(std::vector<std::unique_ptr<AtomicFile>> &files) {
   progress("export");
   ErrorCollector errors(context_.get());

@@ -448,11 +448,8 @@ absl::Status ModuleCompiler::exportMasks() {
   auto masks = masksOf(function(*module_));
   if (failed(masks))
     return absl::InternalError("");
-  std::error_code error;
-  std::filesystem::create_directories(options_.masksOut, error);
-  if (error)
-    return absl::InvalidArgumentError("can't make folder '" + options_.masksOut +
-                                      "': " + error.message());
+  if (absl::Status status = makeFolder(options_.masksOut); !status.ok())
+    return status;
   return writeSafetensors(options_.masksOut + "/" + model_.name + ".safetensors", *masks);
 }
 
@@ -505,9 +502,10 @@ absl::Status ModuleCompiler::calibrateModel() {
   statisticsDigest_ = digestOf(statistics_);
   sd::resources(context_.get()).statistics = &statistics_;
   for (const std::string &file : statisticsFiles()) {
-    std::error_code error;
-    std::filesystem::create_directories(std::filesystem::path(file).parent_path(), error);
-    if (absl::Status status = statistics_.save(file); !status.ok())
+    absl::Status status = makeFolder(std::filesystem::path(file).parent_path());
+    if (status.ok())
+      status = statistics_.save(file);
+    if (!status.ok())
       return status;
   }
   std::error_code error; // nothing reads what stays but a calibration that goes on from it

@@ -593,7 +593,10 @@ bool CompileResult::passed() const {
 }
 
 absl::StatusOr<CompileResult> compile(const CompileOptions &options, const Messages &messages) {
-  return Compilation(options, messages).run();
+  absl::StatusOr<CompileResult> result = Compilation(options, messages).run();
+  if (!result.ok())
+    removeEmptyFolders();
+  return result;
 }
 
 } // namespace sdopt

@@ -3,6 +3,7 @@
 #include "compiler/pipeline/StageFolder.h"
 
 #include "compiler/report/Report.h"
+#include "compiler/weights/PartialFiles.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AsmState.h"
@@ -44,10 +45,8 @@ std::string StageFolder::statisticsPath() const { return folder_ + "/statistics.
 
 absl::Status StageFolder::save(Stage stage, ModuleOp module, const WeightStore &weights,
                                const StageState &state) const {
-  std::error_code error;
-  std::filesystem::create_directories(folder_, error);
-  if (error)
-    return absl::InvalidArgumentError("can't make folder '" + folder_ + "': " + error.message());
+  if (absl::Status status = makeFolder(folder_); !status.ok())
+    return status;
   std::string text = printed(module);
   nlohmann::json snapshots = nlohmann::json::object();
   if (absl::StatusOr<std::string> before = readFile(folder_ + "/manifest.json"); before.ok())

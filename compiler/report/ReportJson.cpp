@@ -7,7 +7,6 @@
 
 #include <google/protobuf/util/json_util.h>
 
-#include <filesystem>
 #include <string_view>
 
 namespace sdopt {
@@ -40,10 +39,8 @@ absl::StatusOr<Report> fromJson(const std::string &text, const std::string &orig
 }
 
 absl::Status writeReport(const Report &report, const std::string &folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error)
-    return absl::InvalidArgumentError("cannot make folder '" + folder + "': " + error.message());
+  if (absl::Status status = makeFolder(folder); !status.ok())
+    return status;
   // Both or none: they are written in full before the first appears.
   auto json = AtomicFile::create(folder + "/report.json");
   auto html = AtomicFile::create(folder + "/report.html");

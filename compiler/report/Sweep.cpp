@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
 #include <vector>
 
 namespace sdopt {
@@ -169,10 +168,8 @@ std::string sweepSvg(const SweepReport &sweep) {
 }
 
 absl::Status writeSweep(const SweepReport &sweep, const std::string &folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error)
-    return absl::InvalidArgumentError("cannot make folder '" + folder + "': " + error.message());
+  if (absl::Status status = makeFolder(folder); !status.ok())
+    return status;
   auto data = AtomicFile::create(folder + "/sweep.json");
   auto picture = AtomicFile::create(folder + "/sweep.svg");
   for (const absl::Status &status : {data.status(), picture.status()})

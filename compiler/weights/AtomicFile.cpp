@@ -7,52 +7,34 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 namespace sdopt {
 
 absl::StatusOr<std::unique_ptr<AtomicFile>> AtomicFile::create(const std::string &path) {
-  struct stat info;
-  // rename() would replace a device or a pipe by a plain file.
-  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
-    return absl::InvalidArgumentError("cannot write '" + path + "': it is there already and is " +
-                                      (S_ISDIR(info.st_mode) ? "a folder" : "no regular file"));
-  std::unique_ptr<AtomicFile> file(new AtomicFile());
-  file->path_ = path;
-  file->partialPath_ = path + ".partial-" + std::to_string(::getpid());
-  file->descriptor_ = ::open(file->partialPath_.c_str(),
-                             O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (file->descriptor_ < 0)
-    return systemError("write", path, errno);
-  return file;
+  absl::StatusOr<PartialFile> file = PartialFile::create(path, O_WRONLY);
+  if (!file.ok())
+    return file.status();
+  return std::unique_ptr<AtomicFile>(new AtomicFile(*std::move(file)));
 }
 
-AtomicFile::~AtomicFile() {
-  if (descriptor_ >= 0)
-    ::close(descriptor_);
-  if (!partialPath_.empty() && (failed_ || descriptor_ >= 0))
-    ::unlink(partialPath_.c_str());
-}
-
-absl::Status AtomicFile::fail(const char *action, int error) {
+absl::Status AtomicFile::fail(absl::Status status) {
   failed_ = true;
-  return systemError(action, path_, error);
+  return status;
 }
 
 absl::Status AtomicFile::write(std::string_view bytes) {
-  if (failed_ || descriptor_ < 0)
-    return absl::FailedPreconditionError("cannot write '" + path_ + "': it is closed");
+  if (failed_ || file_.descriptor() < 0)
+    return absl::FailedPreconditionError("cannot write '" + file_.path() + "': it is closed");
   // Linux takes less than 2^31 bytes in one call.
   constexpr size_t kLargestWrite = size_t{1} << 30;
   while (!bytes.empty()) {
-    ssize_t count = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kLargestWrite));
+    ssize_t count = ::write(file_.descriptor(), bytes.data(), std::min(bytes.size(), kLargestWrite));
     if (count < 0 && errno == EINTR)
       continue;
     if (count <= 0)
-      return fail("write", count < 0 ? errno : ENOSPC);
+      return fail(systemError("write", file_.path(), count < 0 ? errno : ENOSPC));
     bytes.remove_prefix(static_cast<size_t>(count));
     size_ += count;
   }
@@ -64,18 +46,15 @@ absl::Status AtomicFile::write(std::span<const std::byte> bytes) {
 }
 
 absl::Status AtomicFile::commit() {
-  if (failed_ || descriptor_ < 0)
-    return absl::FailedPreconditionError("cannot write '" + path_ + "': it is closed");
+  if (failed_ || file_.descriptor() < 0)
+    return absl::FailedPreconditionError("cannot write '" + file_.path() + "': it is closed");
   // Some file systems report a full disk only here.
-  if (::fsync(descriptor_) != 0 && errno != EINVAL && errno != EROFS)
-    return fail("write", errno);
-  int descriptor = descriptor_;
-  descriptor_ = -1;
-  if (::close(descriptor) != 0)
-    return fail("write", errno);
-  if (std::rename(partialPath_.c_str(), path_.c_str()) != 0)
-    return fail("rename the finished file to", errno);
-  return absl::OkStatus();
+  if (::fsync(file_.descriptor()) != 0 && errno != EINVAL && errno != EROFS)
+    return fail(systemError("write", file_.path(), errno));
+  if (absl::Status status = file_.close(); !status.ok())
+    return fail(status);
+  absl::Status status = file_.publish();
+  return status.ok() ? status : fail(status);
 }
 
 absl::Status writeFileAtomically(const std::string &path, std::string_view bytes) {

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "compiler/weights/PartialFiles.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -25,7 +26,6 @@ class AtomicFile {
 public:
   /// Fails if the folder does not take a new file, or if `path` is there and is no regular file.
   static absl::StatusOr<std::unique_ptr<AtomicFile>> create(const std::string &path);
-  ~AtomicFile();
   AtomicFile(const AtomicFile &) = delete;
   AtomicFile &operator=(const AtomicFile &) = delete;
 
@@ -40,11 +40,10 @@ public:
   absl::Status commit();
 
 private:
-  AtomicFile() = default;
-  absl::Status fail(const char *action, int error);
+  explicit AtomicFile(PartialFile file) : file_(std::move(file)) {}
+  absl::Status fail(absl::Status status);
 
-  std::string path_, partialPath_;
-  int descriptor_ = -1;
+  PartialFile file_;
   int64_t size_ = 0;
   bool failed_ = false;
 };

@@ -209,7 +209,7 @@ class Tools(Cases):
         ):
             self.refused(f"zoom: {name}", "sdopt-run", "zoom", self.package, *flags, "-o", folder, needles=needles, output=folder)
         other = ("--frames", "1", "--steps", "2", "-o", self.work / "other-steps")
-        self.refused("zoom: another schedule", "sdopt-run", "zoom", self.package, *prompt, *other, needles=["timestep 501", "667 ... 1", "--steps"])
+        self.refused("zoom: another schedule", "sdopt-run", "zoom", self.package, *prompt, *other, needles=["timestep 501", "667 ... 1", "--steps"], output=other[-1])
         self.refused("zoom: its folder is a file", "sdopt-run", "zoom", self.package, *prompt, "-o", broken, needles=[broken])
 
     def mlir_tools(self):
@@ -252,33 +252,53 @@ class Tools(Cases):
         done = self.run("sdopt-lsp-server", input=session)
         self.expect("lsp: initialize", {f"exit code 0: {done.stderr[-300:]}": done.returncode == 0, "capabilities": '"capabilities"' in done.stdout})
 
+    def interrupted(self, name, tool, arguments, number, waits_for):
+        """Ends `tool` by a signal once a file of such a name is there: what stays is whole, and told."""
+        folder = self.work / "interrupted"
+        folder.mkdir()
+        # A shell that runs this in the background has made its children ignore SIGINT.
+        process = subprocess.Popen(
+            [self.bin / tool, *map(str, arguments(folder))],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        )
+        files = lambda: sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+        limit = time.monotonic() + 30
+        while not any(waits_for in name for name in files()) and time.monotonic() < limit and process.poll() is None:
+            time.sleep(0.01)
+        seen = files()
+        process.send_signal(number)
+        _, text = process.communicate(timeout=30)
+        left = files()
+        whole = [f"'{folder / name}'" for name in left if (folder / name).is_file()]
+        told = {0: "nothing was written", 1: f"{''.join(whole)} is finished and stays"}.get(len(whole), f"{''.join(whole[:1])} and {len(whole) - 1} more are finished and stay")
+        self.expect(
+            f"{name}: {number.name}",
+            {
+                f"{waits_for} was there before: {seen}": any(waits_for in name for name in seen),
+                f"ends by the signal: {process.returncode}": process.returncode == -number,
+                f"one line tells it: {text!r}": text.splitlines()[-1:] == [f"{tool}: interrupted; {told}"],
+                f"nothing partial, no empty folder, no package is left: {left}": not any(
+                    ".partial-" in name or name.endswith(".sdnpu") or ((folder / name).is_dir() and not os.listdir(folder / name)) for name in left
+                ),
+            },
+            told.replace(str(folder), "DIR"),
+        )
+        shutil.rmtree(folder)
+
     def interrupt(self):
+        common = [self.model, "--samples", self.samples, "--quiet"]
+        package = lambda folder: [*common, "-o", folder / "p.sdnpu"]
         for number in (signal.SIGINT, signal.SIGTERM):
-            folder = self.work / "interrupted"
-            folder.mkdir(exist_ok=True)
-            arguments = [self.bin / "sdopt-compile", self.model, "--samples", self.samples, "-o", folder / "p.sdnpu", "--quiet"]
-            # A shell that runs this in the background has made its children ignore SIGINT.
-            process = subprocess.Popen(
-                list(map(str, arguments)),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
-            )
-            limit = time.monotonic() + 20
-            while not os.listdir(folder) and time.monotonic() < limit and process.poll() is None:
-                time.sleep(0.01)
-            seen = os.listdir(folder)
-            time.sleep(0.3)
-            process.send_signal(number)
-            process.communicate(timeout=30)
-            self.expect(
-                f"compile: {number.name}",
-                {
-                    f"a partial file was there before: {seen}": any(".partial" in name for name in seen),
-                    f"ends by the signal: {process.returncode}": process.returncode == -number,
-                    f"nothing is left: {os.listdir(folder)}": not os.listdir(folder),
-                },
-            )
+            self.interrupted("compile", "sdopt-compile", package, number, ".partial")
+        exports = lambda folder: [*package(folder), "--export-onnx", folder / "a" / "onnx", "--export-encodings", folder / "codes", "--export-masks", folder / "masks"]
+        self.interrupted("compile with exports", "sdopt-compile", exports, signal.SIGINT, "text_encoder.encodings.partial")
+        stages = lambda folder: [*package(folder), "--stages", folder / "stages"]
+        self.interrupted("compile with snapshots", "sdopt-compile", stages, signal.SIGTERM, "vae_encoder/import.mlir")
+        zoom = lambda folder: ["zoom", self.package, "--prompt", "red rings", "--frames", 3, "--steps", 3, "-o", folder / "pictures"]
+        self.interrupted("zoom", "sdopt-run", zoom, signal.SIGINT, "pictures")
 
 
 def main():

@@ -110,6 +110,37 @@ TEST(AtomicFile, RefusesAnUnwritableFolder) {
   EXPECT_TRUE(folder.names().empty());
 }
 
+TEST(PartialFiles, AreAbandonedAtOnce) {
+  TemporaryFolder folder;
+  EXPECT_TRUE(inChildWithFileLimit(RLIM_INFINITY, [&] {
+    bool made = makeFolder(folder.path("made/in/each")).ok() &&
+                makeFolder(folder.path("kept/")).ok() &&
+                writeFileAtomically(folder.path("kept/gone"), "x").ok() &&
+                writeFileAtomically(folder.path("kept/whole"), "x").ok();
+    std::filesystem::remove(folder.path("kept/gone"));
+    auto open = AtomicFile::create(folder.path("made/in/each/open"));
+    auto other = AtomicFile::create(folder.path("other"));
+    return made && open.ok() && other.ok() &&
+           abandonPartialFiles() == std::vector<std::string>{folder.path("kept/whole")};
+  }));
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"kept"});
+}
+
+TEST(PartialFiles, EmptyFoldersGoIfTheyWereMade) {
+  TemporaryFolder folder;
+  std::filesystem::create_directory(folder.path("old"));
+  ASSERT_TRUE(makeFolder(folder.path("old/new")).ok());
+  ASSERT_TRUE(makeFolder(folder.path("full")).ok());
+  ASSERT_TRUE(makeFolder(folder.path("full")).ok());
+  ASSERT_TRUE(writeFileAtomically(folder.path("full/file"), "x").ok());
+  EXPECT_EQ(std::string(makeFolder(folder.path("full/file")).message()).find(
+                "cannot make folder '" + folder.path("full/file") + "': "),
+            0u);
+  removeEmptyFolders();
+  EXPECT_EQ(folder.names(), (std::vector<std::string>{"full", "old"}));
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path("old")));
+}
+
 TEST(ReadFile, NamesThePath) {
   TemporaryFolder folder;
   auto text = readFile(folder.path("missing"));

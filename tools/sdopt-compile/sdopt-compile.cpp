@@ -1,19 +1,19 @@
 //===- sdopt-compile.cpp - from ONNX to a package -----------------------------===//
 
 #include "CommandLine.h"
-#include "Interrupt.h"
 #include "Terminal.h"
+#include "tools/process/Process.h"
 
 #include <cstdio>
 
 int main(int argc, char **argv) {
   sdopt::reportFailedWrites();
+  sdopt::removePartialFilesOnInterrupt("sdopt-compile");
   absl::StatusOr<sdopt::CommandLine> line = sdopt::parseCommandLine(argc, argv);
   absl::Status status = line.status();
   int code = 0;
   if (status.ok() && !line->finished) {
     const sdopt::CompileOptions &options = line->options;
-    sdopt::removePartialFilesOnInterrupt(options);
     absl::StatusOr<sdopt::CompileResult> result =
         sdopt::compile(options, sdopt::terminalMessages(options.quiet));
     sdopt::finishProgress();

@@ -2,8 +2,8 @@
 
 #include "Options.h"
 #include "compiler/weights/WeightStore.h"
+#include "tools/process/Process.h"
 
-#include <csignal>
 #include <iostream>
 
 using namespace sdopt;
@@ -18,7 +18,7 @@ int fail(const absl::Status &status) {
 } // namespace
 
 int main(int argc, char **argv) {
-  std::signal(SIGXFSZ, SIG_IGN); // a file over the limit is an error of the write
+  reportFailedWrites();
   const ObjdumpOptions options = parseObjdumpOptions(argc, argv);
   const absl::StatusOr<std::unique_ptr<Package>> package = Package::open(options.package);
   if (!package.ok())

@@ -7,6 +7,7 @@
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/report/Numbers.h"
+#include "compiler/weights/PartialFiles.h"
 
 #include <charconv>
 #include <thread>
@@ -208,6 +209,8 @@ absl::Status run(const RunCommand &command) {
     setMemoryLimit(zoom->memoryLimit);
     status = runZoomCommand(*zoom);
   }
+  if (!status.ok())
+    removeEmptyFolders();
   if (status.ok() || refusedMemory() == 0)
     return status;
   return absl::Status(status.code(),

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/kernels/IntegerKernels.h"
+#include "compiler/weights/PartialFiles.h"
 #include "compiler/weights/WeightStore.h"
 #include "tools/sdopt-run/Animation.h"
 #include "tools/sdopt-run/Noise.h"
@@ -71,7 +72,7 @@ public:
         pictures_((keyFrames_ - 1) * options.interpolation + 1) {}
 
   absl::StatusOr<ZoomResult> run() {
-    absl::Status status = prepareFolder();
+    absl::Status status = makeFolder(options_.folder);
     if (status.ok())
       status = paintAll();
     if (status.ok())
@@ -84,15 +85,6 @@ public:
   }
 
 private:
-  absl::Status prepareFolder() {
-    std::error_code error;
-    fs::create_directories(options_.folder, error);
-    if (error)
-      return absl::UnavailableError(
-          absl::StrCat(options_.folder, ": cannot make this folder: ", error.message()));
-    return absl::OkStatus();
-  }
-
   absl::Status paintAll() {
     absl::StatusOr<Tensor> hidden =
         encodePrompts(models_, tokenizer_, options_.negativePrompt, options_.prompt);

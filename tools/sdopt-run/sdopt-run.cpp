@@ -1,12 +1,13 @@
 // Runs a compiled package on the simulated NPU: one module on samples, or an infinite zoom.
 
+#include "tools/process/Process.h"
 #include "tools/sdopt-run/CommandLine.h"
 
-#include <csignal>
 #include <iostream>
 
 int main(int argc, char **argv) {
-  std::signal(SIGXFSZ, SIG_IGN); // a file over the limit is an error of the write
+  sdopt::reportFailedWrites();
+  sdopt::removePartialFilesOnInterrupt("sdopt-run");
   absl::StatusOr<sdopt::RunCommand> command = sdopt::parseRunCommand(argc, argv);
   absl::Status status = command.ok() ? sdopt::run(*command) : command.status();
   if (status.ok() && std::cout.flush())
