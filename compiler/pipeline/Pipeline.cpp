@@ -6,6 +6,7 @@
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/ModuleCompiler.h"
 #include "compiler/pipeline/PictureReport.h"
+#include "compiler/pipeline/Places.h"
 #include "compiler/pipeline/Rates.h"
 #include "compiler/pipeline/Sweep.h"
 #include "compiler/power/PowerReport.h"
@@ -95,9 +96,10 @@ private:
     if (!model.ok())
       return model.status();
     model_ = *std::move(model);
-    listInputs();
+    for (const Place &input : inputPlaces(options_, model_))
+      result_.inputs.push_back(input.path);
     for (const absl::Status &status : {checkStatisticsNames(), checkEncodingsNames(),
-                                       checkGateNames(), checkPlaces(), checkOverwriting()})
+                                       checkGateNames(), checkPlaces(options_, model_)})
       if (!status.ok())
         return status;
     return absl::OkStatus();
@@ -128,52 +130,6 @@ private:
                        [&](const ModelModule &module) { return module.name == gate.owner; }))
         return absl::NotFoundError("gate '" + gate.text + "': no module '" + gate.owner +
                                    "'; there are: " + names);
-    return absl::OkStatus();
-  }
-
-  /// Outputs that come last fail first if they have no place.
-  absl::Status checkPlaces() const {
-    std::error_code error;
-    if (!options_.reportFolder.empty() && fs::exists(options_.reportFolder, error) &&
-        !fs::is_directory(options_.reportFolder, error))
-      return absl::InvalidArgumentError("cannot write the report into '" + options_.reportFolder +
-                                        "': it is no folder");
-    for (const std::string &folder :
-         {options_.exportFolder, options_.encodingsFolder, options_.masksOut})
-      if (!folder.empty() && fs::exists(folder, error) && !fs::is_directory(folder, error))
-        return absl::InvalidArgumentError("cannot export into '" + folder + "': it is no folder");
-    if (options_.depfile.empty())
-      return absl::OkStatus();
-    if (fs::is_directory(options_.depfile, error))
-      return absl::InvalidArgumentError("cannot write '" + options_.depfile +
-                                        "': it is there already and is a folder");
-    if (!fs::is_directory(fs::absolute(options_.depfile).parent_path(), error))
-      return absl::NotFoundError("cannot write '" + options_.depfile + "': no such folder");
-    return absl::OkStatus();
-  }
-
-  /// An output in the place of an input would be gone before anyone noticed.
-  absl::Status checkOverwriting() const {
-    fs::path report;
-    if (!options_.reportFolder.empty())
-      report = fs::path(options_.reportFolder) / "report.json";
-    std::error_code error;
-    std::vector<fs::path> outputs = {options_.output, options_.depfile, report};
-    if (!options_.exportFolder.empty())
-      for (const ModelModule &module : model_.modules)
-        for (const char *file : {"model.onnx", "model.onnx_data"})
-          outputs.push_back(fs::path(options_.exportFolder) / module.name / file);
-    if (!options_.encodingsFolder.empty())
-      for (const ModelModule &module : model_.modules)
-        outputs.push_back(fs::path(options_.encodingsFolder) / (module.name + ".encodings"));
-    if (!options_.masksOut.empty())
-      for (const ModelModule &module : model_.modules)
-        outputs.push_back(fs::path(options_.masksOut) / (module.name + ".safetensors"));
-    for (const fs::path &output : outputs)
-      for (const std::string &input : result_.inputs)
-        if (!output.empty() && fs::equivalent(output, input, error))
-          return absl::InvalidArgumentError("cannot write '" + output.string() +
-                                            "': this compilation reads it");
     return absl::OkStatus();
   }
 
@@ -218,45 +174,6 @@ private:
       return baseline.status();
     baseline_ = *std::move(baseline);
     return absl::OkStatus();
-  }
-
-  /// Files that decide the output, for build systems: models with their folders, samples or
-  /// statistics, recipe, target.
-  void listInputs() {
-    std::error_code error;
-    auto addIfFile = [&](const std::string &path) {
-      if (fs::is_regular_file(path, error))
-        result_.inputs.push_back(path);
-    };
-    for (const ModelModule &module : model_.modules) {
-      std::vector<std::string> files;
-      for (const fs::directory_entry &entry :
-           fs::directory_iterator(fs::path(module.path).parent_path(), error))
-        if (entry.is_regular_file(error) && entry.path().extension() != ".sdnpu" &&
-            (fs::is_directory(options_.model) || entry.path() == module.path))
-          files.push_back(entry.path().string());
-      std::sort(files.begin(), files.end());
-      result_.inputs.insert(result_.inputs.end(), files.begin(), files.end());
-    }
-    // Sizes of one module may come from the configuration of another.
-    if (!options_.modules.empty())
-      for (const char *folder : {"unet", "transformer", "text_encoder", "vae_decoder"})
-        if (std::find(options_.modules.begin(), options_.modules.end(), folder) ==
-            options_.modules.end())
-          addIfFile((fs::path(options_.model) / folder / "config.json").string());
-    for (const Asset &asset : model_.assets)
-      addIfFile((fs::path(options_.model) / asset.name).string());
-    if (!options_.samples.empty())
-      for (const ModelModule &module : model_.modules)
-        for (const char *set :
-             {"_calibration.safetensors", "_test.safetensors", "_calibration.npz", "_test.npz"})
-          addIfFile((fs::path(options_.samples) / (module.name + set)).string());
-    for (const std::vector<std::string> &files :
-         {options_.statistics, options_.encodings, options_.masks})
-      for (const std::string &file : files)
-        addIfFile(file);
-    for (const std::string &file : {options_.recipe, options_.target, options_.baseline})
-      addIfFile(file);
   }
 
   /// What can be wrong with any module is told before the first one takes its time.

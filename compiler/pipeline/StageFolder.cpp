@@ -43,6 +43,16 @@ StageFolder::StageFolder(const std::string &folder, const std::string &module)
 
 std::string StageFolder::statisticsPath() const { return folder_ + "/statistics.pb"; }
 
+std::vector<std::string> StageFolder::files() const {
+  std::vector<std::string> files = {statisticsPath(), folder_ + "/statistics.partial.pb",
+                                    folder_ + "/overlay.safetensors", folder_ + "/manifest.json"};
+  for (Stage stage = Stage::Import; stage != Stage::Emit;
+       stage = static_cast<Stage>(static_cast<int>(stage) + 1))
+    for (const char *extension : {".mlir", ".report.json"})
+      files.push_back(folder_ + "/" + name(stage) + extension);
+  return files;
+}
+
 absl::Status StageFolder::save(Stage stage, ModuleOp module, const WeightStore &weights,
                                const StageState &state) const {
   if (absl::Status status = makeFolder(folder_); !status.ok())

@@ -41,6 +41,8 @@ public:
   load(Stage stage, mlir::MLIRContext &context, WeightStore &weights, StageState &state) const;
 
   std::string statisticsPath() const;
+  /// Paths of all files that a compilation may write here.
+  std::vector<std::string> files() const;
 
 private:
   std::string module_, folder_;

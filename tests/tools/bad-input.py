@@ -496,6 +496,7 @@ class BadInput(Cases):
             model / MODULE / "model.onnx",
             lambda path: ["sdopt-compile", *self.arguments("-o", self.out, "--export-onnx", model, *flags, model=model)],
         )
+        self.places_taken(model, flags)
         self.refused("output: a device", "sdopt-compile", *self.arguments("-o", "/dev/full"), needles=["/dev/full"])
         file = self.file("plain", "x")
         for flag, value in (
@@ -521,6 +522,42 @@ class BadInput(Cases):
             self.report(f"output: {tool} to a full device", [f"{done.returncode}: {done.stderr}"] if wrong else [])
         self.full_disk()
         self.read_only()
+
+    def places_taken(self, model, flags):
+        """Two options that name one place, or an output where an input is: told before anything is done."""
+        work = self.work / "places"
+        work.mkdir()
+        out, link = work / "p.sdnpu", work / "link"
+        link.symlink_to(work)
+        report = work / "report"
+        for name, more, *needles in (
+            ("the package and the depfile", ["--depfile", work / "." / "p.sdnpu"], "--depfile: -o writes it"),
+            ("the same through a link", ["--depfile", link / "p.sdnpu"], "--depfile: -o writes it"),
+            ("a file of the report", ["--report", report, "--depfile", report / "report.json"], report / "report.json", "--report: --depfile writes it"),
+            ("a file of a snapshot", ["--stages", work, "--depfile", work / MODULE / "quantize.mlir"], "--stages: --depfile writes it"),
+            ("statistics and snapshots", ["--stages", work / "s", "--statistics-out", work / "s" / MODULE / "manifest.json"], "for --statistics-out: --stages writes the file"),
+            ("a report in the package", ["--report", out], "--report: -o writes the file", out),
+            ("an export in the package", ["--export-onnx", out / "onnx"], "--export-onnx: -o writes the file", out),
+            ("statistics in the package", ["--statistics-out", out], "--statistics-out: -o writes the file", out),
+            ("sensitivities in the package", ["--sensitivity", out, "--budget", "5bit"], "--sensitivity: -o writes the file", out),
+            ("exports over the model", ["--export-onnx", model], model / MODULE / "model.onnx", "--export-onnx: MODEL reads it"),
+            ("snapshots among the model's files", ["--stages", model], "--stages: MODEL reads all files of", model / MODULE),
+        ):
+            self.fails(f"places: {name}", *flags, *more, model=model, output=out, needles=["cannot write '", *needles])
+        shutil.copy(self.good, out)
+        self.refused("places: a report in a package that is there", "sdopt-compile", *self.arguments("-o", out, "--report", out), needles=["--report: -o writes the file", out])
+        out.unlink()
+        left = sorted(os.listdir(work))
+        self.report("places: nothing is made", [] if left == ["link"] else [f"left behind: {left}"])
+        samples = work / "samples"
+        samples.mkdir()
+        for kind in ("calibration", "test"):
+            shutil.copy(self.samples / f"{MODULE}_{kind}.safetensors", samples)
+        recipe = self.file("places/mine.yaml", "version: 1\nname: mine\nglobal: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax}\n")
+        for option, path in (("--samples", samples / f"{MODULE}_test.safetensors"), ("--recipe", recipe), ("MODEL", model / MODULE / "config.json")):
+            for flag in ("-o", "--depfile"):
+                arguments = lambda path: ["sdopt-compile", *self.arguments(*([] if flag == "-o" else ["-o", out]), flag, path, "--recipe", recipe, *flags, model=model, samples=samples)]
+                self.kept(f"places: {flag} where {option} is", path, arguments)
 
     def full_disk(self):
         """A limit on the size of files stands for the disk: the write fails at the same places."""
