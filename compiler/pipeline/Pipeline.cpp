@@ -42,28 +42,19 @@ std::string escaped(const std::string &path) {
 
 class Compilation {
 public:
-  Compilation(const CompileOptions &options, const Messages &messages)
-      : options_(options), messages_(messages) {}
+  Compilation(const CompileOptions &options, const Messages &messages, const Tell &tell)
+      : options_(options), messages_(messages), tell_(tell) {}
 
   absl::StatusOr<CompileResult> run() {
     setMemoryLimit(options_.memoryLimit);
-    if (absl::Status status = open(); !status.ok())
-      return status;
-    if (options_.printInputs)
-      return std::move(result_);
-    if (!options_.explain.empty()) {
-      absl::Status status = explainLayers();
-      return status.ok() ? absl::StatusOr<CompileResult>(std::move(result_)) : status;
-    }
-    if (!options_.sweep.empty()) {
-      absl::Status status = sweep();
-      return status.ok() ? absl::StatusOr<CompileResult>(std::move(result_)) : status;
-    }
-    bool emits = !options_.stopAfter || *options_.stopAfter == Stage::Emit;
-    absl::Status status = emits ? compileToPackage() : stopEarly();
-    if (!status.ok())
-      return status;
-    return std::move(result_);
+    absl::Status status = open();
+    if (status.ok())
+      status = work();
+    if (status.ok() && tell_)
+      status = tell_(result_);
+    if (status.ok())
+      status = publish();
+    return status.ok() ? absl::StatusOr<CompileResult>(std::move(result_)) : status;
   }
 
 private:
@@ -103,6 +94,17 @@ private:
       if (!status.ok())
         return status;
     return absl::OkStatus();
+  }
+
+  absl::Status work() {
+    if (options_.printInputs)
+      return absl::OkStatus();
+    if (!options_.explain.empty())
+      return explainLayers();
+    if (!options_.sweep.empty())
+      return sweep();
+    return !options_.stopAfter || *options_.stopAfter == Stage::Emit ? compileToPackage()
+                                                                      : stopEarly();
   }
 
   absl::Status openSweep() {
@@ -234,8 +236,6 @@ private:
       collect(*compiler);
       compiler.reset();
     }
-    if (absl::Status status = publishExports(); !status.ok())
-      return status;
     return writeDepfile(options_.stageFolder);
   }
 
@@ -291,7 +291,7 @@ private:
         *report.mutable_points(static_cast<int>(i))->mutable_pipeline() = costs[i].pipeline();
     }
     return options_.reportFolder.empty() ? absl::OkStatus()
-                                         : writeSweep(report, options_.reportFolder);
+                                         : writeSweep(report, options_.reportFolder, outputs_);
   }
 
   static void setSweepModule(const ModuleCompiler::Cost &cost, SweepModule &module) {
@@ -360,11 +360,8 @@ private:
     provenance.statisticsDigest = blake3Hex(std::as_bytes(std::span(provenance.statisticsDigest)));
     if (absl::Status status = (*writer)->complete(provenance); !status.ok())
       return status;
-    if (absl::Status status = checkAndReport((*writer)->partialPath()); !status.ok())
-      return status;
-    if (absl::Status status = publishExports(); !status.ok())
-      return status;
-    return (*writer)->publish();
+    package_ = *std::move(writer);
+    return checkAndReport(package_->partialPath());
   }
 
   int stepsOfPicture() const { return options_.steps.value_or(kUsualSteps); }
@@ -404,14 +401,14 @@ private:
   }
 
   absl::Status exportModule(ModuleCompiler &compiler) {
-    return compiler.withinMemory("export", compiler.exportTo(exports_));
+    return compiler.withinMemory("export", compiler.exportTo(outputs_));
   }
 
-  absl::Status publishExports() {
-    for (std::unique_ptr<AtomicFile> &file : exports_)
+  absl::Status publish() {
+    for (std::unique_ptr<AtomicFile> &file : outputs_)
       if (absl::Status status = file->commit(); !status.ok())
         return status;
-    return absl::OkStatus();
+    return package_ ? package_->publish() : absl::OkStatus();
   }
 
   absl::Status checkAndReport(const std::string &path) {
@@ -456,7 +453,7 @@ private:
         return power.status();
       if (*power)
         *report.mutable_power() = **std::move(power);
-      if (absl::Status status = writeReport(report, options_.reportFolder); !status.ok())
+      if (absl::Status status = writeReport(report, options_.reportFolder, outputs_); !status.ok())
         return status;
     }
     return writeDepfile(options_.output);
@@ -478,11 +475,16 @@ private:
     std::string text = escaped(output) + ":";
     for (const std::string &input : result_.inputs)
       text += " \\\n  " + escaped(input);
-    return writeFileAtomically(options_.depfile, text + "\n");
+    absl::StatusOr<std::unique_ptr<AtomicFile>> file = AtomicFile::create(options_.depfile);
+    if (!file.ok())
+      return file.status();
+    outputs_.push_back(*std::move(file));
+    return outputs_.back()->write(text + "\n");
   }
 
   const CompileOptions &options_;
   const Messages &messages_;
+  const Tell &tell_;
   Target target_;
   Sweep sweep_;
   std::vector<Target> sweepTargets_; ///< by value
@@ -492,7 +494,8 @@ private:
   Report baseline_;
   ModelFolder model_;
   std::vector<std::unique_ptr<ModuleCompiler>> compilers_; ///< in the order of modules
-  std::vector<std::unique_ptr<AtomicFile>> exports_;       ///< written, not yet in their places
+  std::vector<std::unique_ptr<AtomicFile>> outputs_;       ///< written, not yet in their places
+  std::unique_ptr<PackageWriter> package_;                 ///< the same
   std::set<std::string> dimensionNames_; ///< symbolic, of the modules compiled so far
   CompileResult result_;
 };
@@ -509,8 +512,9 @@ bool CompileResult::passed() const {
   return true;
 }
 
-absl::StatusOr<CompileResult> compile(const CompileOptions &options, const Messages &messages) {
-  absl::StatusOr<CompileResult> result = Compilation(options, messages).run();
+absl::StatusOr<CompileResult> compile(const CompileOptions &options, const Messages &messages,
+                                      const Tell &tell) {
+  absl::StatusOr<CompileResult> result = Compilation(options, messages, tell).run();
   if (!result.ok())
     removeEmptyFolders();
   return result;

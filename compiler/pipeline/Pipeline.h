@@ -9,6 +9,7 @@
 #include "compiler/report/report.pb.h"
 #include "compiler/report/sweep.pb.h"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,10 +25,14 @@ struct CompileResult {
   bool passed() const;                 ///< every gate holds and nothing regressed
 };
 
+/// Shows the result to whom it is for.
+using Tell = std::function<absl::Status(const CompileResult &)>;
+
 /// Takes a model folder to a package, module by module. Writes what the options ask for, each
-/// file beside its place and renamed; on an error nothing is left behind. The error names the thing
-/// and the place.
-absl::StatusOr<CompileResult> compile(const CompileOptions &options, const Messages &messages);
+/// file beside its place and, when `tell` was told the result, renamed; on an error, one of `tell`
+/// too, nothing is left behind. The error names the thing and the place.
+absl::StatusOr<CompileResult> compile(const CompileOptions &options, const Messages &messages,
+                                      const Tell &tell = {});
 
 } // namespace sdopt
 

@@ -13,8 +13,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "compiler/report/report.pb.h"
+#include "compiler/weights/AtomicFile.h"
 
+#include <memory>
 #include <string>
+#include <vector>
 
 namespace sdopt {
 
@@ -27,8 +30,9 @@ absl::StatusOr<Report> fromJson(const std::string &text, const std::string &orig
 
 std::string toHtml(const Report &report);
 
-/// Writes `folder`/report.json and `folder`/report.html, each beside its place and then renamed.
-absl::Status writeReport(const Report &report, const std::string &folder);
+/// Writes `folder`/report.json and `folder`/report.html; they appear when `files` are committed.
+absl::Status writeReport(const Report &report, const std::string &folder,
+                         std::vector<std::unique_ptr<AtomicFile>> &files);
 
 /// The module with the lowest PSNR among those that were measured (samples > 0); null if none was.
 const ModuleReport *worstModule(const Report &report);

@@ -3,7 +3,6 @@
 #include "compiler/report/Report.h"
 
 #include "absl/strings/str_cat.h"
-#include "compiler/weights/AtomicFile.h"
 
 #include <google/protobuf/util/json_util.h>
 
@@ -38,10 +37,10 @@ absl::StatusOr<Report> fromJson(const std::string &text, const std::string &orig
                    "; needed: a report.json written by sdopt-compile --report"));
 }
 
-absl::Status writeReport(const Report &report, const std::string &folder) {
+absl::Status writeReport(const Report &report, const std::string &folder,
+                         std::vector<std::unique_ptr<AtomicFile>> &files) {
   if (absl::Status status = makeFolder(folder); !status.ok())
     return status;
-  // Both or none: they are written in full before the first appears.
   auto json = AtomicFile::create(folder + "/report.json");
   auto html = AtomicFile::create(folder + "/report.html");
   for (const absl::Status &status : {json.status(), html.status()})
@@ -50,9 +49,9 @@ absl::Status writeReport(const Report &report, const std::string &folder) {
   absl::Status status = (*json)->write(toJson(report));
   if (status.ok())
     status = (*html)->write(toHtml(report));
-  if (status.ok())
-    status = (*json)->commit();
-  return status.ok() ? (*html)->commit() : status;
+  files.push_back(*std::move(json));
+  files.push_back(*std::move(html));
+  return status;
 }
 
 const ModuleReport *worstModule(const Report &report) {

@@ -4,7 +4,6 @@
 
 #include "compiler/report/Numbers.h"
 #include "compiler/report/Plot.h"
-#include "compiler/weights/AtomicFile.h"
 
 #include <google/protobuf/util/json_util.h>
 
@@ -167,7 +166,8 @@ std::string sweepSvg(const SweepReport &sweep) {
   return sweep.points_size() == 0 ? "" : Panels(sweep).draw();
 }
 
-absl::Status writeSweep(const SweepReport &sweep, const std::string &folder) {
+absl::Status writeSweep(const SweepReport &sweep, const std::string &folder,
+                         std::vector<std::unique_ptr<AtomicFile>> &files) {
   if (absl::Status status = makeFolder(folder); !status.ok())
     return status;
   auto data = AtomicFile::create(folder + "/sweep.json");
@@ -178,9 +178,9 @@ absl::Status writeSweep(const SweepReport &sweep, const std::string &folder) {
   absl::Status status = (*data)->write(json(sweep));
   if (status.ok())
     status = (*picture)->write(sweepSvg(sweep));
-  if (status.ok())
-    status = (*data)->commit();
-  return status.ok() ? (*picture)->commit() : status;
+  files.push_back(*std::move(data));
+  files.push_back(*std::move(picture));
+  return status;
 }
 
 } // namespace sdopt

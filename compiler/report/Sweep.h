@@ -5,8 +5,11 @@
 
 #include "absl/status/status.h"
 #include "compiler/report/sweep.pb.h"
+#include "compiler/weights/AtomicFile.h"
 
+#include <memory>
 #include <string>
+#include <vector>
 
 namespace sdopt {
 
@@ -16,8 +19,9 @@ std::string sweepTable(const SweepReport &sweep);
 /// A picture of its own: time, DRAM bytes and energy of each module against the values.
 std::string sweepSvg(const SweepReport &sweep);
 
-/// Writes `folder`/sweep.json and `folder`/sweep.svg, each beside its place and then renamed.
-absl::Status writeSweep(const SweepReport &sweep, const std::string &folder);
+/// Writes `folder`/sweep.json and `folder`/sweep.svg; they appear when `files` are committed.
+absl::Status writeSweep(const SweepReport &sweep, const std::string &folder,
+                         std::vector<std::unique_ptr<AtomicFile>> &files);
 
 } // namespace sdopt
 

@@ -511,15 +511,7 @@ class BadInput(Cases):
         before = self.good.read_bytes()
         self.refused("output: an error keeps the old package", "sdopt-compile", *self.arguments("-o", self.good, "--depfile", folder), needles=[folder])
         self.report("output: the old package is as it was", [] if self.good.read_bytes() == before else ["changed"])
-        for tool, arguments in (
-            ("sdopt-compile", ["--print-inputs", self.model]),
-            ("sdopt-objdump", [self.good]),
-            ("sdopt-run", [self.good, "--module", MODULE, "--inputs", self.samples / f"{MODULE}_test.safetensors"]),
-        ):
-            with open("/dev/full", "w") as full:
-                done = subprocess.run([self.bin / tool, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
-            wrong = done.returncode != 1 or f"{tool}: error: cannot write to standard output" not in done.stderr
-            self.report(f"output: {tool} to a full device", [f"{done.returncode}: {done.stderr}"] if wrong else [])
+        self.untold()
         self.full_disk()
         self.read_only()
 
@@ -558,6 +550,33 @@ class BadInput(Cases):
             for flag in ("-o", "--depfile"):
                 arguments = lambda path: ["sdopt-compile", *self.arguments(*([] if flag == "-o" else ["-o", out]), flag, path, "--recipe", recipe, *flags, model=model, samples=samples)]
                 self.kept(f"places: {flag} where {option} is", path, arguments)
+
+    def untold(self):
+        """What is not told on standard output has not happened: nothing is left behind."""
+        work = self.work / "untold"
+        work.mkdir()
+        inputs = self.samples / f"{MODULE}_test.safetensors"
+        outputs = ["-o", work / "p.sdnpu", "--report", work / "report", "--depfile", work / "p.d", "--export-onnx", work / "onnx", "--export-encodings", work / "codes"]
+        snapshots = self.work / "untold-stages"
+        cases = [
+            ("sdopt-compile", "a package", self.arguments(*outputs)),
+            ("sdopt-compile", "exports of a part", self.arguments("--stages", snapshots, "--stop-after", "quantize", *outputs[6:], "--depfile", work / "p.d")),
+            ("sdopt-compile", "a sweep", self.arguments("--sweep", "sram=1MiB..2MiB", "--report", work / "sweep")),
+            ("sdopt-compile", "inputs", ["--print-inputs", self.model]),
+            ("sdopt-compile", "help", ["--help"]),
+            ("sdopt-objdump", "a package", [self.good]),
+            ("sdopt-run", "outputs", [self.good, "--module", MODULE, "--inputs", inputs, "-o", work / "out", "--trace", work / "trace"]),
+            ("sdopt-run", "help", ["zoom", "--help"]),
+        ]
+        for redirection, where in ((">/dev/full", "a full device"), (">&-", "a closed stream")):
+            for tool, what, arguments in cases:
+                command = ["bash", "-c", f'exec "$@" {redirection}', "-", self.bin / tool, *map(str, arguments)]
+                done = subprocess.run(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+                errors = [line for line in done.stderr.splitlines() if "run took" not in line]
+                problems = [] if done.returncode == 1 and errors == [f"{tool}: error: cannot write to standard output"] else [f"{done.returncode}: {done.stderr}"]
+                if left := sorted(path.name for path in work.rglob("*")):
+                    problems.append(f"left behind: {left}")
+                self.report(f"output: {tool}, {what} to {where}", problems)
 
     def full_disk(self):
         """A limit on the size of files stands for the disk: the write fails at the same places."""

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
+#include <iostream>
 #include <pthread.h>
 #include <string>
 #include <thread>
@@ -71,6 +72,13 @@ void reportFailedWrites() {
   for (int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(stream, F_GETFD) < 0)
       (void)::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+absl::Status flushStandardOutput() {
+  std::cout.flush();
+  return std::cout && std::fflush(stdout) == 0 && !std::ferror(stdout)
+             ? absl::OkStatus()
+             : absl::DataLossError("cannot write to standard output");
 }
 
 } // namespace sdopt

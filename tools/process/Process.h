@@ -3,6 +3,8 @@
 #ifndef SDOPT_TOOLS_PROCESS_PROCESS_H
 #define SDOPT_TOOLS_PROCESS_PROCESS_H
 
+#include "absl/status/status.h"
+
 namespace sdopt {
 
 /// From now on SIGINT, SIGTERM and SIGHUP remove what is being written, say on standard error what
@@ -13,6 +15,10 @@ void removePartialFilesOnInterrupt(const char *tool);
 /// A file larger than the limit (ulimit -f) is an error of the write, not the end of the process,
 /// and no file that is opened takes the place of a standard stream that is closed.
 void reportFailedWrites();
+
+/// What was printed must be out before any output gets its name: DATA_LOSS if the standard output
+/// does not take it.
+absl::Status flushStandardOutput();
 
 } // namespace sdopt
 

@@ -32,9 +32,10 @@ Examples
 )";
 
 constexpr const char *kExitCodes =
-    "Exit code: 0 done, 1 error (one message names the thing and the place; no package is "
-    "left behind), 2 a gate failed or a layer regressed (package and report are written: they "
-    "show why).";
+    "Exit code: 0 done, 1 error (one message names the thing and the place; nothing is left "
+    "behind but snapshots, statistics and sensitivities that are whole, also where standard "
+    "output does not take the result), 2 a gate failed or a layer regressed (package and report "
+    "are written: they show why).";
 
 /// A positive decimal number that fills the whole text, or 0.
 int64_t positiveNumber(std::string_view text) {

@@ -3,6 +3,7 @@
 #include "Terminal.h"
 
 #include "compiler/report/Sweep.h"
+#include "tools/process/Process.h"
 
 #include <chrono>
 #include <cstdio>
@@ -113,7 +114,11 @@ static void printSteps(const ModuleReport &module) {
   std::printf("\n");
 }
 
-void printResult(const CompileOptions &options, const CompileResult &result) {
+static void print(const CompileOptions &options, const CompileResult &result) {
+  if (!options.explain.empty()) {
+    std::printf("%s", result.explanation.c_str());
+    return;
+  }
   if (options.printInputs) {
     for (const std::string &input : result.inputs)
       std::printf("%s\n", input.c_str());
@@ -156,6 +161,12 @@ void printResult(const CompileOptions &options, const CompileResult &result) {
     std::printf("gate %s: %s\n", gate.passed ? "passed" : "FAILED", describe(gate).c_str());
   for (const Regression &regression : result.regressions)
     std::printf("baseline: %s\n", describe(regression).c_str());
+}
+
+absl::Status printResult(const CompileOptions &options, const CompileResult &result) {
+  finishProgress();
+  print(options, result);
+  return flushStandardOutput();
 }
 
 } // namespace sdopt

@@ -12,8 +12,8 @@ namespace sdopt {
 Messages terminalMessages(bool quiet);
 void finishProgress();
 
-/// The result in a few lines on stdout.
-void printResult(const CompileOptions &options, const CompileResult &result);
+/// The result in a few lines on stdout, which must take them.
+absl::Status printResult(const CompileOptions &options, const CompileResult &result);
 
 } // namespace sdopt
 

@@ -15,21 +15,17 @@ int main(int argc, char **argv) {
   if (status.ok() && !line->finished) {
     const sdopt::CompileOptions &options = line->options;
     absl::StatusOr<sdopt::CompileResult> result =
-        sdopt::compile(options, sdopt::terminalMessages(options.quiet));
+        sdopt::compile(options, sdopt::terminalMessages(options.quiet),
+                       [&](const auto &told) { return sdopt::printResult(options, told); });
     sdopt::finishProgress();
     status = result.status();
-    if (result.ok()) {
-      if (options.explain.empty())
-        sdopt::printResult(options, *result);
-      else
-        std::printf("%s", result->explanation.c_str());
+    if (result.ok())
       code = result->passed() ? 0 : 2;
-    }
   }
-  if (status.ok() && std::fflush(stdout) == 0 && !std::ferror(stdout))
+  if (status.ok())
+    status = sdopt::flushStandardOutput(); // what --help says
+  if (status.ok())
     return code;
-  std::fprintf(stderr, "sdopt-compile: error: %s\n",
-               status.ok() ? "cannot write to standard output"
-                           : std::string(status.message()).c_str());
+  std::fprintf(stderr, "sdopt-compile: error: %s\n", std::string(status.message()).c_str());
   return 1;
 }

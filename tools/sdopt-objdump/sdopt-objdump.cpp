@@ -30,6 +30,7 @@ int main(int argc, char **argv) {
     const absl::Status status = writeFileAtomically(options.output, *text);
     return status.ok() ? 0 : fail(status);
   }
-  std::cout << *text << std::flush;
-  return std::cout ? 0 : fail(absl::DataLossError("cannot write to standard output"));
+  std::cout << *text;
+  const absl::Status status = flushStandardOutput();
+  return status.ok() ? 0 : fail(status);
 }

@@ -6,6 +6,7 @@
 #include "compiler/report/Numbers.h"
 #include "compiler/simulator/ChromeTrace.h"
 #include "compiler/weights/WeightStore.h"
+#include "tools/process/Process.h"
 #include "tools/sdopt-run/ModuleRunner.h"
 #include "tools/sdopt-run/Progress.h"
 
@@ -193,6 +194,8 @@ absl::Status runModuleCommand(const RunModuleOptions &options) {
                         absl::StrCat(options.inputs, ": ", outputs.status().message()));
   printTotals(runner.totals());
   printQuality(*recorded, *outputs);
+  if (absl::Status status = flushStandardOutput(); !status.ok())
+    return status;
   if (!options.output.empty())
     if (absl::Status status = writeSafetensors(options.output, {outputs->begin(), outputs->end()});
         !status.ok())

@@ -10,10 +10,10 @@ int main(int argc, char **argv) {
   sdopt::removePartialFilesOnInterrupt("sdopt-run");
   absl::StatusOr<sdopt::RunCommand> command = sdopt::parseRunCommand(argc, argv);
   absl::Status status = command.ok() ? sdopt::run(*command) : command.status();
-  if (status.ok() && std::cout.flush())
-    return 0;
   if (status.ok())
-    status = absl::DataLossError("cannot write to standard output");
+    status = sdopt::flushStandardOutput();
+  if (status.ok())
+    return 0;
   std::cerr << "sdopt-run: error: " << status.message() << "\n";
   return 1;
 }
