@@ -87,7 +87,7 @@ absl::Status otherSettings(const std::string &folder, const char *what, const st
 }
 
 int threadsOf(const CompileOptions &options) {
-  return options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+  return options.threads.value_or(std::max(1u, std::thread::hardware_concurrency()));
 }
 
 } // namespace

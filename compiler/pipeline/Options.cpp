@@ -116,9 +116,8 @@ absl::Status validate(const CompileOptions &options) {
   if (options.verifySamples < 1)
     return error("--verify-samples is " + std::to_string(options.verifySamples) +
                  " but must be 1 or more");
-  if (options.threads < 0 || options.threads > 1024)
-    return error("--threads is " + std::to_string(options.threads) +
-                 " but must be 0 (all) to 1024");
+  if (options.threads && (*options.threads < 1 || *options.threads > 1024))
+    return error("--threads is " + std::to_string(*options.threads) + " but must be 1 to 1024");
   if (options.steps && (*options.steps < 1 || *options.steps > 1000))
     return error("--steps is " + std::to_string(*options.steps) + " but must be 1 to 1000");
   if (options.batch && (*options.batch < 1 || *options.batch > 1024))

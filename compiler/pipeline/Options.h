@@ -60,8 +60,8 @@ struct CompileOptions {
   std::optional<int64_t> batch;              ///< of text encoder and UNet; default 2 (guidance)
   VerifyMode verify = VerifyMode::Off;
   int64_t verifySamples = 2;
-  int threads = 0;         ///< 0: as many as the machine has
-  int64_t memoryLimit = 0; ///< bytes that the process may have resident; 0: any
+  std::optional<int> threads; ///< default: as many as the machine has
+  int64_t memoryLimit = 0;    ///< bytes that the process may have resident; 0: any
   /// Denoising steps of a picture: their schedule is in the package, the reported rates are for
   /// them. Without, any schedule runs, and rates are for kUsualSteps.
   std::optional<int> steps;

@@ -332,7 +332,9 @@ class BadInput(Cases):
         fails("--start-from without --stages", "--start-from", "lower", needles=["--stages"])
         fails("statistics both ways", "--statistics", "a.pb", "--statistics-out", "b", needles=["--statistics-out"])
         fails("a number that is none", "--threads", "many", needles=["--threads", "many"])
-        fails("threads out of range", "--threads", "-1", needles=["--threads"])
+        for threads in ("-1", "0", "1025"):
+            fails(f"{threads} threads", "--threads", threads, needles=["--threads", threads, "1 to 1024"])
+            self.refused(f"run: {threads} threads", "sdopt-run", self.good, "--threads", threads, needles=["--threads", threads, "1 - 1024"])
         fails("a batch of none", "--batch", "0", needles=["--batch"])
         fails("steps out of range", "--steps", "0", needles=["--steps"])
         fails("no samples to verify with", "--verify-samples", "0", "--verify", needles=["--verify-samples"])

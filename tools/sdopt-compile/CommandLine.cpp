@@ -190,7 +190,7 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
                  "Rows of text encoder and UNet (default 2: both guidance branches)")
       ->type_name("N");
   app.add_option("--threads", options.threads,
-                 "Worker threads (default: all cores); never changes an output")
+                 "Worker threads, 1 to 1024 (default: all cores); never changes an output")
       ->type_name("N");
   app.add_option("--memory-limit", raw.memoryLimit,
                  "Most memory that may be resident, mapped files included: 900MB, 1.5GiB; less is "

@@ -110,7 +110,7 @@ void addFrameFlags(CLI::App &app, ZoomOptions &zoom) {
 
 void addThreads(CLI::App &app, int &threads) {
   app.add_option("--threads", threads,
-                 "Worker threads (default: all cores); never changes a result")
+                 "Worker threads, 1 to 1024 (default: all cores); never changes a result")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
 }
