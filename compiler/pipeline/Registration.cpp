@@ -13,7 +13,9 @@
 #include "passes/schedule/Passes.h"
 #include "passes/winograd/Passes.h"
 
+#include "mlir/IR/MLIRContext.h"
 #include "mlir/Transforms/Passes.h"
+#include "llvm/Support/CommandLine.h"
 
 void sdopt::registerSdoptDialects(mlir::DialectRegistry &registry) {
   registry
@@ -33,4 +35,11 @@ void sdopt::registerSdoptPasses() {
   registerResourcePasses();
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
+}
+
+void sdopt::leaveOperationsOutOfErrors() {
+  mlir::registerMLIRContextCLOptions();
+  if (llvm::cl::Option *option =
+          llvm::cl::getRegisteredOptions().lookup("mlir-print-op-on-diagnostic"))
+    static_cast<llvm::cl::opt<bool> *>(option)->setInitialValue(false);
 }

@@ -15,6 +15,10 @@ void registerSdoptDialects(mlir::DialectRegistry &registry);
 /// All passes, for sdopt-opt.
 void registerSdoptPasses();
 
+/// Errors name their value; the operation, often a whole function, is printed with them only if
+/// --mlir-print-op-on-diagnostic asks for it. Call before LLVM's command line is parsed.
+void leaveOperationsOutOfErrors();
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_PIPELINE_REGISTRATION_H

@@ -239,6 +239,14 @@ class Tools(Cases):
         wrong = self.run("sdopt-opt", "--sdopt-form-linear", "-", input="func.func @f( {")
         self.expect("opt: no MLIR", {"exit code 1": wrong.returncode == 1, "an error with its place": "-:1:" in wrong.stderr or "<stdin>:1:" in wrong.stderr})
 
+        shapes = "func.func @f(%x: tensor<2xf32>) -> tensor<3xf32> {\n  %y = sd.sigmoid %x : (tensor<2xf32>) -> tensor<3xf32>\n  return %y : tensor<3xf32>\n}\n"
+        for flags, printed in (((), False), (("--mlir-print-op-on-diagnostic",), True)):
+            done = self.run("sdopt-opt", *flags, "-", input=shapes)
+            self.expect(
+                f"opt: an error{' '.join(('', *flags))}",
+                {f"at its place: {done.stderr}": "<stdin>:2:8: error: 'sd.sigmoid'" in done.stderr, f"the operation is printed: {printed}": ("see current operation" in done.stderr) == printed},
+            )
+
     def language_server(self):
         def packet(method, parameters, identifier=None):
             body = {"jsonrpc": "2.0", "method": method, "params": parameters}

@@ -10,6 +10,7 @@
 int main(int argc, char **argv) {
   llvm::cl::AddExtraVersionPrinter(
       [](llvm::raw_ostream &out) { out << "sdopt " SDOPT_VERSION "\n"; });
+  sdopt::leaveOperationsOutOfErrors();
   mlir::DialectRegistry registry;
   sdopt::registerSdoptDialects(registry);
   sdopt::registerSdoptPasses();
