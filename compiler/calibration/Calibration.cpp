@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/calibration/Activations.h"
+#include "compiler/calibration/NotFinite.h"
 #include "compiler/calibration/OrderedWork.h"
 #include "compiler/calibration/PartialStatistics.h"
 #include "compiler/calibration/ThreadShares.h"
@@ -419,7 +420,7 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
     if (!sample.ok())
       return sample.status();
     CallSums sums(observed.size());
-    std::string bad;
+    Value bad;
     size_t seen = 0;
     auto observe = [&](Value value, const Tensor &tensor) {
       if (options.progress && shares.samples() == 1)
@@ -428,13 +429,12 @@ absl::StatusOr<Statistics> calibrate(func::FuncOp function, const EvaluationCont
                                  static_cast<double>(observed.size() + 1),
                          reader->size());
       int64_t index = observed.indexOf(value);
-      if (index >= 0 && bad.empty() && !knowledge.observe(index, tensor, i, sums[index]))
-        bad = observed.name(index);
+      if (index >= 0 && !bad && !knowledge.observe(index, tensor, i, sums[index]))
+        bad = value;
     };
     bool evaluated = succeeded(evaluators[worker]->run(sample->inputs, observe));
-    if (!bad.empty())
-      return absl::InvalidArgumentError(
-          absl::StrCat("value '", bad, "' is not finite in evaluation ", i, " of the samples"));
+    if (bad)
+      return notFinite(bad, i, context);
     if (!evaluated)
       return absl::InternalError(
           absl::StrCat("evaluation ", i, " of the samples failed; see the messages above"));

@@ -3,11 +3,11 @@
 #include "compiler/calibration/Moments.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/calibration/NotFinite.h"
 #include "compiler/kernels/FloatMatmul.h"
 #include "compiler/kernels/FloatPanels.h"
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/prune/InputPower.h"
-#include "compiler/reference/Evaluator.h"
 
 #include <cmath>
 
@@ -228,21 +228,20 @@ collectMoments(func::FuncOp function, const EvaluationContext &context,
     if (!sample.ok())
       return sample.status();
     const int64_t batch = batchOf(*sample);
-    std::string bad;
+    Value bad;
     auto observe = [&](Value value, const Tensor &tensor) {
       auto found = readers.find(value);
       if (found == readers.end())
         return;
       for (size_t reading : found->second)
-        if (!sums[reading].add(tensor, sample->rows, batch) && bad.empty())
-          bad = sd::valueName(value);
+        if (!sums[reading].add(tensor, sample->rows, batch) && !bad)
+          bad = value;
     };
     if (failed(evaluator.run(sample->inputs, observe)))
       return absl::InternalError(
           absl::StrCat("evaluation ", i, " of the samples failed; see the messages above"));
-    if (!bad.empty())
-      return absl::InvalidArgumentError(
-          absl::StrCat("value '", bad, "' is not finite in evaluation ", i, " of the samples"));
+    if (bad)
+      return notFinite(bad, i, context);
     if (progress)
       progress(static_cast<double>(i + 1), reader->size());
   }

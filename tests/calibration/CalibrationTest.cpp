@@ -160,6 +160,16 @@ TEST(Calibrate, ReportsProgressInOrder) {
   EXPECT_THAT(seen, ::testing::ElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 9));
 }
 
+TEST(CalibrateErrors, ConstantsThatAreNotFinite) {
+  std::string text = kNetwork;
+  text.replace(text.find("-0.75"), 5, "0x7F800000");
+  for (int threads : {1, 4})
+    EXPECT_EQ(
+        std::string(
+            calibrated(text, randomFloats({5, 2, 3}, 1, 4), threads).status().message()),
+        "tensor 'w' of the model is not finite at element 8, so value 'h' is not either");
+}
+
 TEST(CalibrateErrors, ValuesThatAreNotFinite) {
   Tensor x = randomFloats({5, 2, 3}, 1, 4);
   x.mutableValues<float>()[3 * 6 + 0] = 3e38f; // overflows in the linear layer

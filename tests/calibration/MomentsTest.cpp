@@ -148,6 +148,18 @@ TEST(Moments, InputsThatAreNotFiniteAreNamed) {
   auto moments = collectMoments(text.function(), fastContext(), {sampleFile("x", {{"x", x}})},
                                 {{layer(text, "y"), 0, 2}}, {});
   EXPECT_THAT(moments.status().ToString(), HasSubstr("value 'h' is not finite in evaluation 0"));
+  FunctionText infinite(R"(
+  func.func @f(%x: tensor<1x2xf32> {sd.name = "x"}) -> (tensor<1x2xf32> {sd.name = "y"}) {
+    %w = sd.constant dense<[[1.0, 2.0], [0xFF800000, 1.0]]> : tensor<2x2xf32> loc("w")
+    %h = sd.linear %x, %w : (tensor<1x2xf32>, tensor<2x2xf32>) -> tensor<1x2xf32> loc("h")
+    %y = sd.linear %h, %w : (tensor<1x2xf32>, tensor<2x2xf32>) -> tensor<1x2xf32> loc("y")
+    return %y : tensor<1x2xf32>
+  })");
+  ASSERT_TRUE(infinite.parsed()) << infinite.messages();
+  moments = collectMoments(infinite.function(), fastContext(), {sampleFile("x", {{"x", x}})},
+                           {{layer(infinite, "y"), 0, 2}}, {});
+  EXPECT_THAT(moments.status().ToString(),
+              HasSubstr("tensor 'w' of the model is not finite at element 2, so value 'h'"));
 }
 
 } // namespace

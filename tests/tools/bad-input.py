@@ -7,6 +7,7 @@ bad-input.py BUILD_FOLDER TESTDATA
 import json
 import os
 import random
+import re
 import shutil
 import struct
 import subprocess
@@ -166,15 +167,25 @@ class BadInput(Cases):
             self.onnx_fails(f"opset {opset}", onnx_model(add, x, y, opset=opset), "broken.onnx", f"{opset}")
 
     def weights_not_finite(self):
-        """Field 8 of a tensor is its name and field 9 its bytes, in this file one after the other."""
+        """The model's tensor is named, not the samples. Field 8 of a tensor is its name and field 9 its bytes, in this file one after the other."""
         whole = (self.model / MODULE / "model.onnx").read_bytes()
-        name = b"text_model.encoder.layers.1.mlp.fc1.bias"
-        place = whole.index(b"B" + bytes([len(name)]) + name + b"J") + len(name) + 5
-        for kind, value in (("not a number", "nan"), ("infinite", "inf")):
-            folder = self.work / "weights"
-            self.file(f"weights/{MODULE}/model.onnx", whole[:place] + struct.pack("<f", float(value)) + whole[place + 4 :])
-            flags = ["--dimension", "sequence_length=77"]
-            self.fails(f"model: a bias that is {kind}", *flags, model=folder, needles=["finite", "layers.1"])
+        name = "text_model.encoder.layers.1.mlp.fc1.bias"
+        matrix = next(tensor for tensor in re.findall(rb"B.(onnx::MatMul_[0-9]+)J", whole, re.DOTALL))
+        for tensor in (name.encode(), matrix):
+            place = whole.index(b"B" + bytes([len(tensor)]) + tensor + b"J") + len(tensor) + 3
+            while whole[place] > 127:  # of the varint that is the length
+                place += 1
+            for kind, value in (("not a number", "nan"), ("infinite", "inf")):
+                folder = self.work / "weights"
+                place_of_element = place + 1 + 4 * 3
+                self.file(f"weights/{MODULE}/model.onnx", whole[:place_of_element] + struct.pack("<f", float(value)) + whole[place_of_element + 4 :])
+                for flags in ([], ["--recipe", "pruned-2of4"], ["--recipe", "w4a16"]):
+                    self.fails(
+                        f"model: '{tensor.decode()}' that is {kind}{' '.join(('', *flags))}",
+                        *("--dimension", "sequence_length=77", *flags),
+                        model=folder,
+                        needles=[f"tensor '{tensor.decode()}' of the model is not finite"],
+                    )
 
     def broken_configurations(self):
         folder = self.work / "configured"
