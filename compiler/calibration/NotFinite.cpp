@@ -29,10 +29,9 @@ absl::Status notFinite(Value value, int64_t evaluation, const EvaluationContext 
     if (failed(constant) || constant->type() != ElementType::F32)
       continue;
     if (const int64_t at = firstNonFiniteWeight(*constant); at >= 0)
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensor '", sd::valueName(op->getResult(0)),
-                       "' of the model is not finite at element ", at, ", so value '",
-                       sd::valueName(value), "' is not either"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensor '", sd::valueName(op->getResult(0)), "' of the model is not finite at element ",
+          at, ", so value '", sd::valueName(value), "' is not either"));
   }
   return absl::InvalidArgumentError(absl::StrCat("value '", sd::valueName(value),
                                                  "' is not finite in evaluation ", evaluation,

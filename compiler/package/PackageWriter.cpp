@@ -146,7 +146,8 @@ public:
 
 private:
   absl::Status at(const std::string &place, const absl::Status &status) const {
-    return absl::Status(status.code(), absl::StrCat(file_.path(), ": ", place, ": ", status.message()));
+    return absl::Status(status.code(),
+                        absl::StrCat(file_.path(), ": ", place, ": ", status.message()));
   }
 
   absl::Status writeError() const { return systemError("write", file_.path(), errno); }

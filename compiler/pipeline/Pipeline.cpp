@@ -104,7 +104,7 @@ private:
     if (!options_.sweep.empty())
       return sweep();
     return !options_.stopAfter || *options_.stopAfter == Stage::Emit ? compileToPackage()
-                                                                      : stopEarly();
+                                                                     : stopEarly();
   }
 
   absl::Status openSweep() {

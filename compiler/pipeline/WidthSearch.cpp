@@ -70,7 +70,7 @@ void copyConstants(Operation *pruned, Operation *layer) {
 
 class WidthSearch {
 public:
-  explicit WidthSearch(Recipe &recipe) : recipe_(recipe) {}
+  WidthSearch(const std::string &module, Recipe &recipe) : module_(module), recipe_(recipe) {}
 
   /// Layers of `function`; `dense` is the same without pruning.
   LogicalResult collect(func::FuncOp function, func::FuncOp dense, const Statistics &statistics) {
@@ -127,10 +127,6 @@ public:
     Allocation fitting;
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       auto best = leastLoss(choices_, static_cast<int64_t>(limit));
-      if (!best && attempt == 0)
-        return absl::InvalidArgumentError("the budget of " + fixed(budget, 2) +
-                                          " bits per weight is below " + fixed(leastBits(), 2) +
-                                          ", what the narrowest widths take");
       if (!best || best->chosen == allocation_.chosen)
         break;
       allocation_ = *std::move(best);
@@ -151,15 +147,31 @@ public:
         limit = (fits + exceeds) / 2;
     }
     if (fits == 0)
-      return absl::InvalidArgumentError(
-          "no forms of the weights were found that keep the budget of " + fixed(budget, 2) +
-          " bits per weight: rounded and stored they take " + fixed(stored, 3) +
-          "; give a larger budget, or a recipe with 'rounding: nearest'");
+      return withNarrowest(budget, trials);
     if (fitting.chosen == allocation_.chosen)
       return absl::OkStatus();
     allocation_ = std::move(fitting);
     mark();
     return trials.storedBits().status(); // the last trial is the one that is taken
+  }
+
+  /// The last resort.
+  absl::Status withNarrowest(double budget, const WidthTrials &trials) {
+    allocation_ = *leastLoss(choices_, leastBits());
+    mark();
+    absl::StatusOr<double> stored = trials.storedBits();
+    if (!stored.ok())
+      return stored.status();
+    bits_ = *stored;
+    if (bits_ <= budget)
+      return absl::OkStatus();
+    constexpr double kDigits = 100;
+    return absl::InvalidArgumentError(
+        "module '" + module_ + "': the budget of " + fixed(budget, 2) +
+        " bits per weight is too small: in their narrowest forms, rounded and stored, weights "
+        "take " +
+        fixed(bits_, 3) + "; give --budget " + fixed(std::ceil(kDigits * bits_) / kDigits, 2) +
+        "bit or more (in a recipe 'budget'), or a recipe with 'rounding: nearest'");
   }
 
   absl::Status withinLoss(double floor, const WidthTrials &trials) {
@@ -181,7 +193,8 @@ public:
     if (reached >= floor)
       return absl::OkStatus();
     return absl::InvalidArgumentError(
-        "no widths of the weights reach " + name(*recipe_.budget) + " on the calibration samples" +
+        "module '" + module_ + "': no widths of the weights reach " + name(*recipe_.budget) +
+        " on the calibration samples" +
         (reached > 0 ? "; " + fixed(reached, 1) + " dB is what was reached" : "") +
         "; use a recipe with more activation bits, or a lower floor");
   }
@@ -303,13 +316,14 @@ private:
     return loss > 0 ? fixed(10 * std::log10(peakToMean_ / loss), 1) + " dB" : "exact";
   }
 
-  double leastBits() const {
+  int64_t leastBits() const {
     int64_t least = 0;
     for (const std::vector<Choice> &list : choices_)
       least += std::ranges::min(list, {}, &Choice::cost).cost;
-    return static_cast<double>(least) / static_cast<double>(std::max<int64_t>(weights_, 1));
+    return least;
   }
 
+  std::string module_;
   Recipe &recipe_;
   std::vector<Operation *> layers_;
   std::vector<LayerVariants> variants_;       ///< of the same layers without pruning
@@ -328,7 +342,7 @@ absl::StatusOr<std::string> searchWidths(func::FuncOp function, Recipe &recipe,
                                          const std::vector<SampleFile> &samples,
                                          const SensitivityOptions &options,
                                          const WidthTrials &trials) {
-  WidthSearch search(recipe);
+  WidthSearch search(function.getName().str(), recipe);
   OwningOpRef<ModuleOp> copy = function->getParentOfType<ModuleOp>().clone();
   auto dense = copy->lookupSymbol<func::FuncOp>(function.getName());
   undoPruning(dense);

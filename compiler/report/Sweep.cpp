@@ -167,7 +167,7 @@ std::string sweepSvg(const SweepReport &sweep) {
 }
 
 absl::Status writeSweep(const SweepReport &sweep, const std::string &folder,
-                         std::vector<std::unique_ptr<AtomicFile>> &files) {
+                        std::vector<std::unique_ptr<AtomicFile>> &files) {
   if (absl::Status status = makeFolder(folder); !status.ok())
     return status;
   auto data = AtomicFile::create(folder + "/sweep.json");

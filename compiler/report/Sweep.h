@@ -21,7 +21,7 @@ std::string sweepSvg(const SweepReport &sweep);
 
 /// Writes `folder`/sweep.json and `folder`/sweep.svg; they appear when `files` are committed.
 absl::Status writeSweep(const SweepReport &sweep, const std::string &folder,
-                         std::vector<std::unique_ptr<AtomicFile>> &files);
+                        std::vector<std::unique_ptr<AtomicFile>> &files);
 
 } // namespace sdopt
 

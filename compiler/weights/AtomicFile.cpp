@@ -30,7 +30,8 @@ absl::Status AtomicFile::write(std::string_view bytes) {
   // Linux takes less than 2^31 bytes in one call.
   constexpr size_t kLargestWrite = size_t{1} << 30;
   while (!bytes.empty()) {
-    ssize_t count = ::write(file_.descriptor(), bytes.data(), std::min(bytes.size(), kLargestWrite));
+    ssize_t count =
+        ::write(file_.descriptor(), bytes.data(), std::min(bytes.size(), kLargestWrite));
     if (count < 0 && errno == EINTR)
       continue;
     if (count <= 0)

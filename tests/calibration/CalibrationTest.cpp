@@ -165,8 +165,7 @@ TEST(CalibrateErrors, ConstantsThatAreNotFinite) {
   text.replace(text.find("-0.75"), 5, "0x7F800000");
   for (int threads : {1, 4})
     EXPECT_EQ(
-        std::string(
-            calibrated(text, randomFloats({5, 2, 3}, 1, 4), threads).status().message()),
+        std::string(calibrated(text, randomFloats({5, 2, 3}, 1, 4), threads).status().message()),
         "tensor 'w' of the model is not finite at element 8, so value 'h' is not either");
 }
 

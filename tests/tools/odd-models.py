@@ -7,6 +7,7 @@ odd-models.py BUILD_FOLDER TESTDATA
 import json
 import math
 import random
+import re
 import struct
 import sys
 
@@ -102,6 +103,21 @@ class OddModels(Cases):
         needles = ["module 'odd': the NPU cannot run 3 operations", "8 groups x 1 at 'depthwise'", "reach x 1 at 'padded'", "tanh x 1 at 'tanh'"]
         self.refused("unsupported convolutions", "sdopt-compile", *arguments, needles=needles, output=folder / "odd.sdnpu")
 
+    def budgets(self):
+        """A budget that nothing keeps: the one that is told is kept."""
+        for side in (8, 16):
+            name = f"deep-compression of {side} channels"
+            product = onnx_node("MatMul", ["x", "w"], ["y"], "product")
+            folder, arguments = self.arguments(name, {"x": [4, side]}, {"y": [4, side]}, product, self.constant("w", [side, side]))
+            arguments += ["--recipe", "deep-compression"]
+            done = self.run("sdopt-compile", *arguments)
+            told = re.search(r"error: module 'odd': the budget of 2.50 bits per weight is too small: .* take [0-9.]+; give --budget ([0-9.]+bit) or more", done.stderr)
+            problems = [] if done.returncode == 1 and told else [f"exit code {done.returncode}: {done.stderr}"]
+            if told:
+                again = self.run("sdopt-compile", *arguments, "--budget", told[1])
+                problems += [f"{told[1]} is not kept: {again.stderr}"] if again.returncode else []
+            self.report(name, problems, told[1] if told else "")
+
     def inputs(self):
         sigmoid = onnx_node("Sigmoid", ["x"], ["y"], "sigmoid")
         self.compiles("an input that nothing reads", {"x": [2, 3], "unread": [2, 5]}, {"y": [2, 3]}, sigmoid)
@@ -148,6 +164,7 @@ def main():
     cases = OddModels(*sys.argv[1:3])
     cases.convolutions()
     cases.unsupported()
+    cases.budgets()
     cases.inputs()
     cases.ranks()
     cases.recorded_results()

@@ -120,8 +120,12 @@ TEST(PartialFiles, AreAbandonedAtOnce) {
     std::filesystem::remove(folder.path("kept/gone"));
     auto open = AtomicFile::create(folder.path("made/in/each/open"));
     auto other = AtomicFile::create(folder.path("other"));
-    return made && open.ok() && other.ok() &&
-           abandonPartialFiles() == std::vector<std::string>{folder.path("kept/whole")};
+    if (!made || !open.ok() || !other.ok())
+      return false;
+    // Nobody may remove them a second time.
+    open->release();
+    other->release();
+    return abandonPartialFiles() == std::vector<std::string>{folder.path("kept/whole")};
   }));
   EXPECT_EQ(folder.names(), std::vector<std::string>{"kept"});
 }
@@ -133,8 +137,8 @@ TEST(PartialFiles, EmptyFoldersGoIfTheyWereMade) {
   ASSERT_TRUE(makeFolder(folder.path("full")).ok());
   ASSERT_TRUE(makeFolder(folder.path("full")).ok());
   ASSERT_TRUE(writeFileAtomically(folder.path("full/file"), "x").ok());
-  EXPECT_EQ(std::string(makeFolder(folder.path("full/file")).message()).find(
-                "cannot make folder '" + folder.path("full/file") + "': "),
+  EXPECT_EQ(std::string(makeFolder(folder.path("full/file")).message())
+                .find("cannot make folder '" + folder.path("full/file") + "': "),
             0u);
   removeEmptyFolders();
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"full", "old"}));
