@@ -270,7 +270,9 @@ class BadInput(Cases):
         run("a recorded output that is not a number", self.good, "--module", MODULE, "--inputs", self.work / "wrong.safetensors", "-o", out, needles=["last_hidden_state", "wrong.safetensors"])
         self.kept("run: output over its inputs", self.work / "wrong.safetensors", lambda path: ["sdopt-run", self.good, "--module", MODULE, "--inputs", path, "-o", path])
         self.kept("run: trace over the package", self.good, lambda path: ["sdopt-run", path, "--module", MODULE, "--inputs", inputs, "--trace", path])
-        run("outputs and trace in one file", self.good, "--module", MODULE, "--inputs", inputs, "-o", out, "--trace", out, needles=[out])
+        for trace in (out, self.work / "." / "statistics" / ".." / out.name):
+            run("outputs and trace in one file", self.good, "--module", MODULE, "--inputs", inputs, "-o", out, "--trace", f"{trace}", needles=[out])
+        run("trace in a missing folder", self.good, "--module", MODULE, "--inputs", inputs, "-o", out, "--trace", self.work / "no" / "trace", needles=[self.work / "no" / "trace"])
         dump = lambda name, *flags, needles: self.refused(f"objdump: {name}", "sdopt-objdump", self.good, *flags, needles=needles, output=out)
         dump("unknown module", "--disassemble=unet", needles=["'unet'", MODULE])
         dump("output in a missing folder", "-o", self.work / "no" / "dump", needles=[self.work / "no" / "dump"])

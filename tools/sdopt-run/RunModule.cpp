@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "compiler/report/Numbers.h"
 #include "compiler/simulator/ChromeTrace.h"
+#include "compiler/weights/AtomicFile.h"
 #include "compiler/weights/WeightStore.h"
 #include "tools/process/Process.h"
 #include "tools/sdopt-run/ModuleRunner.h"
@@ -123,12 +124,28 @@ void printQuality(const TensorMap &recorded, const TensorMap &outputs) {
   }
 }
 
-absl::Status writeTrace(const std::string &path, const Network &network, const Program &program,
-                        const std::vector<TraceEvent> &events) {
+std::string traceOf(const ModuleInfo &module, const std::vector<TraceEvent> &events) {
   std::vector<std::string> names;
-  for (const Layer &layer : network.layers)
+  for (const Layer &layer : module.network.layers)
     names.push_back(layer.name);
-  return writeFileAtomically(path, writeChromeTrace(program, names, events));
+  return writeChromeTrace(module.program, names, events);
+}
+
+/// Both or none.
+absl::Status writeOutputs(const RunModuleOptions &options, const ModuleInfo &module,
+                          const TensorMap &outputs, const std::vector<TraceEvent> &events) {
+  std::unique_ptr<AtomicFile> trace;
+  if (!options.trace.empty()) {
+    auto file = AtomicFile::create(options.trace);
+    absl::Status status = file.ok() ? (*file)->write(traceOf(module, events)) : file.status();
+    if (!status.ok())
+      return status;
+    trace = *std::move(file);
+  }
+  absl::Status status;
+  if (!options.output.empty())
+    status = writeSafetensors(options.output, {outputs.begin(), outputs.end()});
+  return status.ok() && trace ? trace->commit() : status;
 }
 
 /// An output in the place of an input would be gone before anyone noticed.
@@ -138,7 +155,11 @@ absl::Status checkOverwriting(const RunModuleOptions &options) {
     for (const std::string &input : {options.package, options.inputs})
       if (std::filesystem::equivalent(output, input, error))
         return absl::InvalidArgumentError("cannot write '" + output + "': it is read");
-  if (!options.output.empty() && options.output == options.trace)
+  auto place = [&](const std::string &path) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+  };
+  if (!options.output.empty() && !options.trace.empty() &&
+      place(options.output) == place(options.trace))
     return absl::InvalidArgumentError("outputs and trace are both to be '" + options.output + "'");
   return absl::OkStatus();
 }
@@ -196,13 +217,7 @@ absl::Status runModuleCommand(const RunModuleOptions &options) {
   printQuality(*recorded, *outputs);
   if (absl::Status status = flushStandardOutput(); !status.ok())
     return status;
-  if (!options.output.empty())
-    if (absl::Status status = writeSafetensors(options.output, {outputs->begin(), outputs->end()});
-        !status.ok())
-      return status;
-  if (options.trace.empty())
-    return absl::OkStatus();
-  return writeTrace(options.trace, (*module)->info.network, (*module)->info.program, events);
+  return writeOutputs(options, (*module)->info, *outputs, events);
 }
 
 } // namespace sdopt
