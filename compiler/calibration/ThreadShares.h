@@ -14,9 +14,11 @@ namespace sdopt {
 /// depend on it.
 class ThreadShares {
 public:
+  /// Activations of an evaluation that may run beside others, bytes.
+  static constexpr int64_t kSmall = 32 << 20;
+
   /// `bytes`: activations of one evaluation, all together.
   ThreadShares(int threads, int64_t samples, int64_t bytes) : before_(kernelThreads()) {
-    constexpr int64_t kSmall = 32 << 20;
     bool aside = samples >= threads && bytes <= keptBytes(kSmall);
     samples_ = aside ? threads : 1;
     setKernelThreads(aside ? 1 : threads);

@@ -148,4 +148,9 @@ int64_t privateBytes() {
   return resident().anonymous;
 }
 
+int64_t residentBytes() {
+  giveBackKept();
+  return resident().now;
+}
+
 } // namespace sdopt

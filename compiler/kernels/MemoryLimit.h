@@ -34,6 +34,9 @@ void trimMemory();
 /// does not tell.
 int64_t privateBytes();
 
+/// The same with mapped pages of files.
+int64_t residentBytes();
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_KERNELS_MEMORYLIMIT_H

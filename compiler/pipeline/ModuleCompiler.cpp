@@ -234,9 +234,15 @@ absl::Status ModuleCompiler::withinMemory(const char *stage, const absl::Status 
   return outOfMemory(stage, refusedMemory());
 }
 
+MemoryEstimate ModuleCompiler::memoryEstimate() const {
+  return estimateMemory(function(*module_), recipe_, options_, target_, threadsOf(options_));
+}
+
 absl::Status ModuleCompiler::outOfMemory(const char *stage, int64_t bytes) const {
   const std::string_view at = stage;
-  std::string hints = "allow more";
+  // The next need may be a little more.
+  const double allowed = static_cast<double>(std::max(expectedMemory_, bytes + bytes / 16));
+  std::string hints = "allow " + fixed(std::ceil(allowed / 1e6), 0) + " MB";
   if (at != name(Stage::Import) && at != name(Stage::Normalize) && threadsOf(options_) > 1)
     hints += ", use fewer --threads";
   if ((at == name(Stage::Lower) || at == kVerifyStage) && options_.verify != VerifyMode::Off)

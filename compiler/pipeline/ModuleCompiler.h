@@ -7,6 +7,7 @@
 #include "compiler/calibration/Quality.h"
 #include "compiler/calibration/Statistics.h"
 #include "compiler/pipeline/Emit.h"
+#include "compiler/pipeline/MemoryEstimate.h"
 #include "compiler/pipeline/ModelFolder.h"
 #include "compiler/pipeline/StageFolder.h"
 #include "compiler/pipeline/Verify.h"
@@ -64,6 +65,10 @@ public:
   absl::Status checkPackage(const PackageModule &module);
   /// Of checkPackage(), in messages.
   static constexpr const char *kVerifyStage = "verify";
+  /// Of the normalized module.
+  MemoryEstimate memoryEstimate() const;
+  /// What is told if memory runs out: a limit that the whole compilation should keep.
+  void expectMemory(int64_t bytes) { expectedMemory_ = bytes; }
   /// What a stage gave, or that memory ran out in it.
   absl::Status withinMemory(const char *stage, const absl::Status &status) const;
 
@@ -143,6 +148,7 @@ private:
   Recipe &recipe_;
 
   std::optional<Stage> done_; ///< what module_ is after
+  int64_t expectedMemory_ = 0;
 
   WeightStore weights_;
   ScaleCache scales_;

@@ -46,7 +46,7 @@ public:
       : options_(options), messages_(messages), tell_(tell) {}
 
   absl::StatusOr<CompileResult> run() {
-    setMemoryLimit(options_.memoryLimit);
+    setMemoryLimit(0); // until it is known what all modules need
     absl::Status status = open();
     if (status.ok())
       status = work();
@@ -191,8 +191,23 @@ private:
       if (absl::Status status = compiler.imposeFormats(); !status.ok())
         return status;
     }
-    absl::Status status = checkDimensionNames();
-    return status.ok() ? checkRecipeRules() : status;
+    for (const absl::Status &status : {checkDimensionNames(), checkRecipeRules()})
+      if (!status.ok())
+        return status;
+    return checkMemory();
+  }
+
+  absl::Status checkMemory() {
+    setMemoryLimit(options_.memoryLimit);
+    if (memoryLimit() == 0)
+      return absl::OkStatus();
+    std::vector<MemoryEstimate> modules;
+    for (const std::unique_ptr<ModuleCompiler> &compiler : compilers_)
+      modules.push_back(compiler->memoryEstimate());
+    const int64_t expected = estimatedLimit(residentBytes(), modules);
+    for (std::unique_ptr<ModuleCompiler> &compiler : compilers_)
+      compiler->expectMemory(expected);
+    return compilers_.back()->withinMemory(name(Stage::Normalize), absl::OkStatus());
   }
 
   absl::Status explainLayers() {

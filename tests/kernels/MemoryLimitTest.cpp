@@ -66,6 +66,7 @@ TEST_F(MemoryLimitTest, PrivateBytesAreWhatIsInUse) {
     Tensor tensor = recycledTensor(ElementType::I8, {size});
     std::fill_n(tensor.mutableBytes(), size, std::byte{1});
     EXPECT_GE(privateBytes(), before + size - kMebibyte);
+    EXPECT_GE(residentBytes(), privateBytes());
   }
   // The storage that was kept is gone too.
   EXPECT_LE(privateBytes(), before + kMebibyte);

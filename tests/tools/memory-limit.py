@@ -5,6 +5,7 @@ memory-limit.py BUILD_FOLDER TESTDATA
 """
 
 import os
+import re
 import subprocess
 import sys
 
@@ -64,7 +65,7 @@ class MemoryLimit(Cases):
             *arguments,
             "--memory-limit",
             "1MB",
-            needles=["module 'text_encoder', stage import: needs at least", "--memory-limit is 1.0 MB; allow more"],
+            needles=["', stage normalize: needs at least", "--memory-limit is 1.0 MB; allow "],
             output=output,
         )
         early = [self.model, "--modules", "vae_encoder", "--samples", self.samples, "--stages", self.work / "stages", "--stop-after", "normalize"]
@@ -75,11 +76,29 @@ class MemoryLimit(Cases):
             {
                 f"exit code 1: {code}": code == 1,
                 f"one error: {text!r}": text.count("error:") == 1 and text.count("\n") == 1,
-                f"names module, stage and both sizes: {text!r}": "module 'vae_encoder', stage " in text and "stage import" not in text and text.count(" MB") == 2,
+                f"names module, stage and both sizes: {text!r}": "module 'vae_encoder', stage " in text and text.count(" MB") == 3,
                 f"nothing is left: {self.left_behind(output)}": not self.left_behind(output) and not (self.work / "report").exists(),
             },
             text[:150].strip(),
         )
+
+    def told_limits(self):
+        """The limit that an error tells is kept by the whole compilation."""
+        for modules, *flags in (("text_encoder",), ("vae_encoder", "--verify"), ("unet", "--threads", "2"), ("unet", "--verify"), ("vae_decoder", "--recipe", "w8a8"), ("text_encoder,vae_encoder", "--recipe", "w4a16")):
+            name = " ".join(("compile: the limit that is told for", modules, *flags))
+            arguments = [self.model, "--modules", modules, "--samples", self.samples, "-o", self.work / "told.sdnpu", "--quiet", *flags]
+            _, text, _ = self.measured("sdopt-compile", *arguments, "--memory-limit", "1MB")
+            told = re.search(r"; allow ([0-9]+) MB", text)
+            if not told:
+                self.report(name, [f"no limit is told: {text!r}"])
+                continue
+            code, again, peak = self.measured("sdopt-compile", *arguments, "--memory-limit", f"{told[1]}MB")
+            limit = int(told[1]) * 1e6
+            self.expect(
+                name,
+                {f"it suffices: {again!r}": code == 0, f"and is kept: {peak}": peak <= limit, f"it is not much more: {peak}": limit <= 1.4 * peak},
+                f"{told[1]} MB, {peak / 1e6:.0f} MB resident",
+            )
 
     def run_module(self):
         package, outputs = self.work / "free.sdnpu", self.work / "out.safetensors"
@@ -98,6 +117,10 @@ class MemoryLimit(Cases):
         outputs.unlink()
         needles = ["module 'vae_encoder': simulation needs", "the limit is 1000000; allow more with --memory-limit"]
         self.refused("run: 1 MB", "sdopt-run", *arguments, "--memory-limit", "1MB", needles=needles, output=outputs)
+        _, text, _ = self.measured("sdopt-run", *arguments, "--memory-limit", "1MB")
+        told = re.search(r"allow more with --memory-limit ([0-9]+MB)", text)
+        code, again, _ = self.measured("sdopt-run", *arguments, "--memory-limit", told[1] if told else "1MB")
+        self.expect("run: the limit that is told", {f"it suffices: {again!r}": code == 0}, told[1] if told else "")
 
 
 def main():
@@ -105,6 +128,7 @@ def main():
     cases.sizes()
     cases.same_bytes()
     cases.too_small()
+    cases.told_limits()
     cases.run_module()
     return cases.finish()
 

@@ -10,6 +10,7 @@
 #include "compiler/weights/PartialFiles.h"
 
 #include <charconv>
+#include <cmath>
 #include <thread>
 
 namespace sdopt {
@@ -213,8 +214,11 @@ absl::Status run(const RunCommand &command) {
     removeEmptyFolders();
   if (status.ok() || refusedMemory() == 0)
     return status;
+  // What follows the refusal takes some more.
+  const double allowed = 1.25 * static_cast<double>(refusedMemory());
   return absl::Status(status.code(),
-                      absl::StrCat(status.message(), "; allow more with --memory-limit"));
+                      absl::StrCat(status.message(), "; allow more with --memory-limit ",
+                                   fixed(std::ceil(allowed / 1e6), 0), "MB"));
 }
 
 } // namespace sdopt
