@@ -52,12 +52,31 @@ TEST_F(PhaseRunnerTest, RunsWhatIsNew) {
   EXPECT_LT(newTime.cycles, first.cycles);
 }
 
-TEST_F(PhaseRunnerTest, ATraceShowsEverything) {
+TEST_F(PhaseRunnerTest, ATraceShowsWhatRuns) {
   RunStatistics cost;
-  ASSERT_TRUE(runner.run(real(1, 1, 1), nullptr, cost).ok());
+  std::vector<TraceEvent> all, step;
+  ASSERT_TRUE(runner.run(real(1, 1, 1), &all, cost).ok());
+  EXPECT_EQ(all.size(), it->module.info.program.commands.size());
+  int64_t end = 0;
+  for (const TraceEvent &event : all)
+    end = std::max(end, event.end);
+  EXPECT_EQ(end, cost.cycles);
+  ASSERT_TRUE(runner.run(real(1, 1, 2), &step, cost).ok());
+  EXPECT_LT(step.size(), all.size());
+}
+
+TEST_F(PhaseRunnerTest, ATraceChangesNoNumber) {
+  PhaseRunner traced(it->module, it->target);
   std::vector<TraceEvent> trace;
-  ASSERT_TRUE(runner.run(real(1, 1, 1), &trace, cost).ok());
-  EXPECT_EQ(trace.size(), it->module.info.program.commands.size());
+  for (auto [text, time, picture] : {std::array{1, 1, 1}, {1, 1, 2}, {1, 2, 2}, {2, 2, 1}}) {
+    RunStatistics with, without;
+    ASSERT_TRUE(traced.run(real(text, time, picture), picture == 1 ? &trace : nullptr, with).ok());
+    ASSERT_TRUE(runner.run(real(text, time, picture), nullptr, without).ok());
+    EXPECT_EQ(with.cycles, without.cycles);
+    EXPECT_EQ(with.energy, without.energy);
+    EXPECT_EQ(with.dramReadBytes, without.dramReadBytes);
+    EXPECT_EQ(with.multiplyAccumulates, without.multiplyAccumulates);
+  }
 }
 
 TEST_F(PhaseRunnerTest, ErrorsNameTheInput) {

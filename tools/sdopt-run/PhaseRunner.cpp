@@ -49,8 +49,25 @@ void PhaseRunner::leave(Phase phase, RunStatistics &cost) {
   state.current.reset();
 }
 
+/// What runs comes after what `cost` has already.
+absl::StatusOr<std::map<std::string, Tensor>>
+PhaseRunner::simulate(Phase phase, const std::map<std::string, Tensor> &inputs,
+                      std::vector<TraceEvent> *trace, RunStatistics &cost) {
+  std::vector<TraceEvent> events;
+  RunStatistics ran;
+  absl::StatusOr<std::map<std::string, Tensor>> outputs = runModule(
+      simulator_, module_, inputs,
+      {.first = phase, .last = phase, .wholeLayers = true, .trace = trace ? &events : nullptr},
+      &ran);
+  for (const TraceEvent &event : events)
+    trace->push_back({event.command, event.begin + cost.cycles, event.end + cost.cycles,
+                      event.workBegin + cost.cycles, event.workEnd + cost.cycles});
+  addTo(cost, ran);
+  return outputs;
+}
+
 absl::Status PhaseRunner::enter(Phase phase, const std::map<std::string, Tensor> &inputs,
-                                RunStatistics &cost) {
+                                std::vector<TraceEvent> *trace, RunStatistics &cost) {
   PhaseState &state = states_[static_cast<size_t>(phase)];
   std::string bytes = inputBytes(phase, inputs);
   if (state.current == bytes)
@@ -64,12 +81,8 @@ absl::Status PhaseRunner::enter(Phase phase, const std::map<std::string, Tensor>
     // What an earlier phase needs on the way may overwrite the results of a later one.
     if (phase == Phase::Prompt)
       leave(Phase::Schedule, cost);
-    RunStatistics ran;
-    absl::StatusOr<std::map<std::string, Tensor>> nothing = runModule(
-        simulator_, module_, inputs, {.first = phase, .last = phase, .wholeLayers = true}, &ran);
-    if (!nothing.ok())
-      return nothing.status();
-    addTo(cost, ran);
+    if (absl::Status status = simulate(phase, inputs, trace, cost).status(); !status.ok())
+      return status;
   }
   state.current = std::move(bytes);
   return absl::OkStatus();
@@ -78,20 +91,14 @@ absl::Status PhaseRunner::enter(Phase phase, const std::map<std::string, Tensor>
 absl::StatusOr<std::map<std::string, Tensor>>
 PhaseRunner::run(const std::map<std::string, Tensor> &inputs, std::vector<TraceEvent> *trace,
                  RunStatistics &cost) {
-  if (trace) {
-    states_ = {};
-    return runModule(simulator_, module_, inputs, {.trace = trace}, &cost);
-  }
   cost = {};
+  if (trace)
+    trace->clear();
   for (Phase phase : {Phase::Prompt, Phase::Schedule})
     if (!keptTensors(module_.info.network, phase).empty())
-      if (absl::Status status = enter(phase, inputs, cost); !status.ok())
+      if (absl::Status status = enter(phase, inputs, trace, cost); !status.ok())
         return status;
-  RunStatistics ran;
-  absl::StatusOr<std::map<std::string, Tensor>> outputs =
-      runModule(simulator_, module_, inputs, {.first = Phase::Step, .wholeLayers = true}, &ran);
-  addTo(cost, ran);
-  return outputs;
+  return simulate(Phase::Step, inputs, trace, cost);
 }
 
 } // namespace sdopt

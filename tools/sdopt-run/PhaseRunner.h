@@ -21,7 +21,7 @@ public:
   PhaseRunner(const PackageModule &module, const Target &target)
       : module_(module), simulator_(module, target) {}
 
-  /// runModule(). `cost` is what has run, copies counted. With a trace all phases run.
+  /// runModule(). `cost` is what has run, copies counted; a trace shows the same.
   absl::StatusOr<std::map<std::string, Tensor>> run(const std::map<std::string, Tensor> &inputs,
                                                     std::vector<TraceEvent> *trace,
                                                     RunStatistics &cost);
@@ -39,7 +39,11 @@ private:
 
   std::string inputBytes(Phase phase, const std::map<std::string, Tensor> &inputs) const;
   void leave(Phase phase, RunStatistics &cost);
-  absl::Status enter(Phase phase, const std::map<std::string, Tensor> &inputs, RunStatistics &cost);
+  absl::StatusOr<std::map<std::string, Tensor>>
+  simulate(Phase phase, const std::map<std::string, Tensor> &inputs, std::vector<TraceEvent> *trace,
+           RunStatistics &cost);
+  absl::Status enter(Phase phase, const std::map<std::string, Tensor> &inputs,
+                     std::vector<TraceEvent> *trace, RunStatistics &cost);
 
   const PackageModule &module_;
   Simulator simulator_;
