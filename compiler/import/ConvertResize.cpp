@@ -1,4 +1,4 @@
-//===- ConvertResize.cpp - Resize by whole factors ---------------------------===//
+//===- ConvertResize.cpp - Resize by whole factors, cropped ------------------===//
 
 #include "compiler/import/NodeImporter.h"
 #include "compiler/import/OperatorRules.h"
@@ -32,10 +32,17 @@ bool isKnown(const Sampling &sampling) {
          isOneOf(sampling.rounding, {"floor", "ceil", "round_prefer_floor", "round_prefer_ceil"});
 }
 
-/// The input index that output index i of `factor * size` takes, by the formulas of ONNX Resize.
-int64_t nearestIndex(int64_t i, int64_t size, int64_t factor, const Sampling &sampling) {
-  double scale = static_cast<double>(factor), x = static_cast<double>(i);
-  double length = static_cast<double>(size) * scale, position = x / scale;
+/// One dimension: each pixel `factor` times, of which the first `length` stay. What an upsampled
+/// odd picture meets is one pixel short of twice its size.
+struct Growth {
+  int64_t factor = 1;
+  int64_t length = 0;
+};
+
+/// The input index that output index i takes, by the formulas of ONNX Resize.
+int64_t nearestIndex(int64_t i, int64_t size, const Growth &growth, const Sampling &sampling) {
+  double length = static_cast<double>(growth.length), x = static_cast<double>(i);
+  double scale = length / static_cast<double>(size), position = x / scale;
   if (sampling.coordinates == "half_pixel" || sampling.coordinates == "half_pixel_symmetric")
     position = (x + 0.5) / scale - 0.5;
   else if (sampling.coordinates == "pytorch_half_pixel")
@@ -54,18 +61,21 @@ int64_t nearestIndex(int64_t i, int64_t size, int64_t factor, const Sampling &sa
 }
 
 /// True if every output pixel is a copy of input pixel i / factor.
-bool repeatsPixels(int64_t size, int64_t factor, const Sampling &sampling) {
-  for (int64_t i = 0; i < size * factor; ++i)
-    if (nearestIndex(i, size, factor, sampling) != i / factor)
+bool repeatsPixels(int64_t size, const Growth &growth, const Sampling &sampling) {
+  for (int64_t i = 0; i < growth.length; ++i)
+    if (nearestIndex(i, size, growth, sampling) != i / growth.factor)
       return false;
   return true;
 }
 
-/// Whole factors of all dimensions from scales or sizes; empty after an error.
-std::vector<int64_t> wholeFactors(NodeImporter &node) {
+/// Of all dimensions, from scales or sizes; empty after an error.
+std::vector<Growth> growths(NodeImporter &node) {
   Shape shape = node.shape(0);
-  std::vector<int64_t> axes(shape.size()), factors(shape.size(), 1);
+  std::vector<int64_t> axes(shape.size());
   std::iota(axes.begin(), axes.end(), 0);
+  std::vector<Growth> result;
+  for (int64_t dim : shape)
+    result.push_back({1, dim});
   if (node.hasAttribute("axes"))
     if (std::optional<std::vector<int64_t>> given = node.axes(-1, node.rank(0)))
       axes = *given;
@@ -84,15 +94,18 @@ std::vector<int64_t> wholeFactors(NodeImporter &node) {
   }
   Tensor values = given.converted(ElementType::F64);
   for (size_t i = 0; i < axes.size(); ++i) {
-    int64_t dim = shape[axes[i]];
-    double factor = values.values<double>()[i] / (fromSizes ? std::max<double>(dim, 1) : 1.0);
-    if (!(factor >= 1 && factor <= 1024) || factor != std::floor(factor)) {
-      node.unsupported("factors that are not whole numbers");
+    const int64_t dim = std::max<int64_t>(shape[axes[i]], 1);
+    const double value = values.values<double>()[i];
+    const double factor = fromSizes ? std::ceil(value / static_cast<double>(dim)) : value;
+    if (!(factor >= 1 && factor <= 1024) || factor != std::floor(factor) ||
+        (fromSizes && value < static_cast<double>(dim))) {
+      node.unsupported("scales that are not whole numbers, or smaller sizes");
       return {};
     }
-    factors[axes[i]] = static_cast<int64_t>(factor);
+    const auto whole = static_cast<int64_t>(factor);
+    result[axes[i]] = {whole, fromSizes ? static_cast<int64_t>(value) : whole * shape[axes[i]]};
   }
-  return factors;
+  return result;
 }
 
 } // namespace
@@ -111,19 +124,27 @@ void convertResize(NodeImporter &node) {
                                        sampling.rounding, "'");
   if (!isKnown(sampling))
     return node.unsupported(described);
-  std::vector<int64_t> factors = wholeFactors(node);
+  std::vector<Growth> growth = growths(node);
   if (!node.ok())
     return;
-  if (factors.size() != 4 || factors[0] != 1 || factors[1] != 1)
-    return node.unsupported("other dimensions than height and width of a picture");
   Shape shape = node.shape(0);
+  if (growth.size() != 4 || growth[0].length != shape[0] || growth[1].length != shape[1])
+    return node.unsupported("other dimensions than height and width of a picture");
   for (int axis : {2, 3})
-    if (shape[axis] > (int64_t(1) << 30) || !repeatsPixels(shape[axis], factors[axis], sampling))
-      return node.unsupported(absl::StrCat(described, ", which does not repeat pixels"));
-  if (factors[2] == 1 && factors[3] == 1)
+    if (shape[axis] > (int64_t(1) << 30) || !repeatsPixels(shape[axis], growth[axis], sampling))
+      return node.unsupported(absl::StrCat(described, " from ", shape[axis], " to ",
+                                           growth[axis].length,
+                                           " pixels, which does not repeat each as often"));
+  if (growth[2].factor == 1 && growth[3].factor == 1)
     return node.define(0, node.input(0));
-  node.define(0, node.build().create<sd::UpsampleOp>(
-                     node.input(0), ArrayRef<int64_t>{factors[2], factors[3]}, sd::Layout::nchw));
+  Value grown = node.build().create<sd::UpsampleOp>(
+      node.input(0), ArrayRef<int64_t>{growth[2].factor, growth[3].factor}, sd::Layout::nchw);
+  const Shape ends = {shape[0], shape[1], growth[2].length, growth[3].length};
+  if (ends[2] < growth[2].factor * shape[2] || ends[3] < growth[3].factor * shape[3])
+    grown =
+        node.build().create<sd::SliceOp>(grown, ArrayRef<int64_t>(Shape(4, 0)),
+                                         ArrayRef<int64_t>(ends), ArrayRef<int64_t>(Shape(4, 1)));
+  node.define(0, grown);
 }
 
 } // namespace sdopt

@@ -82,7 +82,7 @@ constexpr OperatorRule kRules[] = {
     {"Resize", 11, 1, 4,
      "antialias axes coordinate_transformation_mode cubic_coeff_a exclude_outside "
      "extrapolation_value keep_aspect_ratio_policy mode nearest_mode",
-     "nearest, by whole factors in height and width", convertResize},
+     "nearest, each pixel of height and width as often, but the last", convertResize},
     {"Round", 11, 1, 1, "", kFloat, convertUnary},
     {"Shape", 7, 1, 1, "start end", kAny, convertShape},
     {"Sigmoid", 7, 1, 1, "", kFloat, convertUnary},

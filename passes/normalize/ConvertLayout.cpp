@@ -30,6 +30,13 @@ SmallVector<int64_t> toFirst(int64_t rank) {
   return permutation;
 }
 
+SmallVector<int64_t> permuted(llvm::ArrayRef<int64_t> values, llvm::ArrayRef<int64_t> order) {
+  SmallVector<int64_t> result;
+  for (int64_t axis : order)
+    result.push_back(values[axis]);
+  return result;
+}
+
 /// The channels-last value that `value` turns to channels first, or null.
 Value turned(Value value) {
   auto transpose = value.getDefiningOp<sd::TransposeOp>();
@@ -116,6 +123,14 @@ Value converted(OpBuilder &builder, Operation *op) {
     auto copy = cast<sd::ConcatOp>(copyChannelsLast(builder, op, op->getNumOperands()));
     int64_t rank = shapeOf(concat).size(), axis = concat.getAxis();
     copy.setAxis(toFirst(rank)[axis < 0 ? axis + rank : axis]);
+    return copy;
+  }
+  if (isa<sd::SliceOp>(op) && shapeOf(op->getResult(0)).size() == 4) {
+    auto copy = cast<sd::SliceOp>(copyChannelsLast(builder, op, 1));
+    const SmallVector<int64_t> order = toLast(shapeOf(copy).size());
+    copy.setStarts(permuted(copy.getStarts(), order));
+    copy.setEnds(permuted(copy.getEnds(), order));
+    copy.setSteps(permuted(copy.getSteps(), order));
     return copy;
   }
   if (auto reshape = dyn_cast<sd::ReshapeOp>(op))

@@ -143,8 +143,8 @@ def ConvertLayout : NormalizePass<"sdopt-convert-layout"> {
   let summary = "channels last everywhere";
   let description = [{
     Convolutions, group norms and upsampling become channels last; the transposes around them are pushed through
-    elementwise operations, sums, concatenations and reshapes of the pixels, and cancel. What remains stands at the
-    function's inputs and outputs.
+    elementwise operations, sums, concatenations, slices of pictures and reshapes of the pixels, and cancel. What
+    remains stands at the function's inputs and outputs.
   }];
 }
 

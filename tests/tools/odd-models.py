@@ -88,6 +88,20 @@ class OddModels(Cases):
         self.convolution("one row", [1, 3, 1, 2053], [5, 3, 1, 3], [1, 5, 1, 2053], pads=[0, 1, 0, 1])
         self.convolution("prime sizes", [3, 7, 13, 11], [5, 7, 3, 2], [3, 5, 5, 10], strides=[3, 1], pads=[1, 0, 2, 0])
 
+    def odd_pictures(self):
+        """A decoder meets what was skipped at 9 x 13 pixels: 5 x 7 become one pixel less than twice as many."""
+        text = lambda name, value: message(5, message(1, name), message(4, value), number(20, 3))
+        nearest = [text("mode", "nearest"), text("coordinate_transformation_mode", "asymmetric"), text("nearest_mode", "floor")]
+        pads = integers_attribute("pads", [1, 1, 1, 1])
+        nodes = [
+            onnx_node("Conv", ["x", "w"], ["down"], "down", pads, integers_attribute("strides", [2, 2])),
+            onnx_node("Resize", ["down", "", "", "sizes"], ["up"], "up", *nearest),
+            onnx_node("Concat", ["up", "x"], ["both"], "both", integer_attribute("axis", 1)),
+            onnx_node("Conv", ["both", "v"], ["y"], "conv", pads),
+        ]
+        graph = [*nodes, self.constant("w", [4, 4, 3, 3]), self.constant("v", [4, 8, 3, 3]), integer_constant("sizes", [2, 4, 9, 13])]
+        self.compiles("upsampled to an odd size", {"x": [2, 4, 9, 13]}, {"y": [2, 4, 9, 13]}, *graph)
+
     def unsupported(self):
         """All at once, and before anything is calibrated: no samples are needed to say it."""
         shape = [1, 8, 5, 5]
@@ -163,6 +177,7 @@ class OddModels(Cases):
 def main():
     cases = OddModels(*sys.argv[1:3])
     cases.convolutions()
+    cases.odd_pictures()
     cases.unsupported()
     cases.budgets()
     cases.inputs()

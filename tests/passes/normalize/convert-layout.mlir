@@ -26,6 +26,18 @@ func.func @picture(%x: tensor<1x4x8x6xf32>) -> tensor<1x8x16x12xf32> {
   return %u : tensor<1x8x16x12xf32>
 }
 
+// An upsampled picture that is cut to an odd size stays channels last.
+// CHECK-LABEL: @odd
+// CHECK: %[[U:.*]] = sd.upsample {{.*}}layout = 1 : i32
+// CHECK: %[[S:.*]] = sd.slice %[[U]] {ends = array<i64: 1, 15, 11, 4>, starts = array<i64: 0, 0, 1, 0>
+// CHECK: sd.transpose %[[S]] [0, 3, 1, 2] : (tensor<1x15x10x4xf32>) -> tensor<1x4x15x10xf32>
+func.func @odd(%x: tensor<1x4x8x6xf32>) -> tensor<1x4x15x10xf32> {
+  %u = sd.upsample %x {factors = array<i64: 2, 2>, layout = 0 : i32} : (tensor<1x4x8x6xf32>) -> tensor<1x4x16x12xf32>
+  %s = sd.slice %u {starts = array<i64: 0, 0, 0, 1>, ends = array<i64: 1, 4, 15, 11>, steps = array<i64: 1, 1, 1, 1>}
+    : (tensor<1x4x16x12xf32>) -> tensor<1x4x15x10xf32>
+  return %s : tensor<1x4x15x10xf32>
+}
+
 // To tokens and back, as around attention in the autoencoder.
 // CHECK-LABEL: @tokens
 // CHECK: %[[C:.*]] = sd.conv2d
