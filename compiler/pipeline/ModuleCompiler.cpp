@@ -32,7 +32,6 @@
 #include "mlir/Transforms/Passes.h"
 
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <thread>
 
@@ -127,13 +126,9 @@ void ModuleCompiler::progress(const std::string &text) const {
     messages_.progress(model_.name + ": " + text);
 }
 
-/// Progress of a task as "task 3/10", or "task 3.25/10" within a long step.
+/// Progress of a task as "task 3/10".
 std::function<void(double, int64_t)> ModuleCompiler::counter(const std::string &task) const {
-  return [this, task](double done, int64_t all) {
-    char text[32];
-    std::snprintf(text, sizeof(text), done == std::floor(done) ? " %.0f/" : " %.2f/", done);
-    progress(task + text + std::to_string(all));
-  };
+  return [this, task](double done, int64_t all) { progress(task + " " + outOf(done, all)); };
 }
 
 absl::Status ModuleCompiler::start(const StageFolder &folder) {

@@ -97,6 +97,11 @@ std::string timestepText(double first, double last) {
   return first == last ? text(first) : text(first) + " to " + text(last);
 }
 
+std::string outOf(double done, int64_t all) {
+  const double rounded = std::round(done * 100) / 100;
+  return fixed(rounded, rounded == std::floor(rounded) ? 0 : 2) + "/" + std::to_string(all);
+}
+
 std::string decibels(double value) {
   if (std::isinf(value) && value > 0)
     return "exact";

@@ -24,6 +24,8 @@ std::string grouped(int64_t value);
 std::string withPrefix(double value, const char *unit);
 /// "161", "1 to 161": whole numbers, as timesteps of most schedules are, without decimals.
 std::string timestepText(double first, double last);
+/// "3/10"; "3.25/10" within a step, whose parts may sum up to a little less than it.
+std::string outOf(double done, int64_t all);
 /// "41.3 dB"; "exact" if infinite.
 std::string decibels(double value);
 

@@ -132,6 +132,9 @@ TEST(Numbers, SizesAreParsedStrictly) {
 }
 
 TEST(Numbers, ReadWell) {
+  EXPECT_EQ(outOf(3, 10), "3/10");
+  EXPECT_EQ(outOf(3.25, 10), "3.25/10");
+  EXPECT_EQ(outOf(179.9999, 200), "180/200");
   EXPECT_EQ(grouped(1234567), "1,234,567");
   EXPECT_EQ(grouped(-123), "-123");
   EXPECT_EQ(grouped(-1234), "-1,234");
