@@ -35,6 +35,10 @@ void drawHorizontalBarLabel(Svg &svg, double y, const std::string &name) {
 
 } // namespace
 
+bool runs(const LayerReport &layer) {
+  return layer.cycles() > 0 || layer.energy() > 0 || layer.dram_bytes() > 0;
+}
+
 std::string boundsChart(const Report &report) {
   constexpr double kBarLeft = 150, kBarRight = 820, kRow = 30;
   int64_t maximum = 0;
@@ -187,7 +191,7 @@ std::string sqnrChart(const ModuleReport &module) {
 std::string trafficChart(const ModuleReport &module) {
   double maximum = largest(module, [](const LayerReport &layer) { return layer.dram_bytes(); });
   maximum = std::max(maximum, largest(module, [](const LayerReport &layer) {
-                       return layer.dram_lower_bound_bytes();
+                       return runs(layer) ? layer.dram_lower_bound_bytes() : 0;
                      }));
   if (maximum <= 0)
     return "";
@@ -198,6 +202,8 @@ std::string trafficChart(const ModuleReport &module) {
   int64_t moved = 0, needed = 0;
   for (int i = 0; i < module.layers_size(); ++i) {
     const LayerReport &layer = module.layers(i);
+    if (!runs(layer))
+      continue;
     moved += layer.dram_bytes();
     needed += layer.dram_lower_bound_bytes();
     std::string hint = layerTitle(layer) + grouped(layer.dram_bytes()) +

@@ -15,6 +15,9 @@
 
 namespace sdopt {
 
+/// False of layers whose results lie in the package: no bound is about them.
+bool runs(const LayerReport &layer);
+
 /// Cycles of all modules, one bar each, stacked by what bounds the layers.
 std::string boundsChart(const Report &report);
 /// Stored weight bytes of each module beside its fp32 bytes.

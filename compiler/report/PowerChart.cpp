@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace sdopt {
 
@@ -36,6 +37,44 @@ std::vector<NamedTimeEnergy> merged(const std::vector<NamedTimeEnergy> &policies
   }
   return result;
 }
+
+struct Box {
+  double left = 0, top = 0, right = 0, bottom = 0;
+};
+
+bool overlap(const Box &a, const Box &b) {
+  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+}
+
+Box around(double x, double y, double radius) {
+  return {x - radius, y - radius, x + radius, y + radius};
+}
+
+/// Puts names beside their marks where they hide neither marks nor each other.
+class Labels {
+public:
+  explicit Labels(std::vector<Box> marks) : taken_(std::move(marks)) {}
+
+  void draw(Svg &svg, double x, double y, const std::string &text) {
+    constexpr double kCharacter = 7.2, kAscent = 11, kDescent = 3, kRow = 15;
+    const double width = kCharacter * static_cast<double>(text.size());
+    for (int row = 0; row < 8; ++row)
+      for (const double below : {y - 6 - kRow * row, y + 15 + kRow * row})
+        for (const bool isRight : {true, false}) {
+          const double left = isRight ? x + 8 : x - 8 - width;
+          const Box box = {left, below - kAscent, left + width, below + kDescent};
+          if (box.left < kLeft || box.right > kWidth || box.top < 0 || box.bottom > kBase ||
+              std::ranges::any_of(taken_, [&](const Box &other) { return overlap(box, other); }))
+            continue;
+          taken_.push_back(box);
+          return svg.text(isRight ? x + 8 : x - 8, below, isRight ? "start" : "end", "label", text);
+        }
+    svg.text(x + 8, y - 6, "start", "label", text);
+  }
+
+private:
+  std::vector<Box> taken_;
+};
 
 } // namespace
 
@@ -69,11 +108,18 @@ std::string timeEnergyChart(const std::vector<TimeEnergy> &curve,
       svg.line(x(curve[i - 1]), y(curve[i - 1]), x(curve[i]), y(curve[i]), "trace array");
     svg.circle(x(curve[i]), y(curve[i]), 3.5, "array dot", hintOf(curve[i]));
   }
-  for (const NamedTimeEnergy &policy : merged(policies)) {
+  std::vector<Box> marks;
+  for (const TimeEnergy &point : curve)
+    marks.push_back(around(x(point), y(point), 3.5));
+  const std::vector<NamedTimeEnergy> named = merged(policies);
+  for (const NamedTimeEnergy &policy : named) {
     svg.circle(x(policy.value), y(policy.value), 5, "vector dot",
                policy.name + "\n" + hintOf(policy.value));
-    svg.text(x(policy.value) + 8, y(policy.value) - 6, "start", "label", policy.name);
+    marks.push_back(around(x(policy.value), y(policy.value), 5));
   }
+  Labels labels(std::move(marks));
+  for (const NamedTimeEnergy &policy : named)
+    labels.draw(svg, x(policy.value), y(policy.value), policy.name);
   return figure(
       heading, legendEntry("array", "least energy in the time") + legendEntry("vector", "policies"),
       svg.finish());

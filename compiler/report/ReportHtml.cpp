@@ -24,7 +24,7 @@ constexpr const char *kStyle = R"css(
 --array:#3987e5;--vector:#199e70;--dram:#d95926;--latency:#77756e;--reference:#4a4843;--bad:#ef7070}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:1080px;margin:0 auto;padding:32px 24px 64px}
+main{max-width:1320px;margin:0 auto;padding:32px 24px 64px}
 h1{font-size:26px;line-height:1.2;margin:0 0 4px}h2{font-size:18px;margin:36px 0 12px}
 .lead{color:var(--soft);margin:0 0 22px;overflow-wrap:anywhere}
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(220px,1fr));gap:14px}
@@ -34,9 +34,9 @@ h1{font-size:26px;line-height:1.2;margin:0 0 4px}h2{font-size:18px;margin:36px 0
 .card{padding:14px 18px;margin:0 0 14px}.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:13px;font-variant-numeric:tabular-nums}
 th,td{padding:6px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th{color:var(--soft);font-weight:600;vertical-align:bottom}th.t,td.t{text-align:left}td.name{white-space:normal;overflow-wrap:anywhere;min-width:180px}
+th{color:var(--soft);font-weight:600;vertical-align:bottom}th.t,td.t{text-align:left}td.name{white-space:normal;overflow-wrap:anywhere;min-width:180px}td.wrap{white-space:normal;min-width:120px}
 tbody tr:last-child td{border-bottom:0}tbody tr:hover{background:var(--grid)}td small{color:var(--faint)}
-figure{margin:0 0 18px}figcaption{font-size:13px;font-weight:600;margin-bottom:6px}
+figure{margin:0 0 18px;max-width:1080px}figcaption{font-size:13px;font-weight:600;margin-bottom:6px}
 .key{font-weight:400;color:var(--soft);margin-left:14px;overflow-wrap:anywhere}.key i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:5px}
 svg{display:block;width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:var(--faint)}svg text.label{font-size:13px;fill:var(--ink)}
 svg .grid{stroke:var(--grid)}svg .axis{stroke:var(--axis)}svg .stem{stroke:var(--array);stroke-opacity:.35;stroke-width:1.5}svg .dot{stroke:var(--card);stroke-width:1}
@@ -190,9 +190,9 @@ std::string layerRow(const LayerReport &layer) {
          cell(layer.cosine() != 0 ? fixed(layer.cosine(), 5) : "–") +
          cell(grouped(layer.cycles())) + "<td class=\"t\">" + bound + "</td>" +
          cell(grouped(layer.dram_bytes())) +
-         cell(ratioOf(layer.dram_bytes(), layer.dram_lower_bound_bytes())) +
+         cell(runs(layer) ? ratioOf(layer.dram_bytes(), layer.dram_lower_bound_bytes()) : "–") +
          cell(withPrefix(layer.energy(), "J")) + cell(withPrefix(layer.sram_bytes(), "B")) +
-         "<td class=\"t\"><code>" + escapeHtml(layer.tiling()) + "</code></td></tr>\n";
+         "<td class=\"t wrap\"><code>" + escapeHtml(layer.tiling()) + "</code></td></tr>\n";
 }
 
 std::string layerTable(const ModuleReport &module) {
@@ -255,7 +255,7 @@ std::string spanText(double low, double high, const char *unit) {
 }
 
 std::string choiceRow(const PowerChoice &choice) {
-  std::string row = "<tr>" + textCell(choice.policy());
+  std::string row = "<tr><td class=\"t\">" + escapeHtml(choice.policy()) + "</td>";
   if (!choice.problem().empty())
     return row + "<td class=\"t\" colspan=\"8\" style=\"white-space:normal\">" +
            escapeHtml(choice.problem()) + "</td></tr>\n";
@@ -274,8 +274,9 @@ std::string choiceRow(const PowerChoice &choice) {
          cell(significant(choice.images_per_second_per_watt())) +
          cell(withPrefix(choice.layer_power(), "W")) + cell(withPrefix(choice.peak_power(), "W")) +
          cell(grouped(choice.clock_switches()) + " + " + grouped(choice.voltage_switches())) +
-         "<td title=\"" + escapeHtml(each) + "\">" + (low < high ? fixed(low, 2) + " to " : "") +
-         fixed(high, 2) + " V, " + spanText(slow, fast, "Hz") + "</td></tr>\n";
+         "<td class=\"wrap\" title=\"" + escapeHtml(each) + "\">" +
+         (low < high ? fixed(low, 2) + " to " : "") + fixed(high, 2) + " V, " +
+         spanText(slow, fast, "Hz") + "</td></tr>\n";
 }
 
 std::string powerSection(const PowerReport &power) {
@@ -289,8 +290,8 @@ std::string powerSection(const PowerReport &power) {
   for (const PowerChoice &choice : power.studies(0).choices())
     if (choice.problem().empty())
       marks.push_back({choice.policy(), {choice.seconds(), choice.energy()}});
-  std::string html = "<h2>Voltage and clock</h2>\n<div class=\"card scroll\">\n" +
-                     timeEnergyChart(curve, marks) + "<table>\n" +
+  std::string html = "<h2>Voltage and clock</h2>\n<div class=\"card\">\n" +
+                     timeEnergyChart(curve, marks) + "<div class=\"scroll\"><table>\n" +
                      headerRow({"policy", "time", "energy", "images/s", "images/s/W", "layer power",
                                 "peak", "clock + V changes", "voltage and clocks"},
                                1) +
@@ -301,7 +302,7 @@ std::string powerSection(const PowerReport &power) {
     for (const PowerChoice &choice : study.choices())
       html += choiceRow(choice);
   }
-  return html + "</tbody></table></div>\n";
+  return html + "</tbody></table></div></div>\n";
 }
 
 std::string remarkItem(const Remark &remark) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <limits>
+#include <regex>
 
 namespace sdopt {
 namespace {
@@ -34,6 +35,33 @@ TEST(PowerChart, PoliciesAtOnePointShareAMark) {
       timeEnergyChart({{5, 16}}, {{"dvfs", {6, 14}}, {"dfs", {7, 14}}, {"joint", {6, 14}}});
   EXPECT_EQ(count(chart, "vector dot"), 2u);
   EXPECT_THAT(chart, HasSubstr("dvfs, joint</text>"));
+}
+
+TEST(PowerChart, NamesDoNotOverlap) {
+  const std::vector<NamedTimeEnergy> policies = {
+      {"fixed clock, dfs", {2.55, 3.45}}, {"dvfs", {2.46, 3.92}},    {"joint", {2.47, 3.9}},
+      {"dvfs under a cap", {2.5, 3.6}},   {"dfs again", {2.6, 3.4}}, {"slow", {6, 3.4}},
+      {"slow, slower", {5.95, 3.45}}};
+  const std::string chart = timeEnergyChart({{2.46, 3.92}, {2.55, 3.45}, {6, 3.4}}, policies);
+  struct Label {
+    double left, right, y;
+  };
+  std::vector<Label> labels;
+  const std::regex form(
+      R"re(<text x="([0-9.]+)" y="([0-9.]+)" text-anchor="(\w+)" class="label">([^<]*)<)re");
+  for (std::sregex_iterator it(chart.begin(), chart.end(), form), end; it != end; ++it) {
+    const double x = std::stod((*it)[1]), width = 6.5 * static_cast<double>((*it)[4].length());
+    const double left = (*it)[3] == "end" ? x - width : x;
+    labels.push_back({left, left + width, std::stod((*it)[2])});
+    EXPECT_GE(left, 0);
+    EXPECT_LE(left + width, 960);
+  }
+  ASSERT_EQ(labels.size(), policies.size());
+  for (size_t i = 0; i < labels.size(); ++i)
+    for (size_t j = 0; j < i; ++j)
+      EXPECT_TRUE(labels[i].right < labels[j].left || labels[j].right < labels[i].left ||
+                  std::abs(labels[i].y - labels[j].y) >= 12)
+          << policies[i].name << " over " << policies[j].name;
 }
 
 TEST(PowerChart, NothingWithoutNumbers) {

@@ -104,6 +104,31 @@ TEST(ReportHtml, ShowsHeadlines) {
     EXPECT_THAT(html, HasSubstr(text));
 }
 
+TEST(ReportHtml, LayersThatDoNotRunHaveNoBound) {
+  Report report = sampleReport();
+  for (ModuleReport &module : *report.mutable_modules())
+    for (int i : {2, 3}) {
+      LayerReport &layer = *module.mutable_layers(i);
+      layer.clear_cycles();
+      layer.clear_energy();
+      layer.clear_dram_bytes();
+      layer.set_dram_lower_bound_bytes(int64_t(1) << 40);
+    }
+  const std::string html = toHtml(report);
+  EXPECT_THAT(html, HasSubstr("(all: 1.25x the bound)"));
+  EXPECT_THAT(html, Not(HasSubstr("(all: 0.00x")));
+  EXPECT_THAT(html, Not(HasSubstr("1,099,511,627,776")));
+}
+
+TEST(ReportHtml, WideTablesScrollInTheirBoxAlone) {
+  const std::string html = toHtml(sampleReport());
+  for (size_t at = html.find("<table>"); at != std::string::npos; at = html.find("<table>", at + 1))
+    EXPECT_TRUE(html.substr(0, at).ends_with("scroll\">") ||
+                html.substr(0, at).ends_with("scroll\">\n"))
+        << html.substr(at - 60, 60);
+  EXPECT_THAT(html, Not(HasSubstr("scroll\">\n<figure")));
+}
+
 TEST(ReportHtml, SurvivesEmptyAndOddNumbers) {
   EXPECT_THAT(toHtml(Report()), HasSubstr("not measured"));
   Report report = sampleReport();
