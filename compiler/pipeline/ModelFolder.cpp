@@ -5,6 +5,7 @@
 #include "nlohmann/json.hpp"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 
 namespace fs = std::filesystem;
@@ -26,6 +27,10 @@ constexpr const char *kAssets[] = {"model_index.json",
                                    "tokenizer_2/merges.txt",
                                    "tokenizer_2/tokenizer_config.json",
                                    "scheduler/scheduler_config.json"};
+
+/// What exporters call the height and the width of the latents.
+constexpr std::array<std::array<const char *, 3>, 2> kLatentSizes = {
+    {{"height", "latent_height", "height_latent"}, {"width", "latent_width", "width_latent"}}};
 
 size_t order(const std::string &name) {
   return std::find(std::begin(kKnownModules), std::end(kKnownModules), name) -
@@ -65,6 +70,27 @@ void bindDimension(ModelModule &module, std::initializer_list<const char *> name
       module.import.defaultDimensions.emplace(dimension, value);
 }
 
+/// A size of the latents under one name is that under all.
+absl::Status nameLatentSizes(std::map<std::string, int64_t> &dimensions) {
+  for (const auto &names : kLatentSizes) {
+    const char *given = nullptr;
+    for (const char *name : names) {
+      if (!dimensions.contains(name))
+        continue;
+      if (given && dimensions[name] != dimensions[given])
+        return absl::InvalidArgumentError("--dimension " + std::string(given) + "=" +
+                                          std::to_string(dimensions[given]) + " and " + name + "=" +
+                                          std::to_string(dimensions[name]) +
+                                          " are one size of the latents; give one of them");
+      given = name;
+    }
+    if (given)
+      for (const char *name : names)
+        dimensions.emplace(name, dimensions[given]);
+  }
+  return absl::OkStatus();
+}
+
 /// Sizes that the configurations give for symbolic dimensions.
 absl::Status bindFromConfigs(const fs::path &folder, ModelFolder &model,
                              const CompileOptions &options) {
@@ -80,11 +106,14 @@ absl::Status bindFromConfigs(const fs::path &folder, ModelFolder &model,
   for (const absl::Status &status : {denoiser.status(), text.status(), vae.status()})
     if (!status.ok())
       return status;
+  std::map<std::string, int64_t> dimensions = options.dimensions;
+  if (absl::Status status = nameLatentSizes(dimensions); !status.ok())
+    return status;
   int64_t latent = integer(*denoiser, "sample_size");
   int64_t picture = latent * autoencoderFactor(*vae);
   int64_t tokens = integer(*text, "max_position_embeddings");
   for (ModelModule &module : model.modules) {
-    module.import.dimensions = options.dimensions;
+    module.import.dimensions = dimensions;
     // Sizes are those of the latents, as the UNet names them; the VAE encoder reads pixels.
     if (module.name == "vae_encoder")
       for (const char *name : {"height", "width"})
@@ -95,7 +124,8 @@ absl::Status bindFromConfigs(const fs::path &folder, ModelFolder &model,
     module.import.batch = autoencoder ? 1 : options.batch.value_or(2);
     int64_t size = module.name == "vae_encoder" ? picture : latent;
     bindDimension(module, {"height", "width"}, size);
-    bindDimension(module, {"latent_height", "latent_width"}, latent);
+    bindDimension(module, {"latent_height", "latent_width", "height_latent", "width_latent"},
+                  latent);
     bindDimension(module, {"sequence_length"}, tokens);
   }
   return absl::OkStatus();
@@ -142,6 +172,13 @@ absl::StatusOr<ModelFolder> singleFile(const fs::path &path, const CompileOption
 }
 
 } // namespace
+
+std::vector<std::string> namesOfSize(const std::string &name) {
+  for (const auto &names : kLatentSizes)
+    if (std::find(names.begin(), names.end(), name) != names.end())
+      return {names.begin(), names.end()};
+  return {name};
+}
 
 absl::StatusOr<ModelFolder> openModelFolder(const CompileOptions &options) {
   fs::path path(options.model);

@@ -37,6 +37,9 @@ struct ModelFolder {
 /// text encoder and UNet). Errors name the folder.
 absl::StatusOr<ModelFolder> openModelFolder(const CompileOptions &options);
 
+/// Symbolic dimensions that a folder's modules may call one size of the latents: `name` and others.
+std::vector<std::string> namesOfSize(const std::string &name);
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_PIPELINE_MODELFOLDER_H

@@ -324,8 +324,12 @@ private:
     std::string known;
     for (const std::string &name : dimensionNames_)
       known += (known.empty() ? "'" : ", '") + name + "'";
+    std::error_code error;
+    const bool isFolder = fs::is_directory(options_.model, error);
     for (const auto &[name, value] : options_.dimensions)
-      if (!dimensionNames_.count(name))
+      if (std::ranges::none_of(
+              isFolder ? namesOfSize(name) : std::vector<std::string>{name},
+              [&](const std::string &known) { return dimensionNames_.contains(known); }))
         return absl::InvalidArgumentError(
             "--dimension " + name + "=" + std::to_string(value) + ": no module that is compiled " +
             "has a symbolic dimension '" + name + "'; " +

@@ -183,7 +183,8 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
   app.add_option(
          "--dimension", raw.dimensions,
          "Value of a symbolic dimension, in every module that has it; height and width of a "
-         "folder are those of the latents, the VAE encoder's picture follows")
+         "folder are those of the latents, also where a module calls them latent_height and "
+         "latent_width; the VAE encoder's picture follows")
       ->type_name("height=64")
       ->allow_extra_args(false);
   app.add_option("--batch", options.batch,
