@@ -134,13 +134,18 @@ std::function<void(double, int64_t)> ModuleCompiler::counter(const std::string &
 absl::Status ModuleCompiler::start(const StageFolder &folder) {
   ErrorCollector errors(context_.get());
   // The store needs the original weights, whatever stage the IR comes from.
-  if (absl::Status status = importModel(/*keepModule=*/false); !status.ok())
+  if (absl::Status status = importModel(/*isFirst=*/false); !status.ok())
     return errors.explain(status, "import failed");
+  OwningOpRef<ModuleOp> imported = std::move(module_);
   absl::StatusOr<OwningOpRef<ModuleOp>> loaded =
-      folder.load(*options_.startFrom, *context_, weights_, state_);
+      folder.load(*options_.startFrom, *context_, state_);
   if (!loaded.ok())
     return errors.explain(loaded.status(), "snapshot can't be read");
   module_ = *std::move(loaded);
+  if (absl::Status status = checkShapes(function(*imported)); !status.ok())
+    return status;
+  if (absl::Status status = folder.loadOverlay(weights_); !status.ok())
+    return errors.explain(status, "snapshot can't be read");
   remarks_.assign(state_.partial.remarks().begin(), state_.partial.remarks().end());
   done_ = options_.startFrom;
   dropOldQuality();
@@ -277,7 +282,7 @@ absl::Status ModuleCompiler::restore(const StageFolder &folder) {
     undoPruning(function(*normalized_));
   } else if (start > Stage::Calibrate) {
     absl::StatusOr<OwningOpRef<ModuleOp>> quantized =
-        folder.load(Stage::Quantize, *context_, weights_, ignored);
+        folder.load(Stage::Quantize, *context_, ignored);
     if (!quantized.ok())
       return quantized.status();
     quantized_ = *std::move(quantized);
@@ -305,7 +310,7 @@ absl::Status ModuleCompiler::checkPruning() {
 absl::Status ModuleCompiler::runStage(Stage stage) {
   switch (stage) {
   case Stage::Import:
-    return importModel(/*keepModule=*/true);
+    return importModel(/*isFirst=*/true);
   case Stage::Normalize:
     return normalize();
   case Stage::Calibrate:
@@ -329,7 +334,7 @@ absl::Status ModuleCompiler::runPasses(const char *what,
   return succeeded(manager.run(*module_)) ? absl::OkStatus() : absl::InvalidArgumentError("");
 }
 
-absl::Status ModuleCompiler::importModel(bool keepModule) {
+absl::Status ModuleCompiler::importModel(bool isFirst) {
   absl::StatusOr<ImportedModel> imported =
       importOnnx(model_.path, model_.import, *context_, weights_);
   if (!imported.ok())
@@ -337,10 +342,8 @@ absl::Status ModuleCompiler::importModel(bool keepModule) {
   state_.digests = imported->digests;
   dimensionNames_ = imported->dimensionNames;
   imposed_ = std::move(imported->imposed);
-  if (!keepModule)
-    return absl::OkStatus();
   module_ = std::move(imported->module);
-  if (absl::Status status = checkBatch(); !status.ok())
+  if (absl::Status status = checkBatch(); !status.ok() || !isFirst)
     return status;
   ModuleReport &report = *state_.partial.add_modules();
   report.set_name(model_.name);
@@ -361,6 +364,23 @@ absl::Status ModuleCompiler::checkBatch() const {
           "--batch " + std::to_string(*options_.batch) + ": input '" + sd::valueName(argument) +
           "' of module '" + model_.name + "' has " + std::to_string(type.getDimSize(0)) +
           " rows; leave --batch out, or export the model with a symbolic batch");
+  }
+  return absl::OkStatus();
+}
+
+/// A snapshot has the shapes that it was made with; flags that are not repeated ask for none.
+absl::Status ModuleCompiler::checkShapes(func::FuncOp asked) const {
+  if (!options_.batch && options_.dimensions.empty() && options_.inputShapes.empty())
+    return absl::OkStatus();
+  func::FuncOp func = function(*module_);
+  for (auto [argument, wanted] : llvm::zip(func.getArguments(), asked.getArguments())) {
+    const Shape before(cast<ShapedType>(argument.getType()).getShape()),
+        now(cast<ShapedType>(wanted.getType()).getShape());
+    if (before != now)
+      return absl::FailedPreconditionError(
+          "the snapshots in '" + options_.stageFolder + "' have input '" + sd::valueName(argument) +
+          "' of module '" + model_.name + "' as " + toString(before) + ", not as " + toString(now) +
+          "; compile anew, without --start-from");
   }
   return absl::OkStatus();
 }

@@ -89,8 +89,9 @@ private:
   absl::Status outOfMemory(const char *stage, int64_t bytes) const;
   absl::Status restore(const StageFolder &folder);
   void dropOldQuality();
-  absl::Status importModel(bool keepModule);
+  absl::Status importModel(bool isFirst);
   absl::Status checkBatch() const;
+  absl::Status checkShapes(mlir::func::FuncOp asked) const;
   absl::Status normalize();
   /// Zeros among weights, for the layers whose recipe asks for them or that masks are given of.
   absl::Status prune();

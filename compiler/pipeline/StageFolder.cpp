@@ -74,8 +74,11 @@ absl::Status StageFolder::save(Stage stage, ModuleOp module, const WeightStore &
   return absl::OkStatus();
 }
 
+absl::Status StageFolder::loadOverlay(WeightStore &weights) const {
+  return weights.loadOverlay(folder_ + "/overlay.safetensors");
+}
+
 absl::StatusOr<OwningOpRef<ModuleOp>> StageFolder::load(Stage stage, MLIRContext &context,
-                                                        WeightStore &weights,
                                                         StageState &state) const {
   std::string path = folder_ + "/" + name(stage) + ".mlir";
   absl::StatusOr<std::string> text = readFile(path);
@@ -111,8 +114,6 @@ absl::StatusOr<OwningOpRef<ModuleOp>> StageFolder::load(Stage stage, MLIRContext
   nlohmann::json snapshots = snapshotsOf(manifest);
   auto written = snapshots.find(name(stage));
   state.edited = written != snapshots.end() && *written == digestOf(*text) ? "" : path;
-  if (absl::Status status = weights.loadOverlay(folder_ + "/overlay.safetensors"); !status.ok())
-    return status;
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(*text, ParserConfig(&context), path);
   if (!module)
     return absl::InvalidArgumentError("");

@@ -35,10 +35,11 @@ public:
   absl::Status save(Stage stage, mlir::ModuleOp module, const WeightStore &weights,
                     const StageState &state) const;
 
-  /// Parses a snapshot, loads the overlay; the original weights must be in the store already.
-  /// Errors name the file.
-  absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>>
-  load(Stage stage, mlir::MLIRContext &context, WeightStore &weights, StageState &state) const;
+  /// Parses a snapshot. Errors name the file.
+  absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> load(Stage stage, mlir::MLIRContext &context,
+                                                         StageState &state) const;
+  /// The original weights must be in the store already.
+  absl::Status loadOverlay(WeightStore &weights) const;
 
   std::string statisticsPath() const;
   /// Paths of all files that a compilation may write here.

@@ -77,10 +77,12 @@ absl::Status run(char **arguments) {
     return imported.status();
   StageState state;
   state.digests = imported->digests;
-  absl::StatusOr<OwningOpRef<ModuleOp>> quantized =
-      StageFolder(arguments[2], module.name).load(Stage::Quantize, context, weights, state);
+  const StageFolder stages(arguments[2], module.name);
+  absl::StatusOr<OwningOpRef<ModuleOp>> quantized = stages.load(Stage::Quantize, context, state);
   if (!quantized.ok())
     return quantized.status();
+  if (absl::Status status = stages.loadOverlay(weights); !status.ok())
+    return status;
   absl::StatusOr<Named> named = record(*(*quantized)->getOps<func::FuncOp>().begin(), weights,
                                        arguments[3], std::strtoll(arguments[5], nullptr, 10));
   return named.ok() ? writeSafetensors(arguments[6], *named) : named.status();

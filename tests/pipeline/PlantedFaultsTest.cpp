@@ -187,10 +187,11 @@ private:
     StageState state;
     state.digests = imported->digests;
     absl::StatusOr<OwningOpRef<ModuleOp>> quantized =
-        stages.load(Stage::Quantize, *context_, weights_, state);
+        stages.load(Stage::Quantize, *context_, state);
     absl::StatusOr<OwningOpRef<ModuleOp>> scheduled =
-        stages.load(Stage::Schedule, *context_, weights_, state);
+        stages.load(Stage::Schedule, *context_, state);
     ASSERT_TRUE(quantized.ok() && scheduled.ok()) << quantized.status() << scheduled.status();
+    ASSERT_TRUE(stages.loadOverlay(weights_).ok());
     quantized_ = *std::move(quantized);
     npu_ = *std::move(scheduled);
     absl::StatusOr<EmittableModule> emittable = prepareModule(npu(), target_);

@@ -10,6 +10,7 @@
 
 using namespace sdopt;
 using namespace sdopt::test;
+using testing::AllOf;
 using testing::HasSubstr;
 
 namespace {
@@ -118,6 +119,22 @@ TEST_F(Restart, RefusesSnapshotsOfAnotherRecipe) {
   EXPECT_EQ(result.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(textOf(result.status()), HasSubstr("were made for recipe w8a16 ("));
   EXPECT_THAT(textOf(result.status()), HasSubstr("use --start-from calibrate"));
+}
+
+TEST_F(Restart, RefusesSnapshotsOfOtherShapes) {
+  CompileOptions options = this->options("other-shapes");
+  options.modules = {"text_encoder"};
+  options.stageFolder = path("other-shapes/stages");
+  compiled(stopped(options, Stage::Normalize));
+  options = stopped(options, Stage::Calibrate);
+  options.startFrom = Stage::Normalize;
+  options.batch = 1;
+  EXPECT_THAT(
+      textOf(compile(options, {}).status()),
+      AllOf(HasSubstr("have input 'input_ids' of module 'text_encoder' as 2x77, not as 1x77"),
+            HasSubstr("without --start-from")));
+  options.batch = 2;
+  compiled(options);
 }
 
 TEST_F(Restart, SchedulesForAnotherTarget) {
