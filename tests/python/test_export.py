@@ -123,6 +123,26 @@ def test_a_diffusers_folder_gives_the_same_model(tmp_path, models, diffusers_pip
         assert path.read_bytes() == (folder / path.relative_to(reference)).read_bytes(), path
 
 
+def test_quiet_says_nothing(tmp_path, capfd, diffusers_pipeline):
+    capfd.readouterr()
+    exported(tmp_path / "model", str(diffusers_pipeline), "--modules", "text_encoder")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_overwriting_through_a_link_looks_at_what_it_leads_to(tmp_path, capsys):
+    mine, link = tmp_path / "mine", tmp_path / "link"
+    mine.mkdir()
+    (mine / "thesis").write_text("x")
+    link.symlink_to(mine)
+    arguments = [*random_weights("sd15"), "-o", str(link), "--modules", "vae_decoder", "--quiet"]
+    assert run("sdopt-export", export, [*arguments, "--overwrite"]) == 1
+    assert f"'{mine}' was not written by these tools" in capsys.readouterr().err
+    assert (mine / "thesis").read_text() == "x" and link.is_symlink()
+    (mine / "thesis").unlink()
+    assert run("sdopt-export", export, [*arguments, "--overwrite"]) == 0
+    assert onnx_modules(mine) == {"vae_decoder"} and link.is_symlink()
+
+
 def test_existing_folder_is_kept_without_overwrite(tmp_path, capsys):
     target = tmp_path / "model"
     target.mkdir()

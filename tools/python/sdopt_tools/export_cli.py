@@ -127,7 +127,7 @@ def export(arguments: Sequence[str]) -> None:
     from .graphs import Sizes, component_of, make_graph
     from .onnx_export import ExportOptions, export_graph
     from .output_folder import new_folder
-    from .progress import Progress
+    from .progress import Progress, silence_libraries
     from .sources import (
         RandomSource,
         Source,
@@ -137,6 +137,8 @@ def export(arguments: Sequence[str]) -> None:
         write_index,
     )
 
+    if options.quiet:
+        silence_libraries()
     source: Source
     if chosen is not None:
         source = RandomSource(chosen, options.seed or 0, options.initial_weights)

@@ -7,6 +7,16 @@ import time
 from typing import TextIO
 
 
+def silence_libraries() -> None:
+    """No bars of the libraries that download and load pipelines."""
+    from diffusers.utils.logging import disable_progress_bar as silence_diffusers
+    from huggingface_hub.utils import disable_progress_bars as silence_downloads
+    from transformers.utils.logging import disable_progress_bar as silence_transformers
+
+    for silence in (silence_diffusers, silence_downloads, silence_transformers):
+        silence()
+
+
 class Progress:
     """Prints stages always, and steps at most twice a second on a terminal, else every ten."""
 

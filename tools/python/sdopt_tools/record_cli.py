@@ -89,9 +89,11 @@ def record(arguments: Sequence[str]) -> None:
 
     from . import trajectories
     from .output_folder import new_folder
-    from .progress import Progress
+    from .progress import Progress, silence_libraries
     from .runners import Modules, OnnxModules, TorchModules
 
+    if options.quiet:
+        silence_libraries()
     parts = trajectories.split_trajectories(prompts, seeds, options.test_share)
     modules: Modules
     if any(options.pipeline.glob("*/model.onnx")):
