@@ -98,11 +98,11 @@ def _fill_initial(
     owner: nn.Module, name: str, value: torch.Tensor, generator: torch.Generator
 ) -> None:
     """torch.nn's reset_parameters() with a generator of its own for each tensor."""
-    weight = getattr(owner, "weight", None)
+    matrix = value if value.dim() >= 2 else getattr(owner, "weight", None)
     if isinstance(owner, nn.Embedding):
         value.normal_(generator=generator)
-    elif value.dim() >= 2 or (weight is not None and weight.dim() >= 2):
-        bound = 1.0 / math.sqrt((value if value.dim() >= 2 else weight)[0].numel())
+    elif isinstance(matrix, torch.Tensor) and matrix.dim() >= 2:
+        bound = 1.0 / math.sqrt(matrix[0].numel())
         value.uniform_(-bound, bound, generator=generator)
     else:
         value.fill_(1.0 if name == "weight" else 0.0)
