@@ -66,6 +66,8 @@ def test_static(name, models):
     ("name", "arguments", "sizes", "tolerance"),
     [
         ("sd2-inpainting", ["--symbolic"], Sizes(2, 64, 192), 1e-4),
+        ("sd2-inpainting", ["--symbolic"], Sizes(1, 72, 104), 1e-4),
+        ("sd2-inpainting", ["--height", "72", "--width", "104"], Sizes(1, 72, 104), 1e-4),
         ("sdxl", ["--symbolic"], Sizes(2), 1e-4),
         ("sd15", ["--exporter", "dynamo"], Sizes(), 1e-4),
         ("sd15", ["--exporter", "dynamo", "--symbolic"], Sizes(2, 192, 64), 1e-4),
@@ -207,6 +209,17 @@ def test_missing_and_broken_pipelines(tmp_path, capsys):
     assert "model_index.json' is missing" in message(tmp_path / "empty")
     (tmp_path / "empty" / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
     assert "needed: a unet or transformer, and a vae" in message(tmp_path / "empty")
+
+
+@pytest.mark.skipif("SDOPT_COMPILE" not in os.environ, reason="SDOPT_COMPILE is not set")
+def test_the_compiler_takes_sizes_that_do_not_halve_evenly(tmp_path):
+    weights = random_weights("sd2-inpainting")
+    static = exported(tmp_path / "static", *weights, "--height", "72", "--width", "104")
+    symbolic = exported(tmp_path / "symbolic", *weights, "--symbolic")
+    sizes = ["--dimension", "height=9", "--dimension", "width=13"]
+    for folder, flags in ((static, []), (symbolic, sizes), (symbolic, [])):
+        command = [os.environ["SDOPT_COMPILE"], folder, "--stages", tmp_path, "--quiet", *flags]
+        subprocess.run([*command, "--stop-after", "normalize"], check=True)
 
 
 @pytest.mark.skipif("SDOPT_COMPILE" not in os.environ, reason="SDOPT_COMPILE is not set")

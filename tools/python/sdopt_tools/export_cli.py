@@ -148,7 +148,8 @@ def export(arguments: Sequence[str]) -> None:
     names = wanted_modules(graph_names(source), options.modules)
     limit = int(options.data_file_limit * 1e9) if options.data_file_limit else None
     how = ExportOptions(options.exporter, options.opset, options.symbolic, limit)
-    sizes = Sizes(options.batch, options.height, options.width)
+    traced = options.symbolic and options.exporter == "torchscript"
+    sizes = Sizes(options.batch, options.height, options.width, any_size=traced)
     progress = Progress(options.quiet)
     reads = [Path(options.pipeline)] if options.pipeline is not None else []
     with new_folder(options.output, options.overwrite, reads) as folder:

@@ -48,11 +48,16 @@ class Graph:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Batch and picture size of a static graph; none: the size the pipeline was made for."""
+    """Batch and picture size of a static graph; none: the size the pipeline was made for.
+
+    With `any_size` the graph is to be traced with symbolic sizes: a UNet asks what it upsamples to
+    only if it is traced with latents that it cannot halve evenly.
+    """
 
     batch: int = 1
     height: int | None = None
     width: int | None = None
+    any_size: bool = False
 
 
 def family_of(pipeline_class: str) -> str:
@@ -197,6 +202,8 @@ def _latent_size(config: Mapping[str, Any], sizes: Sizes, factor: int) -> tuple[
 def _unet_graph(model: Any, sizes: Sizes, factor: int, timestep: torch.dtype, text: int) -> Graph:
     config = _config(model)
     height, width = _latent_size(config, sizes, factor)
+    if sizes.any_size:
+        height, width = height | 1, width | 1
     batch = sizes.batch
     picture = {0: "batch_size", 2: "height", 3: "width"}
     inputs = {
