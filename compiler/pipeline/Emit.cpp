@@ -185,7 +185,7 @@ absl::Status ConstantPacker::checkAccumulators(ConstantId id) const {
 }
 
 absl::StatusOr<int64_t> bakeSchedule(const ModuleInfo &info, const Target &target,
-                                     std::span<const int64_t> timesteps, PackageWriter &writer) {
+                                     std::span<const double> timesteps, PackageWriter &writer) {
   if (timesteps.empty() || scheduleInput(info.network) == kNone)
     return 0;
   const absl::StatusOr<PackageModule> module = writer.readBack(info);

@@ -35,7 +35,7 @@ absl::Status completeModule(EmittableModule &module, const Target &target,
 /// What the schedule phase of the module that was added to `writer` last leaves for each of these
 /// timesteps, in the package. Its bytes; 0 if the module has no such phase.
 absl::StatusOr<int64_t> bakeSchedule(const ModuleInfo &info, const Target &target,
-                                     std::span<const int64_t> timesteps, PackageWriter &writer);
+                                     std::span<const double> timesteps, PackageWriter &writer);
 
 /// Both in memory, without a file: the constants one after the other as in a package.
 absl::StatusOr<std::vector<std::byte>> packInMemory(EmittableModule &module, const Target &target,

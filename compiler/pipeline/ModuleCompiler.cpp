@@ -859,7 +859,7 @@ absl::Status ModuleCompiler::verifyLowered() {
   return verifyOpsInIsolation(*trusted_, lowered, counts_, counter("verify lower"));
 }
 
-absl::Status ModuleCompiler::emit(PackageWriter &writer, const std::vector<int64_t> &timesteps) {
+absl::Status ModuleCompiler::emit(PackageWriter &writer, const std::vector<double> &timesteps) {
   progress("emit");
   ErrorCollector errors(context_.get());
   absl::StatusOr<EmittableModule> emittable = prepareModule(function(*module_), target_);

@@ -51,7 +51,7 @@ public:
   /// normalized module has.
   int64_t explain(const std::string &pattern, std::string &text) const;
   /// Writes commands and constants, and what the schedule phase leaves for these timesteps.
-  absl::Status emit(PackageWriter &writer, const std::vector<int64_t> &timesteps);
+  absl::Status emit(PackageWriter &writer, const std::vector<double> &timesteps);
   /// What the lowered module would cost on another target, without a package. The report keeps what
   /// is known of the module; RESOURCE_EXHAUSTED tells why it does not fit.
   struct Cost {

@@ -13,7 +13,7 @@
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/report/Report.h"
 #include "compiler/report/Sweep.h"
-#include "compiler/sampling/Ddim.h"
+#include "compiler/sampling/Timesteps.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -354,7 +354,7 @@ private:
     provenance.recipe = recipe_.canonicalText();
     provenance.target = canonicalText(target_);
     provenance.targetDigest = target_.digest;
-    absl::StatusOr<std::vector<int64_t>> timesteps = timestepsOfPicture();
+    absl::StatusOr<std::vector<double>> timesteps = timestepsOfPicture();
     if (!timesteps.ok())
       return timesteps.status();
     timesteps_ = *std::move(timesteps);
@@ -385,28 +385,21 @@ private:
 
   int stepsOfPicture() const { return options_.steps.value_or(kUsualSteps); }
 
-  /// Those of --steps; none without it, or where the scheduler is one whose timesteps are not
-  /// known.
-  absl::StatusOr<std::vector<int64_t>> timestepsOfPicture() const {
+  /// Those of --steps; none without it.
+  absl::StatusOr<std::vector<double>> timestepsOfPicture() const {
     constexpr const char *kScheduler = "scheduler/scheduler_config.json";
     if (!options_.steps)
-      return std::vector<int64_t>();
+      return std::vector<double>();
     const auto asset = std::ranges::find(model_.assets, kScheduler, &Asset::name);
-    const absl::StatusOr<Ddim> ddim =
+    absl::StatusOr<std::vector<double>> timesteps =
         asset == model_.assets.end()
             ? absl::NotFoundError(std::string("the model has no ") + kScheduler)
-            : Ddim::create(asset->bytes);
-    if (ddim.ok()) {
-      absl::StatusOr<std::vector<int64_t>> timesteps = ddim->timesteps(*options_.steps);
-      return timesteps.ok() ? timesteps
-                            : absl::InvalidArgumentError("--steps: " +
-                                                         std::string(timesteps.status().message()));
-    }
-    if (messages_.warning)
-      messages_.warning("--steps " + std::to_string(*options_.steps) +
-                        ": the package runs any schedule, rates alone are for so many steps: " +
-                        std::string(ddim.status().message()));
-    return std::vector<int64_t>();
+            : timestepsOfRun(asset->bytes, *options_.steps);
+    if (timesteps.ok())
+      return timesteps;
+    return absl::InvalidArgumentError("--steps " + std::to_string(*options_.steps) + ": " +
+                                      std::string(timesteps.status().message()) +
+                                      "; without --steps the package runs any schedule");
   }
 
   void tellOfSchedule(const Package &package) const {
@@ -509,7 +502,7 @@ private:
   std::vector<Target> sweepTargets_; ///< by value
   Recipe recipe_;
   std::vector<Gate> gates_;
-  std::vector<int64_t> timesteps_; ///< whose schedule the package has
+  std::vector<double> timesteps_; ///< whose schedule the package has
   Report baseline_;
   ModelFolder model_;
   std::vector<std::unique_ptr<ModuleCompiler>> compilers_; ///< in the order of modules

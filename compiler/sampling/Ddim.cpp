@@ -3,98 +3,13 @@
 #include "compiler/sampling/Ddim.h"
 
 #include "absl/strings/str_cat.h"
-
-#include <nlohmann/json.hpp>
+#include "compiler/sampling/SchedulerReader.h"
 
 #include <cmath>
 
 namespace sdopt {
 
 namespace {
-
-using Json = nlohmann::json;
-
-absl::Status bad(const std::string &what) {
-  return absl::InvalidArgumentError("scheduler/scheduler_config.json: " + what);
-}
-
-/// Reads keys with the defaults of DDIMScheduler and remembers the first error.
-class Reader {
-public:
-  explicit Reader(const Json &json) : json_(json) {}
-
-  double number(const char *key, double byDefault) {
-    const Json *entry = find(key);
-    if (!entry)
-      return byDefault;
-    if (!entry->is_number())
-      fail(key, "a number");
-    return entry->is_number() ? entry->get<double>() : byDefault;
-  }
-
-  int64_t integer(const char *key, int64_t byDefault, int64_t smallest, int64_t largest) {
-    const Json *entry = find(key);
-    if (!entry)
-      return byDefault;
-    bool valid = entry->is_number_integer() &&
-                 entry->get<double>() >= static_cast<double>(smallest) &&
-                 entry->get<double>() <= static_cast<double>(largest);
-    if (!valid)
-      fail(key, absl::StrCat("an integer from ", smallest, " to ", largest));
-    return valid ? entry->get<int64_t>() : byDefault;
-  }
-
-  bool flag(const char *key, bool byDefault) {
-    const Json *entry = find(key);
-    if (entry && !entry->is_boolean())
-      fail(key, "true or false");
-    return entry && entry->is_boolean() ? entry->get<bool>() : byDefault;
-  }
-
-  std::string word(const char *key, const char *byDefault) {
-    const Json *entry = find(key);
-    if (entry && !entry->is_string())
-      fail(key, "a string");
-    return entry && entry->is_string() ? entry->get<std::string>() : byDefault;
-  }
-
-  void requireWord(const char *key, const char *byDefault,
-                   std::initializer_list<const char *> supported) {
-    std::string found = word(key, byDefault);
-    std::string list;
-    for (const char *candidate : supported) {
-      if (found == candidate)
-        return;
-      list += (list.empty() ? "'" : ", '") + std::string(candidate) + "'";
-    }
-    fail(key, list, "'" + found + "'");
-  }
-
-  void requireOff(const char *key, bool byDefault) {
-    if (flag(key, byDefault))
-      fail(key, "false", "true");
-  }
-
-  void requireNull(const char *key) {
-    if (find(key))
-      fail(key, "null");
-  }
-
-  void fail(const char *key, const std::string &needed, const std::string &found = "") {
-    if (status.ok())
-      status = bad(absl::StrCat("'", key, "' is ", found.empty() ? find(key)->dump() : found,
-                                "; needed: ", needed));
-  }
-
-  absl::Status status = absl::OkStatus();
-
-private:
-  const Json *find(const char *key) const {
-    auto entry = json_.find(key);
-    return entry == json_.end() || entry->is_null() ? nullptr : &*entry;
-  }
-  const Json &json_;
-};
 
 /// torch.linspace in float32: counts up in the first half, down from the end in the second.
 std::vector<float> linspace(float start, float end, int64_t count) {
@@ -125,10 +40,7 @@ std::vector<float> cumulativeAlphas(bool scaled, double start, double end, int64
 } // namespace
 
 absl::StatusOr<Ddim> Ddim::create(const std::string &configuration) {
-  Json json = Json::parse(configuration, nullptr, false);
-  if (!json.is_object())
-    return bad("not a JSON object");
-  Reader reader(json);
+  SchedulerReader reader(configuration);
   reader.requireWord("_class_name", "DDIMScheduler", {"DDIMScheduler"});
   reader.requireWord("beta_schedule", "linear", {"linear", "scaled_linear"});
   reader.requireWord("prediction_type", "epsilon", {"epsilon", "v_prediction"});

@@ -2,29 +2,34 @@
 
 #include "compiler/simulator/ScheduleTable.h"
 
+#include "absl/strings/str_cat.h"
 #include "compiler/simulator/Simulator.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace sdopt {
 
 namespace {
 
 /// A timestep as the module takes it, for all of a call's rows.
-absl::StatusOr<Tensor> timestepInput(const TensorInfo &info, int64_t timestep) {
+absl::StatusOr<Tensor> timestepInput(const TensorInfo &info, double timestep) {
   const int64_t count = elementCount(info.logicalShape);
   if (isFixedPoint(info)) {
     const std::vector<float> values(count, static_cast<float>(timestep));
     return quantizeInput(info, Tensor::of<float>(info.logicalShape, values));
   }
-  const std::vector<int64_t> values(count, timestep);
+  if (timestep != std::floor(timestep))
+    return absl::InvalidArgumentError(absl::StrCat(
+        "input '", info.name, "' takes whole timesteps; the scheduler has ", timestep));
+  const std::vector<int64_t> values(count, static_cast<int64_t>(timestep));
   return quantizeInput(info, Tensor::of<int64_t>(info.logicalShape, values));
 }
 
 } // namespace
 
 absl::StatusOr<ScheduleTable> scheduleTable(const PackageModule &module, const Target &target,
-                                            std::span<const int64_t> timesteps) {
+                                            std::span<const double> timesteps) {
   ScheduleTable table;
   const Network &network = module.info.network;
   const TensorId input = scheduleInput(network);
@@ -32,7 +37,7 @@ absl::StatusOr<ScheduleTable> scheduleTable(const PackageModule &module, const T
     return table;
   const TensorInfo &info = network.tensors[input];
   Simulator simulator(module, target);
-  for (const int64_t timestep : timesteps) {
+  for (const double timestep : timesteps) {
     absl::StatusOr<Tensor> codes = timestepInput(info, timestep);
     if (!codes.ok())
       return codes.status();

@@ -24,9 +24,10 @@ struct ScheduleTable {
   std::vector<std::byte> rows;
 };
 
-/// Runs the schedule phase of a module for each timestep. Each counts once.
+/// Runs the schedule phase of a module for each timestep. Each counts once. One with a fraction is
+/// an error if the module takes whole ones.
 absl::StatusOr<ScheduleTable> scheduleTable(const PackageModule &module, const Target &target,
-                                            std::span<const int64_t> timesteps);
+                                            std::span<const double> timesteps);
 
 } // namespace sdopt
 

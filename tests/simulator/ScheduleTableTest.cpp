@@ -15,7 +15,7 @@ namespace {
 using test::PhasedModule;
 using testing::HasSubstr;
 
-constexpr std::array<int64_t, 3> kTimesteps = {901, 451, 1};
+constexpr std::array<double, 3> kTimesteps = {901, 451, 1};
 
 class ScheduleTables : public testing::Test {
 protected:
@@ -61,6 +61,13 @@ protected:
   std::unique_ptr<PhasedModule> it = PhasedModule::create();
   std::filesystem::path path_;
 };
+
+TEST_F(ScheduleTables, TakeNoFractionsForWholeTimesteps) {
+  constexpr std::array<double, 2> kTimesteps = {999, 499.5};
+  const auto table = scheduleTable(it->module, it->target, kTimesteps);
+  EXPECT_THAT(std::string(table.status().message()),
+              HasSubstr("input 'time' takes whole timesteps; the scheduler has 499.5"));
+}
 
 TEST_F(ScheduleTables, GiveTheBitsOfThePhase) {
   const std::unique_ptr<Package> package = baked();

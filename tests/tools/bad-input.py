@@ -350,6 +350,15 @@ class BadInput(Cases):
             self.refused(f"run: {threads} threads", "sdopt-run", self.good, "--threads", threads, needles=["--threads", threads, "1 to 1024"])
         fails("a batch of none", "--batch", "0", needles=["--batch"])
         fails("steps out of range", "--steps", "0", needles=["--steps"])
+        other = self.work / "other-scheduler"
+        shutil.copytree(self.model, other)
+        scheduler = other / "scheduler" / "scheduler_config.json"
+        scheduler.write_text(scheduler.read_text().replace("DDIMScheduler", "DPMSolverSDEScheduler"))
+        needles = ["--steps 20", "'DPMSolverSDEScheduler'", "without --steps"]
+        self.fails("flags: steps of a scheduler that is not known", "--steps", "20", model=other, needles=needles)
+        scheduler.unlink()
+        needles = ["--steps 20", "no scheduler/scheduler_config.json"]
+        self.fails("flags: steps without a scheduler", "--steps", "20", model=other, needles=needles)
         fails("no samples to verify with", "--verify-samples", "0", "--verify", needles=["--verify-samples"])
         fails("verify mode", "--verify=maybe", needles=["maybe"])
         fails("input shape", "--input-shape", "text_encoder.input_ids=2xx", needles=["--input-shape"])

@@ -202,7 +202,8 @@ void addChoices(CLI::App &app, CompileOptions &options, RawFlags &raw) {
          "--steps", options.steps,
          "Denoising steps of one picture: what depends on the timestep alone is computed for "
          "each now and lies in the package, which runs no other schedule; reported rates are "
-         "for so many (without: any schedule, rates for 50)")
+         "for so many (without: any schedule, rates for 50). The model's scheduler is DDIM, "
+         "PNDM, Euler (also ancestral, of flow matching), DPM++ or UniPC")
       ->type_name("N");
 }
 
