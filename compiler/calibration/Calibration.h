@@ -28,6 +28,12 @@ struct CalibrationOptions {
   /// Called with the number of finished evaluations, parts of large ones counted, and of all; from
   /// one thread at a time.
   std::function<void(double done, int64_t total)> progress = {};
+
+  /// As many buckets as the recipe's scales need, if it has any of their own.
+  void splitFor(const Recipe &recipe) {
+    if (recipe.timestepBuckets > 1)
+      timestepBuckets = static_cast<size_t>(recipe.timestepBuckets);
+  }
 };
 
 /// Statistics of every float activation of `function`. Errors: a sample that does not fit, an

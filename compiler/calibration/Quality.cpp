@@ -8,11 +8,13 @@
 #include "compiler/calibration/IsolatedErrors.h"
 #include "compiler/calibration/OrderedWork.h"
 #include "compiler/calibration/ThreadShares.h"
+#include "dialects/sd/BucketFunctions.h"
 
 #include "llvm/ADT/StringMap.h"
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
 
 using namespace mlir;
@@ -28,33 +30,44 @@ Tensor realValues(Value value, const Tensor &tensor) {
   return tensor.converted(ElementType::F32);
 }
 
-/// Quantized values by name, in program order, that the float function names too.
+/// Quantized values by name, in program order, that the float function names too. Of several
+/// quantized functions all have the values of the first.
 class ComparedValues {
 public:
-  ComparedValues(func::FuncOp reference, func::FuncOp quantized) {
+  ComparedValues(func::FuncOp reference, ArrayRef<func::FuncOp> quantized) {
     llvm::StringMap<Value> floats;
     forEachActivation(reference, [&](Value value) {
       if (isFloatTensor(value))
         floats.try_emplace(sd::valueName(value), value);
     });
-    forEachActivation(quantized, [&](Value value) {
-      std::string name = sd::valueName(value);
-      auto found = floats.find(name);
-      if (name.empty() || found == floats.end() || !isQuantized(value.getType()) ||
-          indexOf(found->second) >= 0 || !haveSameCount(found->second, value))
-        return;
-      index_[found->second] = index_[value] = static_cast<int64_t>(names_.size());
-      quantized_.push_back(value);
-      bytes_ += cast<RankedTensorType>(value.getType()).getNumElements() * sizeof(float);
-      names_.push_back(name);
-    });
+    for (func::FuncOp function : quantized) {
+      std::vector<Value> &values = quantized_.emplace_back(names_.size());
+      forEachActivation(function, [&](Value value) {
+        std::string name = sd::valueName(value);
+        auto found = floats.find(name);
+        if (name.empty() || found == floats.end() || !isQuantized(value.getType()) ||
+            !haveSameCount(found->second, value))
+          return;
+        const auto [entry, isNew] =
+            index_.try_emplace(found->second, static_cast<int64_t>(names_.size()));
+        const int64_t index = entry->second;
+        if (isNew) {
+          bytes_ += cast<RankedTensorType>(value.getType()).getNumElements() * sizeof(float);
+          names_.push_back(name);
+          values.emplace_back();
+        }
+        if (!values[index])
+          index_[values[index] = value] = index;
+      });
+    }
   }
 
   size_t size() const { return names_.size(); }
   /// Of one evaluation, all values together, as floats.
   int64_t bytes() const { return bytes_; }
   const std::string &name(size_t index) const { return names_[index]; }
-  Value quantized(size_t index) const { return quantized_[index]; }
+  /// In each of the quantized functions.
+  Value quantized(size_t function, size_t index) const { return quantized_[function][index]; }
   int64_t indexOf(Value value) const {
     auto found = index_.find(value);
     return found == index_.end() ? -1 : found->second;
@@ -67,7 +80,7 @@ private:
   }
 
   std::vector<std::string> names_;
-  std::vector<Value> quantized_;
+  std::vector<std::vector<Value>> quantized_;
   llvm::DenseMap<Value, int64_t> index_;
   int64_t bytes_ = 0;
 };
@@ -95,15 +108,19 @@ absl::Status failed(int64_t call) {
 /// One thread's view of the two functions.
 class Comparison {
 public:
-  Comparison(func::FuncOp reference, func::FuncOp quantized, const EvaluationContext &context,
-             const std::shared_ptr<ConstantCache> &constants, const ComparedValues &values,
-             bool perLayer, const std::vector<bool> &recorded, bool keepsResult)
-      : referenceFunction_(reference), quantizedFunction_(quantized),
-        reference_(reference, context, constants), quantized_(quantized, context, constants),
-        values_(values), perLayer_(perLayer), recorded_(recorded), keepsResult_(keepsResult) {}
+  Comparison(func::FuncOp reference, ArrayRef<func::FuncOp> quantized,
+             const EvaluationContext &context, const std::shared_ptr<ConstantCache> &constants,
+             const ComparedValues &values, bool perLayer, const std::vector<bool> &recorded,
+             bool keepsResult)
+      : reference_(reference, context, constants), values_(values), perLayer_(perLayer),
+        recorded_(recorded), keepsResult_(keepsResult) {
+    for (func::FuncOp function : quantized)
+      quantized_.emplace_back(function, context, constants);
+  }
 
-  /// Tells `progress`, if there is one, which part of the call is done.
-  absl::StatusOr<CallErrors> run(const SampleReader &reader, int64_t call,
+  /// With the quantized function number `bucket`. Tells `progress`, if there is one, which part of
+  /// the call is done.
+  absl::StatusOr<CallErrors> run(const SampleReader &reader, int64_t call, size_t bucket,
                                  const std::function<void(double part)> &progress) {
     absl::StatusOr<Sample> sample = reader.read(call);
     if (!sample.ok())
@@ -115,7 +132,7 @@ public:
       if (int64_t index = values_.indexOf(value); perLayer_ && index >= 0)
         kept_[index] = realValues(value, tensor);
     });
-    Evaluator::Steps quantized(quantized_, [&](Value value, const Tensor &tensor) {
+    Evaluator::Steps quantized(quantized_[bucket], [&](Value value, const Tensor &tensor) {
       int64_t index = values_.indexOf(value);
       if (!perLayer_ || index < 0)
         return;
@@ -129,8 +146,9 @@ public:
     if (mlir::failed(quantized.start(sample->inputs)))
       return failed(call);
     // The later function follows the earlier one as closely as it can: few values are kept.
-    const double all = static_cast<double>((needsReference ? operations(referenceFunction_) : 0) +
-                                           operations(quantizedFunction_) + 1);
+    const double all =
+        static_cast<double>((needsReference ? operations(reference_.function()) : 0) +
+                            operations(quantized_[bucket].function()) + 1);
     double done = 0;
     while (reference.next() || quantized.next()) {
       if (progress)
@@ -143,8 +161,8 @@ public:
     std::vector<Tensor> expected;
     for (size_t i = 0; i < recorded_.size(); ++i)
       expected.push_back(recorded_[i] ? sample->outputs[i] : floats[i]);
-    absl::Status status =
-        compareResults(errors, expected, quantized.takeResults(), sample->outputRows);
+    absl::Status status = compareResults(errors, quantized_[bucket].function(), expected,
+                                         quantized.takeResults(), sample->outputRows);
     if (!status.ok())
       return status;
     if (keepsResult_)
@@ -153,9 +171,9 @@ public:
   }
 
 private:
-  absl::Status compareResults(CallErrors &errors, ArrayRef<Tensor> expected,
+  absl::Status compareResults(CallErrors &errors, func::FuncOp function, ArrayRef<Tensor> expected,
                               ArrayRef<Tensor> results, ArrayRef<int64_t> rows) {
-    auto terminator = quantizedFunction_.getBody().front().getTerminator();
+    auto terminator = function.getBody().front().getTerminator();
     for (size_t i = 0; i < results.size(); ++i) {
       Tensor actual = realValues(terminator->getOperand(i), results[i]);
       Tensor reference = expected[i].converted(ElementType::F32);
@@ -185,9 +203,9 @@ private:
     return function.getBody().front().getOperations().size();
   }
 
-  func::FuncOp referenceFunction_, quantizedFunction_;
-  Evaluator reference_, quantized_;
-  std::vector<Tensor> kept_; ///< reference values that wait to be compared
+  Evaluator reference_;
+  std::deque<Evaluator> quantized_; ///< by bucket of timesteps
+  std::vector<Tensor> kept_;        ///< reference values that wait to be compared
   const ComparedValues &values_;
   bool perLayer_;
   const std::vector<bool> &recorded_; ///< by result
@@ -306,13 +324,17 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
   if (!timesteps.ok())
     return timesteps.status();
   const bool hasTimestep = timestepInput(reference) >= 0;
-  ComparedValues values(reference, quantized);
+  const SmallVector<func::FuncOp> functions = sd::bucketFunctions(quantized);
+  std::vector<size_t> buckets;
+  for (double timestep : *timesteps)
+    buckets.push_back(sd::bucketOf(functions, timestep));
+  ComparedValues values(reference, functions);
   ThreadShares shares(std::max(options.threads, 1), reader->size(), values.bytes());
   int threads = shares.samples();
   std::vector<std::unique_ptr<Comparison>> comparisons(threads);
   auto constants = std::make_shared<ConstantCache>();
   for (std::unique_ptr<Comparison> &comparison : comparisons)
-    comparison = std::make_unique<Comparison>(reference, quantized, context, constants, values,
+    comparison = std::make_unique<Comparison>(reference, functions, context, constants, values,
                                               options.perLayer, recorded, hasTimestep);
 
   std::vector<std::string> names = resultNames(quantized);
@@ -327,7 +349,7 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
     std::function<void(double)> progress;
     if (options.progress && threads == 1)
       progress = [&, i](double part) { options.progress(static_cast<double>(i) + part, total); };
-    return comparisons[worker]->run(*reader, i, progress);
+    return comparisons[worker]->run(*reader, i, buckets[i], progress);
   };
   auto finish = [&](int64_t i, CallErrors errors) {
     for (size_t o = 0; o < names.size(); ++o)
@@ -359,23 +381,28 @@ absl::StatusOr<QualityResult> measureQuality(func::FuncOp reference, func::FuncO
   }
   if (!options.perLayer)
     return result;
-  IsolatedErrors isolated(reference, quantized, context, constants);
+  std::deque<IsolatedErrors> isolated;
+  for (func::FuncOp function : functions)
+    isolated.emplace_back(reference, function, context, constants);
   for (int64_t i = 0; i < alone; ++i) {
     const int64_t call = i * reader->size() / alone;
     absl::StatusOr<Sample> sample = reader->read(call);
     if (!sample.ok())
       return sample.status();
-    if (mlir::failed(isolated.add(sample->inputs)))
+    if (mlir::failed(isolated[buckets[call]].add(sample->inputs)))
       return failed(call);
     if (options.progress)
       options.progress(static_cast<double>(reader->size() + i + 1), total);
   }
   for (size_t v = 0; v < layers.size(); ++v) {
-    const ErrorSums *own = isolated.find(values.quantized(v));
+    ErrorSums own;
+    for (size_t b = 0; b < isolated.size(); ++b)
+      if (const ErrorSums *sums = isolated[b].find(values.quantized(b, v)))
+        own.add(*sums);
     result.layers.push_back({.name = values.name(v),
                              .sqnr = sqnrOf(layers[v]),
                              .cosine = cosineOf(layers[v]),
-                             .isolatedSqnr = own && own->count > 0 ? sqnrOf(*own) : 0});
+                             .isolatedSqnr = own.count > 0 ? sqnrOf(own) : 0});
   }
   return result;
 }

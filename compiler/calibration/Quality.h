@@ -75,10 +75,11 @@ struct QualityResult {
 /// The least PSNR of all outputs.
 double psnr(const QualityResult &result);
 
-/// Runs both functions on all samples. The reference of a result is the recorded one where all
-/// sample files hold it, else that of `reference`. Per layer, codes are compared as real values
-/// with the float function's value of the same name. The result does not depend on the number of
-/// threads.
+/// Runs both functions on all samples; of a function with buckets of timesteps
+/// (dialects/sd/BucketFunctions.h) the one for each sample's timestep. The reference of a result is
+/// the recorded one where all sample files hold it, else that of `reference`. Per layer, codes are
+/// compared as real values with the float function's value of the same name. The result does not
+/// depend on the number of threads.
 absl::StatusOr<QualityResult> measureQuality(mlir::func::FuncOp reference,
                                              mlir::func::FuncOp quantized,
                                              const EvaluationContext &context,

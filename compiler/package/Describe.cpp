@@ -55,6 +55,12 @@ std::string describeModule(const PackageModule &module) {
   absl::StrAppendFormat(&out, "  memory   constants %d, arena %d (lower bound %d), sram %d bytes\n",
                         info.program.constantsBytes, info.program.arenaBytes,
                         info.plan.arenaLowerBound, info.program.sramBytes);
+  for (const ModuleInfo &bucket : info.buckets)
+    absl::StrAppendFormat(
+        &out, "  bucket   from timestep %g: %d commands, codes of its own\n",
+        bucket.firstTimestep *
+            static_cast<double>(info.network.tensors[timestepInput(info.network)].scale),
+        bucket.program.commands.size());
   if (!info.scheduleTimesteps.empty())
     absl::StrAppendFormat(&out, "  schedule %d timesteps of %d bytes each: %s\n",
                           info.scheduleTimesteps.size(), scheduleRowBytes(info.network),
@@ -81,6 +87,8 @@ std::string describeSections(const Package &package) {
     std::string of;
     if (section.kind == SectionKind::Asset)
       of = package.assets()[section.index].name;
+    else if (section.kind == SectionKind::Bucket)
+      of = package.modules()[section.index / kMostBuckets].info.network.name;
     else if (section.kind != SectionKind::Manifest)
       of = package.modules()[section.index].info.network.name;
     absl::StrAppendFormat(&out, "%-9s %5d %12d %12d  %08x  %s\n", name(section.kind), section.index,

@@ -100,7 +100,7 @@ absl::Status readEntry(std::span<const std::byte> file, int64_t at, Section &sec
     return corrupt(at, "checksum of the section table entry does not match");
   const auto kind = get<uint32_t>(entry, 0);
   if (kind < static_cast<uint32_t>(SectionKind::Manifest) ||
-      kind > static_cast<uint32_t>(SectionKind::Schedule))
+      kind > static_cast<uint32_t>(SectionKind::Bucket))
     return corrupt(at, absl::StrCat("unknown section kind ", kind));
   if (!allZero(entry.subspan(28, 32)))
     return corrupt(at + 28, "reserved bytes of the section table entry are not zero");
@@ -133,6 +133,8 @@ const char *name(SectionKind kind) {
     return "asset";
   case SectionKind::Schedule:
     return "schedule";
+  case SectionKind::Bucket:
+    return "bucket";
   }
   return "unknown";
 }

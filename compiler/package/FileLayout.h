@@ -30,7 +30,7 @@ inline constexpr int64_t kEntryBytes = 64;
 inline constexpr int64_t kTrailerBytes = 64;
 inline constexpr int64_t kSectionAlignment = 4096;
 inline constexpr uint16_t kFormatMajor = 4;
-inline constexpr uint16_t kFormatMinor = 0;
+inline constexpr uint16_t kFormatMinor = 1;
 
 inline int64_t alignedToSection(int64_t offset) {
   return (offset + kSectionAlignment - 1) / kSectionAlignment * kSectionAlignment;
@@ -41,21 +41,25 @@ enum class SectionKind : uint32_t {
   Commands = 2,
   Constants = 3,
   Asset = 4,
-  Schedule = 5
+  Schedule = 5,
+  Bucket = 6 ///< commands of a bucket of timesteps
 };
-/// "manifest", "commands", "constants", "asset", "schedule".
+/// "manifest", "commands", "constants", "asset", "schedule", "bucket".
 const char *name(SectionKind kind);
 
 struct Section {
   SectionKind kind = SectionKind::Manifest;
-  uint32_t index = 0; ///< of the module or asset; 0 for the manifest
+  /// Of the module or asset; 8 times that of the module plus the bucket's, 1 to 7; 0 for the
+  /// manifest.
+  uint32_t index = 0;
   int64_t offset = 0;
   int64_t size = 0;
   uint32_t crc = 0; ///< CRC-32C of the content
 };
 
 struct FileHeader {
-  uint16_t major = kFormatMajor, minor = kFormatMinor;
+  uint16_t major = kFormatMajor;
+  uint16_t minor = 0; ///< 1: with sections of buckets of timesteps
   uint32_t sections = 0;
   int64_t fileBytes = 0;
   int64_t tableOffset = 0;

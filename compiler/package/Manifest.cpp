@@ -209,6 +209,16 @@ void put(manifest::Module &out, const ModuleInfo &module) {
   out.set_plan_arena_bytes(module.plan.arenaBytes);
   for (int32_t timestep : module.scheduleTimesteps)
     out.add_schedule_timesteps(timestep);
+  for (const ModuleInfo &bucket : module.buckets) {
+    manifest::Bucket &entry = *out.add_buckets();
+    entry.set_first_timestep(bucket.firstTimestep);
+    for (const TensorInfo &tensor : bucket.network.tensors) {
+      entry.add_scales(tensor.scale);
+      entry.add_zero_points(tensor.zeroPoint);
+    }
+    for (const Layer &layer : bucket.network.layers)
+      std::visit(SpecWriter{*entry.add_layers()}, layer.spec);
+  }
 }
 
 // Messages to structs.
@@ -367,6 +377,26 @@ absl::Status within(const std::string &place, const absl::Status &status) {
   return absl::Status(status.code(), absl::StrCat(place, " ", status.message()));
 }
 
+absl::Status take(const manifest::Bucket &in, ModuleInfo &bucket) {
+  Network &network = bucket.network;
+  if (static_cast<size_t>(in.scales_size()) != network.tensors.size() ||
+      in.zero_points_size() != in.scales_size() ||
+      static_cast<size_t>(in.layers_size()) != network.layers.size())
+    return absl::DataLossError("tells of another number of tensors or layers than there are");
+  bucket.firstTimestep = in.first_timestep();
+  for (int i = 0; i < in.scales_size(); ++i) {
+    network.tensors[i].scale = in.scales(i);
+    network.tensors[i].zeroPoint = in.zero_points(i);
+  }
+  for (int i = 0; i < in.layers_size(); ++i) {
+    absl::StatusOr<LayerSpec> spec = takeSpec(in.layers(i));
+    if (!spec.ok())
+      return within(absl::StrCat("layer ", i), spec.status());
+    network.layers[i].spec = *std::move(spec);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status take(const manifest::Module &in, ModuleInfo &module) {
   Network &network = module.network;
   network.name = in.name();
@@ -400,6 +430,14 @@ absl::Status take(const manifest::Module &in, ModuleInfo &module) {
   module.program.sramBytes = in.sram_bytes();
   module.plan.arenaBytes = in.plan_arena_bytes();
   module.plan.arenaLowerBound = in.arena_lower_bound();
+  if (static_cast<size_t>(in.buckets_size()) >= kMostBuckets)
+    return absl::DataLossError(absl::StrCat("has ", in.buckets_size() + 1,
+                                            " buckets of timesteps; at most ", kMostBuckets));
+  std::vector<ModuleInfo> buckets(in.buckets_size(), module);
+  for (size_t i = 0; i < buckets.size(); ++i)
+    if (absl::Status status = take(in.buckets(static_cast<int>(i)), buckets[i]); !status.ok())
+      return within(absl::StrCat("bucket ", i), status);
+  module.buckets = std::move(buckets);
   module.scheduleTimesteps.assign(in.schedule_timesteps().begin(), in.schedule_timesteps().end());
   return absl::OkStatus();
 }

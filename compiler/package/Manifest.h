@@ -30,6 +30,9 @@ absl::StatusOr<PackageManifest> decodeManifest(std::span<const std::byte> bytes)
 /// writer.
 absl::Status checkModule(const ModuleInfo &module);
 
+/// That the programs of all buckets of timesteps have one prompt phase; once they have commands.
+absl::Status checkBuckets(const ModuleInfo &module);
+
 /// That a module's schedule of so many bytes is one: timesteps are unique, an input tells them, and
 /// each has a row.
 absl::Status checkSchedule(const ModuleInfo &module, int64_t bytes);

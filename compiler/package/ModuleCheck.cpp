@@ -288,10 +288,57 @@ Problem moduleProblem(const ModuleInfo &module) {
   return constantsProblem(module);
 }
 
+/// Whatever passes between programs of different buckets means the same to both.
+Problem bucketsProblem(const ModuleInfo &module) {
+  const Network &network = module.network;
+  if (!module.buckets.empty() && timestepInput(network) == kNone)
+    return "has buckets of timesteps but no input that says one";
+  std::vector<TensorId> common = keptTensors(network, Phase::Prompt);
+  for (size_t id = 0; id < network.tensors.size(); ++id)
+    if (network.tensors[id].role != TensorRole::Intermediate)
+      common.push_back(static_cast<TensorId>(id));
+  for (size_t b = 0; b < module.buckets.size(); ++b) {
+    const ModuleInfo &bucket = module.buckets[b];
+    const std::string place = absl::StrCat("bucket ", b, " of timesteps ");
+    if (b > 0 && bucket.firstTimestep <= module.buckets[b - 1].firstTimestep)
+      return place + "does not begin above the one before it";
+    if (!bucket.buckets.empty())
+      return place + "has buckets itself";
+    if (Problem problem = moduleProblem(bucket); !problem.empty())
+      return place + problem;
+    for (TensorId id : common)
+      if (bucket.network.tensors[id].scale != network.tensors[id].scale ||
+          bucket.network.tensors[id].zeroPoint != network.tensors[id].zeroPoint)
+        return absl::StrCat(place, "has codes of its own for '", network.tensors[id].name,
+                            "', which all buckets share");
+  }
+  return "";
+}
+
+/// That what runs once per prompt is the same in all buckets.
+bool haveSamePromptPhase(const Program &a, const Program &b) {
+  const auto commands = [](const Program &program) {
+    const CommandRange range = phasesOf(program)[static_cast<size_t>(Phase::Prompt)];
+    return encodeCommands({program.commands.begin() + static_cast<ptrdiff_t>(range.begin),
+                           program.commands.begin() + static_cast<ptrdiff_t>(range.end)});
+  };
+  return commands(a) == commands(b);
+}
+
 } // namespace
 
+absl::Status checkBuckets(const ModuleInfo &module) {
+  for (size_t b = 0; b < module.buckets.size(); ++b)
+    if (!haveSamePromptPhase(module.program, module.buckets[b].program))
+      return absl::DataLossError(absl::StrCat("module '", module.network.name, "': bucket ", b,
+                                              " of timesteps has a prompt phase of its own"));
+  return absl::OkStatus();
+}
+
 absl::Status checkModule(const ModuleInfo &module) {
-  const Problem problem = moduleProblem(module);
+  Problem problem = moduleProblem(module);
+  if (problem.empty())
+    problem = bucketsProblem(module);
   if (problem.empty())
     return absl::OkStatus();
   return absl::DataLossError(absl::StrCat("module '", module.network.name, "': ", problem));
@@ -315,6 +362,28 @@ TensorId scheduleInput(const Network &network) {
           inputs.insert(owner);
       }
   return inputs.size() == 1 ? *inputs.begin() : kNone;
+}
+
+TensorId timestepInput(const Network &network) {
+  for (const Layer &layer : network.layers)
+    if (std::holds_alternative<TimeEmbeddingLayer>(layer.spec)) {
+      const TensorId id = layer.inputs[0], owner = network.tensors[id].aliasOf;
+      const TensorInfo &input = network.tensors[owner == kNone ? id : owner];
+      if (input.role == TensorRole::Input && input.type == ElementType::I32 &&
+          input.logicalShape.size() <= 1)
+        return owner == kNone ? id : owner;
+    }
+  return kNone;
+}
+
+PackageModule bucketModule(const PackageModule &module, size_t index) {
+  PackageModule bucket = module;
+  if (index > 0) {
+    bucket.info = module.info.buckets[index - 1];
+    bucket.info.scheduleTimesteps = module.info.scheduleTimesteps;
+  }
+  bucket.info.buckets.clear();
+  return bucket;
 }
 
 absl::Status checkSchedule(const ModuleInfo &module, int64_t bytes) {

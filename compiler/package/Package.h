@@ -3,8 +3,8 @@
 // docs/format.md is the text of this file. 64-byte header, section table, 4 KiB-aligned sections,
 // 64-bit sizes, CRC32C of each section (checked at load), BLAKE3 of the whole (checked by
 // `sdopt-objdump --check`). Sections: one manifest (protobuf, compiler/package/manifest.proto), and
-// for each module its commands, its constants and, if it has one, its schedule. Padding is zero and
-// checked. No time, host or path in it.
+// for each module its commands, its constants and, if it has them, its schedule and the commands of
+// its buckets of timesteps. Padding is zero and checked. No time, host or path in it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -48,6 +48,11 @@ struct ModuleInfo {
   /// Codes of the timestep for which the package has what the schedule phase leaves, so that it
   /// need not run; none: it runs.
   std::vector<int32_t> scheduleTimesteps;
+  /// For later timesteps: the same layers with codes of other scales. Network, plan and offsets of
+  /// constants are complete, but differ from the module's only in scales and zero points of
+  /// tensors and in parameters of layers; programs differ in what follows from that. Ascending.
+  std::vector<ModuleInfo> buckets = {};
+  int32_t firstTimestep = 0; ///< code of the first timestep of such a bucket
 };
 
 /// Bytes of a row of a module's schedule: of keptTensors() of its schedule phase, one after the
@@ -55,6 +60,15 @@ struct ModuleInfo {
 int64_t scheduleRowBytes(const Network &network);
 /// The one input that its schedule phase reads; kNone if there are none or several.
 TensorId scheduleInput(const Network &network);
+
+/// The input that a time embedding reads; kNone if there is none.
+TensorId timestepInput(const Network &network);
+/// At most so many programs in a module.
+inline constexpr size_t kMostBuckets = 8;
+/// Index of the section of buckets[bucket] of a module.
+constexpr uint32_t bucketIndex(uint32_t module, size_t bucket) {
+  return module * kMostBuckets + 1 + static_cast<uint32_t>(bucket);
+}
 
 /// Constants of a module begin at multiples of it.
 inline constexpr int64_t kConstantAlignment = 64;
@@ -105,6 +119,9 @@ struct PackageModule {
   std::function<void(int64_t offset, int64_t size)> release = nullptr;
   std::span<const std::byte> schedule = {}; ///< rows of info.scheduleTimesteps; mapped
 };
+
+/// Bucket `index` of a module on its own; 0 is the module's own program.
+PackageModule bucketModule(const PackageModule &module, size_t index);
 
 struct FileLayout; // compiler/package/FileLayout.h
 

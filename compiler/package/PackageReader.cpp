@@ -102,14 +102,21 @@ private:
     provenance_ = std::move(manifest.provenance);
     const auto schedules = std::ranges::count_if(
         manifest.modules, [](const ModuleInfo &info) { return !info.scheduleTimesteps.empty(); });
+    size_t buckets = 0;
+    for (const ModuleInfo &info : manifest.modules)
+      buckets += info.buckets.size();
     const size_t expected = 1 + 2 * manifest.modules.size() + static_cast<size_t>(schedules) +
-                            manifest.assetNames.size();
+                            buckets + manifest.assetNames.size();
     if (layout_.sections.size() != expected)
       return at(where,
                 absl::DataLossError(absl::StrCat("describes ", expected, " sections; the file has ",
                                                  layout_.sections.size())));
     if (bytesOfHex<16>(provenance_.targetDigest) != layout_.header.targetDigest)
       return at(where, absl::DataLossError("target digest differs from the header's"));
+    if (layout_.header.minor != (buckets > 0 ? 1 : 0))
+      return at(where, absl::DataLossError(absl::StrCat("has ", buckets,
+                                                        " buckets of timesteps, "
+                                                        "not of this format version")));
     std::set<std::string> names;
     for (ModuleInfo &module : manifest.modules) {
       if (!names.insert(module.network.name).second)
@@ -150,22 +157,22 @@ private:
       if (absl::Status status = checkSchedule(info, schedule->size); !status.ok())
         return at(place(*schedule), status);
     }
-    absl::StatusOr<std::vector<Command>> decoded = decodeCommands(content(*commands));
-    if (!decoded.ok())
-      return at(place(*commands), decoded.status());
-    info.program.commands = *std::move(decoded);
-    absl::Status status =
-        checkCommands(info.program, static_cast<int64_t>(info.network.layers.size()));
-    if (status.ok()) {
-      info.program.phaseEnds = phaseEnds(info.network, info.program.commands);
-      status = checkProgram(info.program, info.program.sramBytes);
+    PackageModule &module = modules_.emplace_back();
+    module.bytes = constants->size;
+    absl::Status status = takeCommands(*commands, info, module.bytes);
+    for (size_t b = 0; status.ok() && b < info.buckets.size(); ++b) {
+      const Section *own = find(SectionKind::Bucket, bucketIndex(index, b));
+      if (!own)
+        return at("", absl::DataLossError(absl::StrCat(
+                          "module ", index, " has no section of bucket ", b, " of its timesteps")));
+      status = takeCommands(*own, info.buckets[b], module.bytes);
     }
     if (!status.ok())
+      return status;
+    if (status = checkBuckets(info); !status.ok())
       return at(place(*commands), status);
-    PackageModule &module = modules_.emplace_back();
     module.info = std::move(info);
     module.constants = content(*constants);
-    module.bytes = commands->size + constants->size;
     module.release = [file = file_, begin = constants->offset](int64_t offset, int64_t size) {
       file->release(begin + offset, size);
     };
@@ -173,8 +180,24 @@ private:
       module.schedule = content(*schedule);
       module.bytes += schedule->size;
     }
-    file_->release(commands->offset, commands->size);
     return absl::OkStatus();
+  }
+
+  /// Adds their bytes to `bytes`.
+  absl::Status takeCommands(const Section &section, ModuleInfo &info, int64_t &bytes) {
+    absl::StatusOr<std::vector<Command>> decoded = decodeCommands(content(section));
+    if (!decoded.ok())
+      return at(place(section), decoded.status());
+    Program &program = info.program;
+    program.commands = *std::move(decoded);
+    absl::Status status = checkCommands(program, static_cast<int64_t>(info.network.layers.size()));
+    if (status.ok()) {
+      program.phaseEnds = phaseEnds(info.network, program.commands);
+      status = checkProgram(program, program.sramBytes);
+    }
+    bytes += section.size;
+    file_->release(section.offset, section.size);
+    return status.ok() ? status : at(place(section), status);
   }
 
   absl::Status takeAsset(const std::string &name) {

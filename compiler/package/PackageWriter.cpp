@@ -52,16 +52,18 @@ public:
       return status;
     absl::Status status = checkModule(module);
     if (status.ok())
-      status = checkEncodable(module.program.commands);
-    if (status.ok())
-      status = checkCommands(module.program, static_cast<int64_t>(module.network.layers.size()));
+      status = checkBuckets(module);
     if (!status.ok())
       return at(place, status);
-    status = addSection(SectionKind::Commands, index, encodeCommands(module.program.commands));
+    status = addCommands(SectionKind::Commands, index, module);
+    for (size_t b = 0; status.ok() && b < module.buckets.size(); ++b)
+      status = addCommands(SectionKind::Bucket, bucketIndex(index, b), module.buckets[b]);
     if (!status.ok())
       return status;
     ModuleInfo &copy = manifest_.modules.emplace_back(module);
     copy.program.commands.clear();
+    for (ModuleInfo &bucket : copy.buckets)
+      bucket.program.commands.clear();
     return absl::OkStatus();
   }
 
@@ -120,6 +122,8 @@ public:
     if (!status.ok())
       return status;
     FileHeader header;
+    for (const Section &section : sections_)
+      header.minor |= section.kind == SectionKind::Bucket ? 1 : 0;
     header.sections = static_cast<uint32_t>(sections_.size());
     header.tableOffset = position_;
     header.fileBytes = position_ + header.sections * kEntryBytes + kTrailerBytes;
@@ -199,6 +203,15 @@ private:
   absl::Status addSection(SectionKind kind, uint32_t index, const std::string &bytes) {
     absl::Status status = beginSection(kind, index);
     return status.ok() ? appendToSection(bytesOf(bytes)) : status;
+  }
+
+  absl::Status addCommands(SectionKind kind, uint32_t index, const ModuleInfo &module) {
+    absl::Status status = checkEncodable(module.program.commands);
+    if (status.ok())
+      status = checkCommands(module.program, static_cast<int64_t>(module.network.layers.size()));
+    if (!status.ok())
+      return at(absl::StrCat("module '", module.network.name, "'"), status);
+    return addSection(kind, index, encodeCommands(module.program.commands));
   }
 
   /// One after the other, each at the next multiple of kConstantAlignment; their bytes.

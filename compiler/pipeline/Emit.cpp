@@ -2,11 +2,16 @@
 
 #include "compiler/pipeline/Emit.h"
 
+#include "compiler/pipeline/BucketNetworks.h"
+
 #include "compiler/kernels/EntropyCoder.h"
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/reference/QuantizedParameters.h"
 #include "compiler/reference/StoredCodes.h"
 #include "compiler/simulator/ScheduleTable.h"
+#include "dialects/sd/BucketFunctions.h"
+
+#include <cmath>
 
 using namespace mlir;
 
@@ -32,26 +37,8 @@ double entropyBytes(std::span<const int8_t> codes, CodeAlphabet alphabet) {
   return zeroOrderEntropy(parts[0]) / 8;
 }
 
-} // namespace
-
-absl::StatusOr<EmittableModule> prepareModule(func::FuncOp function, const Target &target) {
-  FailureOr<NpuNetwork> npu = networkOf(function);
-  if (failed(npu))
-    return absl::InvalidArgumentError("");
-  FailureOr<Plan> plan = planOf(*npu, function, target);
-  if (failed(plan))
-    return absl::InvalidArgumentError("");
-  EmittableModule module;
-  module.info.network = std::move(npu->network);
-  module.info.plan = *std::move(plan);
-  module.constants = std::move(npu->constants);
-  return module;
-}
-
-absl::Status completeModule(EmittableModule &module, const Target &target,
-                            std::vector<int64_t> constantOffsets, int64_t constantsBytes) {
-  ModuleInfo &info = module.info;
-  info.constantOffsets = std::move(constantOffsets);
+/// Commands and their checks, once the constants have their places.
+absl::Status completeBucket(ModuleInfo &info, const Target &target, int64_t constantsBytes) {
   if (absl::Status status = checkPlan(info.network, info.plan, target); !status.ok())
     return status;
   absl::StatusOr<Program> program =
@@ -65,6 +52,57 @@ absl::Status completeModule(EmittableModule &module, const Target &target,
     if (!status.ok())
       return status;
   return absl::OkStatus();
+}
+
+/// Networks of later buckets; their constants are added to those of `npu`.
+LogicalResult addBuckets(ArrayRef<func::FuncOp> functions, NpuNetwork &npu, ModuleInfo &info) {
+  for (func::FuncOp function : functions.drop_front()) {
+    FailureOr<Network> network = bucketNetwork(function, npu);
+    if (failed(network))
+      return failure();
+    const TensorId input = timestepInput(*network);
+    if (input == kNone)
+      return function.emitOpError("is for some timesteps but has no input that says which");
+    const double code =
+        std::floor(sd::firstTimestep(function) / network->tensors[input].scale + 0.5);
+    ModuleInfo &bucket = info.buckets.emplace_back();
+    bucket.network = *std::move(network);
+    bucket.firstTimestep = static_cast<int32_t>(code);
+  }
+  return success();
+}
+
+} // namespace
+
+absl::StatusOr<EmittableModule> prepareModule(func::FuncOp function, const Target &target) {
+  FailureOr<NpuNetwork> npu = networkOf(function);
+  if (failed(npu))
+    return absl::InvalidArgumentError("");
+  FailureOr<Plan> plan = planOf(*npu, function, target);
+  if (failed(plan))
+    return absl::InvalidArgumentError("");
+  EmittableModule module;
+  if (failed(addBuckets(sd::bucketFunctions(function), *npu, module.info)))
+    return absl::InvalidArgumentError("");
+  module.info.network = std::move(npu->network);
+  module.info.plan = *std::move(plan);
+  module.constants = std::move(npu->constants);
+  return module;
+}
+
+absl::Status completeModule(EmittableModule &module, const Target &target,
+                            std::vector<int64_t> constantOffsets, int64_t constantsBytes) {
+  ModuleInfo &info = module.info;
+  info.constantOffsets = std::move(constantOffsets);
+  absl::Status status = completeBucket(info, target, constantsBytes);
+  for (ModuleInfo &bucket : info.buckets) {
+    bucket.network.constants = info.network.constants;
+    bucket.plan = info.plan;
+    bucket.constantOffsets = info.constantOffsets;
+    if (status.ok())
+      status = completeBucket(bucket, target, constantsBytes);
+  }
+  return status;
 }
 
 absl::StatusOr<std::vector<std::byte>> packInMemory(EmittableModule &module, const Target &target,
@@ -121,11 +159,16 @@ absl::StatusOr<TimedConstants> TimedConstants::create(EmittableModule &module, c
 ConstantPacker::ConstantPacker(EmittableModule &module, const Target &target,
                                const EvaluationContext &context)
     : module_(module), target_(target), context_(context) {
-  for (const Layer &layer : module.info.network.layers)
-    if (auto *matrix = std::get_if<MatrixLayer>(&layer.spec)) {
-      readers_.emplace(matrix->weights, &layer);
-      readers_.emplace(matrix->params, &layer);
-    }
+  addReaders(module.info.network);
+  for (const ModuleInfo &bucket : module.info.buckets)
+    addReaders(bucket.network);
+}
+
+void ConstantPacker::addReaders(const Network &network) {
+  for (const Layer &layer : network.layers)
+    if (auto *matrix = std::get_if<MatrixLayer>(&layer.spec))
+      for (ConstantId id : {matrix->weights, matrix->params})
+        readers_.emplace(id, Reader{&layer, network.tensors[layer.inputs[0]].format()});
 }
 
 absl::StatusOr<std::vector<std::byte>> ConstantPacker::pack(ConstantId id) {
@@ -152,7 +195,7 @@ absl::StatusOr<std::vector<std::byte>> ConstantPacker::packWeights(ConstantId id
   if (failed(codes))
     return notEvaluated(network.constants[id]);
   const WeightForm &form = network.constants[id].form;
-  const Layer &layer = *readers_.lower_bound(id)->second;
+  const Layer &layer = *readers_.lower_bound(id)->second.layer;
   size_t index = &layer - network.layers.data();
   Plan &plan = module_.info.plan;
   PackedWeights packed =
@@ -168,13 +211,13 @@ absl::StatusOr<std::vector<std::byte>> ConstantPacker::packWeights(ConstantId id
 absl::Status ConstantPacker::checkAccumulators(ConstantId id) const {
   auto [first, last] = readers_.equal_range(id);
   for (auto reader = first; reader != last; ++reader) {
-    const Layer &layer = *reader->second;
+    const auto &[source, input] = reader->second;
+    const Layer &layer = *source;
     const auto &matrix = std::get<MatrixLayer>(layer.spec);
     auto sums = sums_.find(matrix.weights);
     auto params = params_.find(matrix.params);
     if (sums == sums_.end() || params == params_.end())
       continue;
-    CodeFormat input = module_.info.network.tensors[layer.inputs[0]].format();
     if (auto channel = firstOverflowingChannel(sums->second, params->second, input))
       return absl::InvalidArgumentError(
           "layer '" + layer.name + "': accumulator of output channel " + std::to_string(*channel) +

@@ -76,13 +76,20 @@ public:
 private:
   absl::StatusOr<std::vector<std::byte>> packWeights(ConstantId id);
   absl::Status checkAccumulators(ConstantId id) const;
+  void addReaders(const Network &network);
+
+  struct Reader {
+    const Layer *layer = nullptr;
+    CodeFormat input;
+  };
 
   EmittableModule &module_;
   const Target &target_;
   EvaluationContext context_;
   ConstantCache scales_;
-  std::multimap<ConstantId, const Layer *> readers_; ///< matrix layers by weights and by params
-  std::map<ConstantId, std::vector<int64_t>> sums_;  ///< sum|w| of each channel, by weights
+  /// Matrix layers by weights and by params, those of the first bucket of timesteps first.
+  std::multimap<ConstantId, Reader> readers_;
+  std::map<ConstantId, std::vector<int64_t>> sums_; ///< sum|w| of each channel, by weights
   std::map<ConstantId, std::vector<ChannelParams>> params_;
 };
 

@@ -18,6 +18,7 @@
 #include "compiler/reference/FormatNames.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "compiler/report/Numbers.h"
+#include "dialects/sd/BucketFunctions.h"
 #include "passes/lower/Passes.h"
 #include "passes/normalize/Passes.h"
 #include "passes/prune/Passes.h"
@@ -513,6 +514,7 @@ absl::Status ModuleCompiler::calibrateModel() {
     calibration.threads = threadsOf(options_);
     calibration.progress = counter("calibrate");
     calibration.partialFile = partialFile();
+    calibration.splitFor(recipe_);
     absl::StatusOr<Statistics> statistics = calibrate(func, evaluation_, {*file}, calibration);
     if (!statistics.ok())
       return statistics.status();
@@ -613,7 +615,7 @@ absl::StatusOr<double> ModuleCompiler::psnrIfQuantized(const SampleFile &samples
   OwningOpRef<ModuleOp> copy = module_->clone();
   undoMarkedPruning(function(*copy));
   PassManager manager(context_.get());
-  manager.addNestedPass<func::FuncOp>(createQuantize());
+  addQuantizePasses(manager);
   if (failed(manager.run(*copy)))
     return absl::InvalidArgumentError("");
   QualityOptions quality;
@@ -667,9 +669,15 @@ absl::Status ModuleCompiler::quantize() {
   return measure();
 }
 
+void ModuleCompiler::addQuantizePasses(OpPassManager &manager) const {
+  if (recipe_.timestepBuckets > 1)
+    manager.addPass(createSplitTimesteps());
+  manager.addNestedPass<func::FuncOp>(createQuantize());
+}
+
 absl::Status ModuleCompiler::runQuantizePasses() {
-  return runPasses("quantize", [](OpPassManager &manager) {
-    manager.addNestedPass<func::FuncOp>(createQuantize());
+  return runPasses("quantize", [this](OpPassManager &manager) {
+    addQuantizePasses(manager);
     manager.addPass(createCSEPass());
   });
 }
@@ -816,28 +824,55 @@ absl::StatusOr<std::vector<std::vector<Tensor>>> ModuleCompiler::verifyInputs(fu
   if (!reader.ok())
     return reader.status();
   std::vector<std::vector<Tensor>> inputs;
-  for (int64_t i = 0; i < reader->size(); ++i) {
-    absl::StatusOr<Sample> sample = reader->read(i);
-    if (!sample.ok())
-      return sample.status();
-    inputs.push_back(std::move(sample->inputs));
+  auto add = [&](const SampleReader &from, int64_t call) {
+    absl::StatusOr<Sample> sample = from.read(call);
+    if (sample.ok())
+      inputs.push_back(std::move(sample->inputs));
+    return sample.status();
+  };
+  for (int64_t i = 0; i < reader->size(); ++i)
+    if (absl::Status status = add(*reader, i); !status.ok())
+      return status;
+  const SmallVector<func::FuncOp> functions = sd::bucketFunctions(function);
+  if (functions.size() == 1)
+    return inputs;
+  // Of the buckets of timesteps that these leave out, the first.
+  absl::StatusOr<SampleReader> all = SampleReader::open(function, {*file}, 0);
+  if (!all.ok())
+    return all.status();
+  std::set<size_t> seen;
+  for (const SampleReader *from : {&*reader, &*all}) {
+    absl::StatusOr<std::vector<double>> timesteps = timestepsOf(function, *from);
+    if (!timesteps.ok())
+      return timesteps.status();
+    for (size_t i = 0; i < timesteps->size(); ++i)
+      if (seen.insert(sd::bucketOf(functions, (*timesteps)[i])).second && from == &*all)
+        if (absl::Status status = add(*all, static_cast<int64_t>(i)); !status.ok())
+          return status;
   }
   return inputs;
 }
 
 absl::Status ModuleCompiler::trustQuantized() {
-  if (trusted_)
+  if (!trusted_.empty())
     return absl::OkStatus();
   absl::StatusOr<std::vector<std::vector<Tensor>>> inputs =
       verifyInputs(function(*quantized_), options_.verifySamples);
   if (!inputs.ok())
     return inputs.status();
-  trusted_.emplace(function(*quantized_), reference_);
+  const SmallVector<func::FuncOp> functions = sd::bucketFunctions(function(*quantized_));
+  for (func::FuncOp bucket : functions)
+    trusted_.emplace_back(bucket, reference_);
+  const int64_t timestep = timestepInput(functions.front());
   for (const std::vector<Tensor> &input : *inputs) {
-    absl::StatusOr<RunDigests> digests = digestsOf(functionRun(*trusted_, input));
+    size_t bucket = 0;
+    if (functions.size() > 1)
+      bucket =
+          sd::bucketOf(functions, input[timestep].converted(ElementType::F32).values<float>()[0]);
+    absl::StatusOr<RunDigests> digests = digestsOf(functionRun(trusted_[bucket], input));
     if (!digests.ok())
       return digests.status();
-    trustedRuns_.push_back({input, *std::move(digests)});
+    trustedRuns_.push_back({input, *std::move(digests), bucket});
   }
   return absl::OkStatus();
 }
@@ -848,15 +883,24 @@ absl::Status ModuleCompiler::verifyLowered() {
   progress("verify lower");
   if (absl::Status status = trustQuantized(); !status.ok())
     return status;
-  Evaluator lowered(function(*module_), evaluation_);
-  for (const TrustedRun &run : trustedRuns_) {
-    absl::Status status = compareRuns(run.digests, functionRun(*trusted_, run.inputs),
-                                      functionRun(lowered, run.inputs),
-                                      resultNames(trusted_->function()), "lower", counts_);
+  const SmallVector<func::FuncOp> functions = sd::bucketFunctions(function(*module_));
+  for (size_t bucket = 0; bucket < functions.size(); ++bucket) {
+    Evaluator &trusted = trusted_[bucket];
+    Evaluator lowered(functions[bucket], evaluation_);
+    for (const TrustedRun &run : trustedRuns_) {
+      if (run.bucket != bucket)
+        continue;
+      absl::Status status = compareRuns(run.digests, functionRun(trusted, run.inputs),
+                                        functionRun(lowered, run.inputs),
+                                        resultNames(trusted.function()), "lower", counts_);
+      if (!status.ok())
+        return status;
+    }
+    absl::Status status = verifyOpsInIsolation(trusted, lowered, counts_, counter("verify lower"));
     if (!status.ok())
       return status;
   }
-  return verifyOpsInIsolation(*trusted_, lowered, counts_, counter("verify lower"));
+  return absl::OkStatus();
 }
 
 absl::Status ModuleCompiler::emit(PackageWriter &writer, const std::vector<double> &timesteps) {
@@ -913,7 +957,7 @@ absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
   progress("verify package");
   if (absl::Status status = trustQuantized(); !status.ok())
     return status;
-  func::FuncOp reference = trusted_->function();
+  func::FuncOp reference = trusted_.front().function();
   // The package has no input that nothing reads.
   auto isInput = [&module](const std::string &name) {
     return llvm::any_of(module.info.network.tensors, [&](const TensorInfo &tensor) {
@@ -926,14 +970,18 @@ absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
       if (std::string name = sd::valueName(reference.getArgument(i)); isInput(name))
         named[name] = tensor;
     absl::Status status =
-        compareRuns(run.digests, functionRun(*trusted_, run.inputs),
+        compareRuns(run.digests, functionRun(trusted_[run.bucket], run.inputs),
                     simulatorRun(module, target_, named), resultNames(reference), "emit", counts_);
     if (!status.ok())
       return status;
   }
-  trusted_.reset(); // its weights
-  Evaluator scheduled(function(*module_), reference_);
-  absl::Status status = verifyLayersInIsolation(scheduled, module, target_, counts_);
+  trusted_.clear(); // its weights
+  absl::Status status;
+  const SmallVector<func::FuncOp> functions = sd::bucketFunctions(function(*module_));
+  for (size_t bucket = 0; status.ok() && bucket < functions.size(); ++bucket) {
+    Evaluator scheduled(functions[bucket], reference_);
+    status = verifyLayersInIsolation(scheduled, bucketModule(module, bucket), target_, counts_);
+  }
   if (status.ok() && messages_.line)
     messages_.line(model_.name + ": verified " + std::to_string(counts_.values) + " values (" +
                    std::to_string(counts_.elements) + " codes), " + std::to_string(counts_.layers) +

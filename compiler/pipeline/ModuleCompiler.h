@@ -18,6 +18,7 @@
 
 #include "mlir/IR/MLIRContext.h"
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -120,6 +121,7 @@ private:
   /// The recipe's budget.
   absl::Status allocateWidths();
   absl::Status quantize();
+  void addQuantizePasses(mlir::OpPassManager &manager) const;
   absl::Status runQuantizePasses();
   absl::Status measure();
   void tellUnrecorded(const QualityResult &result, const std::string &path);
@@ -182,8 +184,9 @@ private:
   struct TrustedRun {
     std::vector<Tensor> inputs;
     RunDigests digests;
+    size_t bucket = 0; ///< of timesteps
   };
-  std::optional<Evaluator> trusted_; ///< on `quantized_`
+  std::deque<Evaluator> trusted_; ///< on the functions of `quantized_`
   std::vector<TrustedRun> trustedRuns_;
   VerifyCounts counts_;
 };

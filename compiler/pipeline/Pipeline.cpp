@@ -69,6 +69,8 @@ private:
     if (!recipe.ok())
       return recipe.status();
     recipe_ = *std::move(recipe);
+    if (absl::Status status = checkExport(); !status.ok())
+      return status;
     if (!options_.budget.empty())
       recipe_.budget = parseBudget(options_.budget);
     if (!options_.gates.empty()) {
@@ -105,6 +107,17 @@ private:
       return sweep();
     return !options_.stopAfter || *options_.stopAfter == Stage::Emit ? compileToPackage()
                                                                      : stopEarly();
+  }
+
+  /// What is exported has one scale for each value.
+  absl::Status checkExport() const {
+    if (recipe_.timestepBuckets < 2 ||
+        (options_.exportFolder.empty() && options_.encodingsFolder.empty()))
+      return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        std::string(options_.exportFolder.empty() ? "--export-encodings" : "--export-onnx") +
+        " has one scale for each value but recipe '" + recipe_.name + "' says 'timestep_buckets: " +
+        std::to_string(recipe_.timestepBuckets) + "'; leave one of them out");
   }
 
   absl::Status openSweep() {

@@ -143,8 +143,11 @@ struct CalibratePass : PassWrapper<CalibratePass, OperationPass<func::FuncOp>> {
     Resources &resources = sd::resources(&getContext());
     if (!resources.evaluation.kernels)
       resources.evaluation.kernels = &fastKernels();
+    CalibrationOptions options;
+    if (resources.recipe)
+      options.splitFor(*resources.recipe);
     absl::StatusOr<Statistics> statistics =
-        calibrate(getOperation(), resources.evaluation, {*file});
+        calibrate(getOperation(), resources.evaluation, {*file}, options);
     if (!statistics.ok())
       return fail(statistics.status());
     statistics_ = std::make_shared<Statistics>(*std::move(statistics));

@@ -5,6 +5,8 @@
 #include "compiler/report/Report.h"
 #include "compiler/weights/PartialFiles.h"
 
+#include "dialects/sd/BucketFunctions.h"
+
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/Parser/Parser.h"
@@ -117,9 +119,16 @@ absl::StatusOr<OwningOpRef<ModuleOp>> StageFolder::load(Stage stage, MLIRContext
   OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(*text, ParserConfig(&context), path);
   if (!module)
     return absl::InvalidArgumentError("");
-  auto function = dyn_cast_if_present<func::FuncOp>(
-      llvm::hasSingleElement(*module->getBody()) ? &module->getBody()->front() : nullptr);
-  if (!function || function.getName() != module_ || !llvm::hasSingleElement(function.getBody()))
+  std::string expected = module_;
+  size_t functions = 0;
+  for (Operation &op : *module->getBody()) {
+    auto function = dyn_cast<func::FuncOp>(op);
+    if (!function || function.getName() != expected || !llvm::hasSingleElement(function.getBody()))
+      break;
+    if (++functions < 2 || function->hasAttr(sd::kFirstTimestepAttribute))
+      expected = sd::bucketName(module_, functions);
+  }
+  if (functions == 0 || functions != module->getBody()->getOperations().size())
     return absl::InvalidArgumentError("'" + path + "' is not one function '" + module_ +
                                       "' with a body of one block");
   return module;

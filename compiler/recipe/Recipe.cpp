@@ -386,8 +386,10 @@ std::string Recipe::canonicalText() const {
       "version: 1\nname: " + quoteYaml(name) + (budget ? "\nbudget: " + sdopt::name(*budget) : "") +
       "\nsplit_concats: " + (splitConcats ? "true" : "false") +
       "\nhoist: " + (hoist ? "true" : "false") + "\nwinograd: " + (winograd ? "true" : "false") +
-      "\nprune_timesteps: " + sdopt::name(pruneTimesteps) + "\nglobal: {" + settingsText(complete) +
-      "}\n" + keyedText("types", types) + keyedText("modules", modules);
+      "\nprune_timesteps: " + sdopt::name(pruneTimesteps) +
+      (timestepBuckets > 1 ? "\ntimestep_buckets: " + std::to_string(timestepBuckets) : "") +
+      "\nglobal: {" + settingsText(complete) + "}\n" + keyedText("types", types) +
+      keyedText("modules", modules);
   if (!names.empty())
     text += "names:\n";
   for (const RecipeRule &rule : names)

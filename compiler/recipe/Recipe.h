@@ -10,6 +10,9 @@
 //   split_concats: true                     # parts of concatenations have scales of their own
 //   winograd: true                          # 3x3 convolutions by fewer products where faster
 //   prune_timesteps: uniform                # early: calls of noisy steps count more
+//   timestep_buckets: 1                     # 2 ... 8: so many intervals of timesteps with scales
+//   of
+//                                           # their own
 //   global: {weight_bits: 8, weight_range: mse, activation_bits: 16, activation_range: minmax,
 //            bias_correction: true, smooth: search}   # smooth: off, search, 0 ... 1, or awq
 //   types:                                  # sd operations
@@ -202,6 +205,8 @@ public:
   bool splitConcats = true; ///< concatenations of parts with scales of their own
   bool hoist = true; ///< run what depends on the prompt or on the timestep alone only once for each
   TimestepWeights pruneTimesteps = TimestepWeights::Uniform;
+  /// At most so many intervals of timesteps whose activations have scales of their own.
+  int timestepBuckets = 1;
   RecipeRule global;
   std::vector<RecipeRule> types;
   std::vector<RecipeRule> modules;

@@ -57,6 +57,9 @@ private:
     if (auto weights =
             readName(map, "prune_timesteps", {TimestepWeights::Uniform, TimestepWeights::Early}))
       recipe_.pruneTimesteps = *weights;
+    recipe_.timestepBuckets = readNumber(map, "timestep_buckets", "1 to 8", [](int64_t n) {
+                                return n >= 1 && n <= 8;
+                              }).value_or(recipe_.timestepBuckets);
     if (auto node = map.takeOptional("global")) {
       YamlMap settings(*node, "'global'", errors_);
       recipe_.global = readRule("", "'global'", settings);

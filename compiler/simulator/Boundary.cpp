@@ -97,7 +97,10 @@ absl::StatusOr<std::map<std::string, Tensor>> runModule(Simulator &simulator,
     const auto found = codes.find(tensor.name);
     if (tensor.role != TensorRole::Input || found == codes.end())
       continue;
-    if (!isRead(module.info.network, static_cast<TensorId>(id), options.first, options.last)) {
+    const bool chooses = !module.info.buckets.empty() &&
+                         static_cast<TensorId>(id) == timestepInput(module.info.network);
+    if (!chooses &&
+        !isRead(module.info.network, static_cast<TensorId>(id), options.first, options.last)) {
       codes.erase(found);
       continue;
     }

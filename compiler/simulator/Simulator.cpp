@@ -49,6 +49,11 @@ private:
   size_t size_ = 0;
 };
 
+/// Of all programs of a module.
+struct Memories {
+  Memory sram, arena;
+};
+
 /// Collects what a run costs, layer by layer.
 class Accounting {
 public:
@@ -163,11 +168,14 @@ const char *name(Bound bound) {
 }
 
 struct Simulator::State {
-  State(const PackageModule &module, const Target &target)
-      : module(module), target(target), timing(target, module.info.program.constantsBytes) {}
+  State(const PackageModule &module, const ModuleInfo &bucket, const Target &target,
+        std::shared_ptr<Memories> memories)
+      : module(module), bucket(bucket), target(target),
+        timing(target, bucket.program.constantsBytes), memories(std::move(memories)),
+        sram(this->memories->sram), arena(this->memories->arena) {}
 
-  const Network &network() const { return module.info.network; }
-  const Program &program() const { return module.info.program; }
+  const Network &network() const { return bucket.network; }
+  const Program &program() const { return bucket.program; }
 
   /// Once: may this module run on this target at all?
   absl::Status prepare();
@@ -198,11 +206,13 @@ struct Simulator::State {
   void releaseConstants(const Command &command, int64_t most);
 
   const PackageModule &module;
+  const ModuleInfo &bucket; ///< of timesteps, or the module's own
   Target target;
   CommandTiming timing;
   bool prepared = false;
   absl::Status status;
-  Memory sram, arena;
+  std::shared_ptr<Memories> memories;
+  Memory &sram, &arena;
   int64_t sramPeak = 0;
   int64_t touchedConstants = 0; ///< bytes, since their pages were let go
   std::vector<int64_t> commandsOfLayer;
@@ -242,7 +252,7 @@ absl::Status Simulator::State::prepare() {
   if (prepared)
     return status;
   prepared = true;
-  status = checkModule(module.info);
+  status = checkModule(bucket);
   if (status.ok())
     status = checkCommands(program(), static_cast<int64_t>(network().layers.size()));
   if (status.ok())
@@ -252,7 +262,7 @@ absl::Status Simulator::State::prepare() {
   if (!status.ok())
     return status;
   commandsOfLayer.resize(network().layers.size());
-  passed.emplace(module.info);
+  passed.emplace(bucket);
   for (const Command &command : program().commands) {
     ++commandsOfLayer[command.layer];
     gathers |= std::holds_alternative<DmaGather>(command.args);
@@ -309,7 +319,7 @@ absl::Status Simulator::State::load(const std::map<std::string, Tensor> &inputs,
       return absl::InvalidArgumentError(absl::StrCat(
           "input '", tensor.name, "' is ", toString(value.shape()), " ", name(value.type()),
           "; needs ", toString(dimsOf(tensor)), " ", name(tensor.type)));
-    std::memcpy(arena.bytes().data() + module.info.plan.offsets[id], value.bytes(),
+    std::memcpy(arena.bytes().data() + bucket.plan.offsets[id], value.bytes(),
                 static_cast<size_t>(value.byteSize()));
     ++used;
   }
@@ -330,7 +340,7 @@ absl::Status Simulator::State::load(const std::map<std::string, Tensor> &inputs,
 Tensor Simulator::State::read(TensorId id) const {
   const TensorInfo &info = network().tensors[id];
   Tensor tensor(info.type, dimsOf(info));
-  std::memcpy(tensor.mutableBytes(), arena.bytes().data() + module.info.plan.offsets[id],
+  std::memcpy(tensor.mutableBytes(), arena.bytes().data() + bucket.plan.offsets[id],
               static_cast<size_t>(tensor.byteSize()));
   return tensor;
 }
@@ -464,7 +474,7 @@ bool Simulator::State::executeWhole(const WholeLayer &layer, std::span<const Wei
 absl::Status Simulator::State::runLayers(CommandRange phase, const SimulatorOptions &options) {
   const IntegerKernels &kernels = options.kernels ? *options.kernels : fastKernels();
   if (!whole)
-    whole = wholeLayers(module.info);
+    whole = wholeLayers(bucket);
   std::ranges::fill(sram.bytes(), std::byte{0xA5});
   std::vector<int64_t> left = commandsOfLayer;
   const int64_t mostConstants = keptBytes(options.residentConstants);
@@ -578,34 +588,68 @@ absl::Status Simulator::State::execute(const SimulatorOptions &options, RunStati
   return absl::OkStatus();
 }
 
-Simulator::Simulator(const PackageModule &module, const Target &target)
-    : state_(std::make_unique<State>(module, target)) {}
+Simulator::Simulator(const PackageModule &module, const Target &target) {
+  const auto memories = std::make_shared<Memories>();
+  states_.push_back(std::make_unique<State>(module, module.info, target, memories));
+  for (const ModuleInfo &bucket : module.info.buckets)
+    states_.push_back(std::make_unique<State>(module, bucket, target, memories));
+}
 
 Simulator::~Simulator() = default;
+
+absl::StatusOr<Simulator::State *> Simulator::stateFor(const std::map<std::string, Tensor> &inputs,
+                                                       const SimulatorOptions &options) const {
+  State *first = states_[0].get();
+  if (states_.size() == 1 || !options.values || options.last == Phase::Prompt)
+    return first;
+  const TensorInfo &input = first->network().tensors[timestepInput(first->network())];
+  const std::string place =
+      absl::StrCat("module '", first->network().name, "': input '", input.name, "'");
+  const auto found = inputs.find(input.name);
+  if (found == inputs.end() || found->second.type() != input.type || found->second.size() == 0)
+    return absl::InvalidArgumentError(absl::StrCat(place, " is missing"));
+  const std::span<const int32_t> codes = found->second.values<int32_t>();
+  const auto bucketOf = [&](int32_t code) {
+    return std::ranges::count_if(first->module.info.buckets, [&](const ModuleInfo &bucket) {
+      return bucket.firstTimestep <= code;
+    });
+  };
+  for (int32_t code : codes)
+    if (bucketOf(code) != bucketOf(codes[0]))
+      return absl::InvalidArgumentError(
+          absl::StrCat(place, " has timesteps of several buckets, which have codes of their own"));
+  return states_[static_cast<size_t>(bucketOf(codes[0]))].get();
+}
 
 absl::StatusOr<std::map<std::string, Tensor>>
 Simulator::run(const std::map<std::string, Tensor> &inputs, const SimulatorOptions &options,
                RunStatistics *statistics) {
-  if (absl::Status status = state_->prepare(); !status.ok())
+  // What the state is chosen by is checked first.
+  if (absl::Status status = states_[0]->prepare(); !status.ok())
+    return status;
+  absl::StatusOr<State *> state = stateFor(inputs, options);
+  if (!state.ok())
+    return state.status();
+  if (absl::Status status = (*state)->prepare(); !status.ok())
     return status;
   if (options.values) {
-    absl::Status status = state_->allocate();
+    absl::Status status = (*state)->allocate();
     if (status.ok())
-      status = state_->load(inputs, options);
+      status = (*state)->load(inputs, options);
     if (!status.ok())
       return status;
   }
-  if (absl::Status status = state_->execute(options, statistics); !status.ok())
+  if (absl::Status status = (*state)->execute(options, statistics); !status.ok())
     return status;
-  return options.values && options.last == Phase::Step ? state_->outputs()
+  return options.values && options.last == Phase::Step ? (*state)->outputs()
                                                        : std::map<std::string, Tensor>();
 }
 
 std::vector<std::byte> Simulator::kept(Phase phase) const {
   std::vector<std::byte> bytes;
-  for (TensorId id : keptTensors(state_->network(), phase)) {
-    const auto from = state_->arena.bytes().begin() + state_->module.info.plan.offsets[id];
-    bytes.insert(bytes.end(), from, from + state_->network().tensors[id].bytes());
+  for (TensorId id : keptTensors(states_[0]->network(), phase)) {
+    const auto from = states_[0]->arena.bytes().begin() + states_[0]->bucket.plan.offsets[id];
+    bytes.insert(bytes.end(), from, from + states_[0]->network().tensors[id].bytes());
   }
   return bytes;
 }
@@ -615,16 +659,16 @@ void Simulator::State::restore(Phase phase, std::span<const std::byte> bytes) {
   for (TensorId id : keptTensors(network(), phase)) {
     const auto size = static_cast<size_t>(network().tensors[id].bytes());
     std::copy_n(bytes.begin() + static_cast<int64_t>(at), size,
-                arena.bytes().begin() + module.info.plan.offsets[id]);
+                arena.bytes().begin() + bucket.plan.offsets[id]);
     at += size;
   }
 }
 
 void Simulator::restore(Phase phase, std::span<const std::byte> bytes) {
-  state_->restore(phase, bytes);
+  states_[0]->restore(phase, bytes);
 }
 
-RunStatistics Simulator::copyCost(Phase phase) const { return state_->copyCost(phase); }
+RunStatistics Simulator::copyCost(Phase phase) const { return states_[0]->copyCost(phase); }
 
 RunStatistics Simulator::State::copyCost(Phase phase) {
   int64_t bytes = 0;

@@ -84,7 +84,9 @@ struct SimulatorOptions {
   std::vector<TraceEvent> *trace = nullptr;
 };
 
-/// A module ready to run: keeps its DRAM arena and SRAM between runs.
+/// A module ready to run: keeps its DRAM arena and SRAM between runs. With buckets of timesteps,
+/// the program of the timestep among the inputs runs, whatever phases are asked for; all use one
+/// arena.
 class Simulator {
 public:
   Simulator(const PackageModule &module, const Target &target);
@@ -106,7 +108,10 @@ public:
 
 private:
   struct State;
-  std::unique_ptr<State> state_;
+  /// That runs such inputs.
+  absl::StatusOr<State *> stateFor(const std::map<std::string, Tensor> &inputs,
+                                   const SimulatorOptions &options) const;
+  std::vector<std::unique_ptr<State>> states_; ///< of the module and its buckets of timesteps
 };
 
 /// Is the input read by a layer of these phases?

@@ -5,6 +5,7 @@
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/weights/WeightStore.h"
+#include "dialects/sd/BucketFunctions.h"
 #include "dialects/sd/Resources.h"
 #include "passes/quantize/Passes.h"
 #include "passes/quantize/WeightVariants.h"
@@ -47,8 +48,8 @@ Value codeRoot(Value value) {
 }
 
 LayerRecipe layerSettings(Recipe &recipe, func::FuncOp function, Operation *op) {
-  LayerRecipe layer =
-      recipe.resolve(function.getName().str(), op->getName().stripDialect().str(), layerNames(op));
+  const std::string module = sd::bucketFunctions(function).front().getName().str();
+  LayerRecipe layer = recipe.resolve(module, op->getName().stripDialect().str(), layerNames(op));
   if (auto bits = op->getAttrOfType<IntegerAttr>(kWeightBitsAttribute))
     layer.weightBits = static_cast<int>(bits.getInt());
   if (auto bits = op->getAttrOfType<FloatAttr>(kCodedBitsAttribute))
@@ -157,6 +158,34 @@ FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistic
   }
   forgetElements(now);
   return now;
+}
+
+FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistics, size_t bucket) {
+  FailureOr<ValueStatistics> recorded = recordedStatistics(value, statistics);
+  FailureOr<ValueStatistics> now = statisticsOf(value, statistics);
+  FailureOr<std::vector<float>> divided = divisors(value);
+  if (failed(recorded) || failed(now) || failed(divided))
+    return failure();
+  const BucketStatistics &from = recorded->buckets[bucket];
+  ValueStatistics result{.name = now->name};
+  if (divided->empty()) {
+    result.min = from.min;
+    result.max = from.max;
+    result.moving = from.moving;
+    result.sum = from.sum;
+    result.sumOfSquares = from.sumOfSquares;
+    result.count = from.count;
+    result.histogram = from.histogram;
+    return result;
+  }
+  // Of the channels a bucket knows the largest magnitudes.
+  float largest = 0;
+  for (auto [magnitude, divisor] : llvm::zip_equal(from.channelLargest, *divided))
+    largest = std::max(largest, magnitude / std::abs(divisor));
+  result.min = std::max(now->min, -largest);
+  result.max = std::min(now->max, largest);
+  result.moving = {result.min, result.max};
+  return result;
 }
 
 Attribute windowAttribute(Operation *layer) {

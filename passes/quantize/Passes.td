@@ -49,6 +49,24 @@ def SplitConcatScales : Pass<"sdopt-split-concat-scales", "::mlir::func::FuncOp"
   let dependentDialects = ["::sdopt::sd::SdDialect"];
 }
 
+def SplitTimesteps : Pass<"sdopt-split-timesteps", "::mlir::ModuleOp"> {
+  let summary = "Make a function for each bucket of timesteps (float-equivalent)";
+  let description = [{
+    What a diffusion model's values look like drifts over the steps of the schedule. With `timestep_buckets: N` of a recipe, a function with a
+    timestep is repeated for each bucket of timesteps that the statistics tell apart, at most N, each with the attribute
+    `sdopt.first_timestep`:
+
+    ```mlir
+    func.func @unet(...) attributes {sdopt.first_timestep = 1.0}
+    func.func @unet.bucket1(...) attributes {sdopt.first_timestep = 401.0}
+    ```
+
+    `sdopt-quantize` then gives each its own codes: weights, their codes, widths and the operations stay the same, so that all
+    share one schedule and one set of weights. A call runs the last function that does not begin above its timestep.
+  }];
+  let dependentDialects = ["::sdopt::sd::SdDialect"];
+}
+
 def Round : Pass<"sdopt-round", "::mlir::func::FuncOp"> {
   let summary = "Choose the codes of weights such that their errors make up for each other (lossy)";
   let description = [{
@@ -80,6 +98,8 @@ def Quantize : Pass<"sdopt-quantize", "::mlir::func::FuncOp"> {
     - Narrower weights are codes in groups, or indices of palettes, which weigh input channels by the variance of what the
       layer reads (the mean square, if its bias is not corrected).
     - A layer's bias is corrected for what the codes of its weights take from the mean of its output.
+    - In a function of `sdopt-split-timesteps` the codes of what depends on the timestep follow from the statistics of its bucket,
+      except those of results: inputs, results and what depends on the prompt alone have the same codes in all buckets.
     - The function still takes and gives real numbers: `sd.quantize` and `sd.dequantize` stand at its boundary.
   }];
   let dependentDialects = ["::sdopt::sd::SdDialect"];

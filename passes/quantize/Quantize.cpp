@@ -4,6 +4,7 @@
 #include "compiler/calibration/Ranges.h"
 #include "compiler/reference/FormatNames.h"
 #include "compiler/reference/QuantizedParameters.h"
+#include "dialects/sd/BucketFunctions.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -43,7 +44,7 @@ public:
       : function_(function), recipe_(recipe), statistics_(statistics) {}
 
   LogicalResult run() {
-    if (failed(checkOperations()))
+    if (failed(checkOperations()) || failed(findDrifting()))
       return failure();
     if (failed(collectRequests()) || failed(chooseCodes()))
       return failure();
@@ -92,6 +93,34 @@ private:
         return conv.emitOpError("needs nhwc layout and one group to be quantized");
     }
     return success();
+  }
+
+  /// In a function of one bucket: what depends on the timestep and is no result.
+  LogicalResult findDrifting() {
+    if (!function_->hasAttr(sd::kFirstTimestepAttribute))
+      return success();
+    const auto &intervals = statistics_.timesteps();
+    const auto own = llvm::find_if(intervals, [&](const TimestepBuckets::Interval &interval) {
+      return interval.first == sd::firstTimestep(function_);
+    });
+    const int64_t timestep = timestepInput(function_);
+    if (own == intervals.end() || intervals.size() < 2 || timestep < 0)
+      return function_.emitOpError("is for the timesteps from ")
+             << sd::firstTimestep(function_)
+             << " on, of which the statistics have no bucket; run sdopt-split-timesteps";
+    bucket_ = own - intervals.begin();
+    drifting_.insert(function_.getArgument(timestep));
+    for (Operation &op : function_.getBody().front())
+      if (llvm::any_of(op.getOperands(), [&](Value x) { return drifting_.contains(x); }))
+        drifting_.insert(op.result_begin(), op.result_end());
+    for (Value result : function_.getBody().front().getTerminator()->getOperands())
+      drifting_.erase(codeRoot(result));
+    return success();
+  }
+
+  FailureOr<ValueStatistics> rangeStatistics(Value value) const {
+    return drifting_.contains(value) ? statisticsOf(value, statistics_, bucket_)
+                                     : statisticsOf(value, statistics_);
   }
 
   LogicalResult collectRequests() {
@@ -143,7 +172,7 @@ private:
 
   FailureOr<Type> elementType(Value value, int bits, const ActivationRange &estimator,
                               float leastScale) {
-    FailureOr<ValueStatistics> statistics = statisticsOf(value, statistics_);
+    FailureOr<ValueStatistics> statistics = rangeStatistics(value);
     if (failed(statistics))
       return failure();
     CodeRange range = chooseRange(*statistics, estimator, bits);
@@ -652,7 +681,7 @@ private:
   }
 
   void remark(Operation *op, const LayerRecipe &layer) {
-    if (isa<sd::Conv2dOp, sd::LinearOp>(op))
+    if (isa<sd::Conv2dOp, sd::LinearOp>(op) && !sd::isLaterBucket(function_))
       mlir::remark::passed(op->getLoc(),
                            mlir::remark::RemarkOpts::name("quantize").category("quantize"))
           << (std::string("weights ") + std::to_string(layer.weightBits) + " bit " +
@@ -678,6 +707,8 @@ private:
   func::FuncOp function_;
   Recipe &recipe_;
   const Statistics &statistics_;
+  llvm::DenseSet<Value> drifting_; ///< whose codes are those of bucket_
+  size_t bucket_ = 0;
   llvm::DenseMap<Operation *, LayerRecipe> settings_;
   llvm::MapVector<Value, Request> requests_;
   llvm::DenseMap<Value, Codes> codes_;

@@ -4,6 +4,8 @@
 #include "compiler/schedule/Network.h"
 #include "passes/schedule/Passes.h"
 
+#include "dialects/sd/BucketFunctions.h"
+
 #include "mlir/IR/Remarks.h"
 
 using namespace mlir;
@@ -69,8 +71,10 @@ private:
     return result;
   }
 
-  static void mark(Operation *op, Phase phase) {
+  void mark(Operation *op, Phase phase) {
     op->setAttr(npu::NpuDialect::kPhaseAttr, StringAttr::get(op->getContext(), name(phase)));
+    if (sd::isLaterBucket(function_))
+      return;
     mlir::remark::passed(op->getLoc(), mlir::remark::RemarkOpts::name("hoist").category("schedule"))
         << (phase == Phase::Prompt ? "runs once per prompt" : "runs once per timestep");
   }

@@ -5,6 +5,7 @@
 #include "passes/schedule/NpuNetwork.h"
 #include "passes/schedule/Passes.h"
 
+#include "dialects/sd/BucketFunctions.h"
 #include "mlir/IR/Remarks.h"
 
 using namespace mlir;
@@ -21,6 +22,8 @@ struct SchedulePass : impl::ScheduleBase<SchedulePass> {
 
   void runOnOperation() override {
     func::FuncOp function = getOperation();
+    if (sd::isLaterBucket(function))
+      return;
     const Target *target = sd::resources(&getContext()).target;
     if (!target) {
       function.emitOpError("needs a target to be scheduled");

@@ -7,6 +7,7 @@
 #include "passes/schedule/NpuNetwork.h"
 #include "passes/schedule/Passes.h"
 
+#include "dialects/sd/BucketFunctions.h"
 #include "dialects/sd/Resources.h"
 #include "mlir/IR/Remarks.h"
 
@@ -122,6 +123,8 @@ private:
 struct StorePass : impl::StoreBase<StorePass> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
+    if (sd::isLaterBucket(function))
+      return;
     const Resources &resources = sd::resources(&getContext());
     if (!resources.target) {
       function.emitOpError("needs a target to choose forms of weights");

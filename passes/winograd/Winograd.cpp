@@ -6,6 +6,7 @@
 #include "passes/schedule/NpuNetwork.h"
 #include "passes/winograd/Passes.h"
 
+#include "dialects/sd/BucketFunctions.h"
 #include "dialects/sd/Resources.h"
 #include "mlir/IR/Remarks.h"
 
@@ -27,6 +28,8 @@ std::string cycles(const std::optional<int64_t> &count) {
 struct WinogradPass : impl::WinogradBase<WinogradPass> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
+    if (sd::isLaterBucket(function))
+      return;
     const Target *target = sd::resources(&getContext()).target;
     if (!target) {
       function.emitOpError("needs a target to choose convolutions by winograd");

@@ -44,10 +44,11 @@ per_tensor = ("a scale for each tensor", [change("group_size: 64", "group_size: 
 symmetric = ("no zero points", [change("weight_symmetric: false", "weight_symmetric: true")])
 one_tap = ("a scale for all taps", [settings("taps: all")])
 one_scale = ("one scale for all parts of a concatenation", [change("version: 1\n", "version: 1\nsplit_concats: false\n")])
+by_timestep = ("on: scales for 5 intervals of timesteps", [change("version: 1\n", "version: 1\ntimestep_buckets: 5\n")])
 stepwise = ("all in every step", [change("version: 1\n", "version: 1\nhoist: false\n")])
 
 TABLE = {
-    "w8a8": [no_smoothing, one_scale, no_bias, extremes, activation_extremes, narrow_text, narrow_last, narrow_gates, no_names],
+    "w8a8": [no_smoothing, one_scale, no_bias, extremes, activation_extremes, narrow_text, narrow_last, narrow_gates, no_names, by_timestep],
     "w4a16": [nearest, awq, nearest_awq, no_bias, extremes, per_channel, per_tensor, symmetric, one_tap, no_names],
     "w4a8": [nearest, no_smoothing, no_names],
     "w8a16": [one_scale, no_bias, extremes],

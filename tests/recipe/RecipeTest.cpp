@@ -188,6 +188,13 @@ TEST(Recipe, SettingsOfTheWholeRecipe) {
   EXPECT_FALSE(recipeOf(off.canonicalText()).splitConcats);
   EXPECT_THAT(errorOf(withHead("split_concats: maybe\n")),
               HasSubstr("'split_concats' must be true or false"));
+  EXPECT_EQ(recipeOf(withHead("")).timestepBuckets, 1);
+  const Recipe eight = recipeOf(withHead("timestep_buckets: 8\n"));
+  EXPECT_EQ(eight.timestepBuckets, 8);
+  EXPECT_EQ(recipeOf(eight.canonicalText()).timestepBuckets, 8);
+  for (const char *bad : {"0", "9", "100000000000"})
+    EXPECT_THAT(errorOf(withHead("timestep_buckets: " + std::string(bad) + "\n")),
+                HasSubstr("'timestep_buckets' is " + std::string(bad) + ", must be 1 to 8"));
 }
 
 TEST(RecipeCanonical, RoundTripsAndIgnoresTheWayItIsWritten) {

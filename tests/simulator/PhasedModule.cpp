@@ -20,6 +20,8 @@ Network denoiser() {
     TensorInfo &info = b.network.tensors[id];
     info.name = name;
     info.logicalShape.assign(dims.begin(), dims.end());
+    if (type == ElementType::I32)
+      info.logicalShape = {1};
     return id;
   };
   const TensorId text = input("text", {1, 1, 9, 24}, ElementType::I16);
@@ -65,7 +67,7 @@ void fill(const ConstantInfo &info, std::mt19937 &random, std::byte *to) {
 
 } // namespace
 
-std::unique_ptr<PhasedModule> PhasedModule::create() {
+std::unique_ptr<PhasedModule> PhasedModule::create(const std::vector<int32_t> &buckets) {
   auto result = std::make_unique<PhasedModule>();
   result->target = smallTarget(6144);
   ModuleInfo &info = result->module.info;
@@ -80,6 +82,19 @@ std::unique_ptr<PhasedModule> PhasedModule::create() {
   if (!program.ok())
     throw std::runtime_error(program.status().ToString());
   info.program = *std::move(program);
+  for (int32_t first : buckets) {
+    ModuleInfo bucket = info;
+    bucket.buckets.clear();
+    bucket.firstTimestep = first;
+    for (Layer &layer : bucket.network.layers)
+      if (auto *combine = std::get_if<CombineLayer>(&layer.spec)) {
+        combine->params.scaling.multiplierB = (1 << 29) + 1000 * first;
+        bucket.network.tensors[layer.inputs[1]].scale = 1 + 0.1f * static_cast<float>(first);
+      }
+    bucket.program =
+        *expand(bucket.network, info.plan, result->target, info.constantOffsets, bytes);
+    info.buckets.push_back(std::move(bucket));
+  }
   result->constants.resize(static_cast<size_t>(bytes));
   std::mt19937 random(5);
   for (size_t i = 0; i < info.network.constants.size(); ++i)

@@ -20,7 +20,9 @@ struct PhasedModule {
   std::vector<std::byte> constants;
   PackageModule module;
 
-  static std::unique_ptr<PhasedModule> create();
+  /// With a bucket of timesteps from each of these on, which adds the shift of the time path with
+  /// another scale.
+  static std::unique_ptr<PhasedModule> create(const std::vector<int32_t> &buckets = {});
   /// Codes of "text", "time" and "picture", a function of the three numbers.
   std::map<std::string, Tensor> inputs(uint32_t text, uint32_t time, uint32_t picture) const;
   const std::string &outputName() const;

@@ -16,7 +16,8 @@ protected:
   std::map<std::string, Tensor> real(uint32_t text, uint32_t time, uint32_t picture) {
     std::map<std::string, Tensor> values = it->inputs(text, time, picture);
     for (auto &[name, tensor] : values)
-      tensor = tensor.converted(name == "time" ? ElementType::I64 : ElementType::F32);
+      tensor = name == "time" ? tensor.converted(ElementType::I64).reshaped({1})
+                              : tensor.converted(ElementType::F32);
     return values;
   }
 
@@ -34,6 +35,22 @@ TEST_F(PhaseRunnerTest, SameResultsInAnyOrder) {
     Simulator fresh(it->module, it->target);
     const auto expected = runModule(fresh, it->module, inputs);
     ASSERT_TRUE(expected.ok());
+    EXPECT_TRUE(outputs->at(it->outputName()).sameBits(expected->at(it->outputName()))) << call;
+  }
+}
+
+TEST_F(PhaseRunnerTest, BucketsOfTimestepsKeepTheirPrograms) {
+  it = PhasedModule::create({1, 3});
+  PhaseRunner buckets(it->module, it->target);
+  std::mt19937 random(4);
+  for (int call = 0; call < 60; ++call) {
+    const auto inputs = real(random() % 3, random() % 5, random() % 5);
+    RunStatistics cost;
+    const auto outputs = buckets.run(inputs, nullptr, cost);
+    ASSERT_TRUE(outputs.ok()) << outputs.status();
+    Simulator fresh(it->module, it->target);
+    const auto expected = runModule(fresh, it->module, inputs);
+    ASSERT_TRUE(expected.ok()) << expected.status();
     EXPECT_TRUE(outputs->at(it->outputName()).sameBits(expected->at(it->outputName()))) << call;
   }
 }

@@ -7,6 +7,7 @@
 #include "compiler/pipeline/Registration.h"
 #include "compiler/pipeline/ResourcePasses.h"
 #include "compiler/target/Target.h"
+#include "dialects/sd/BucketFunctions.h"
 #include "dialects/sd/Sd.h"
 
 #include "mlir/Pass/PassManager.h"
@@ -81,6 +82,11 @@ LogicalResult printCommands(func::FuncOp function, const Target &target, llvm::r
   out << "// " << function.getName() << "\n";
   for (const Command &command : module->info.program.commands)
     out << disassemble(command) << "\n";
+  for (auto [i, bucket] : llvm::enumerate(module->info.buckets)) {
+    out << "// " << sd::bucketName(function.getName(), i + 1) << "\n";
+    for (const Command &command : bucket.program.commands)
+      out << disassemble(command) << "\n";
+  }
   return success();
 }
 
@@ -97,7 +103,7 @@ LogicalResult printAssembly(Operation *op, llvm::raw_ostream &out) {
     return failure();
   LogicalResult result = success();
   op->walk([&](func::FuncOp function) {
-    if (failed(printCommands(function, *target, out)))
+    if (!sd::isLaterBucket(function) && failed(printCommands(function, *target, out)))
       result = failure();
   });
   return result;
