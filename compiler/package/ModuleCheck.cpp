@@ -6,6 +6,8 @@
 #include "compiler/schedule/ResidentTensors.h"
 #include "compiler/schedule/WinogradLayers.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
 
@@ -288,6 +290,24 @@ Problem moduleProblem(const ModuleInfo &module) {
   return constantsProblem(module);
 }
 
+/// All but scales, zero points and parameters of layers.
+bool haveSamePlan(const ModuleInfo &a, const ModuleInfo &b) {
+  const auto sizes = [](const ModuleInfo &module) {
+    const Program &program = module.program;
+    return std::array{program.arenaBytes, program.constantsBytes, program.sramBytes};
+  };
+  const auto isSameTensor = [](const TensorInfo &x, const TensorInfo &y) {
+    return x.dims == y.dims && x.type == y.type && x.role == y.role && x.aliasOf == y.aliasOf;
+  };
+  const auto isSameLayer = [](const Layer &x, const Layer &y) {
+    return x.inputs == y.inputs && x.output == y.output && x.phase == y.phase;
+  };
+  return sizes(a) == sizes(b) && a.plan.offsets == b.plan.offsets &&
+         a.constantOffsets == b.constantOffsets &&
+         std::ranges::equal(a.network.tensors, b.network.tensors, isSameTensor) &&
+         std::ranges::equal(a.network.layers, b.network.layers, isSameLayer);
+}
+
 /// Whatever passes between programs of different buckets means the same to both.
 Problem bucketsProblem(const ModuleInfo &module) {
   const Network &network = module.network;
@@ -302,8 +322,8 @@ Problem bucketsProblem(const ModuleInfo &module) {
     const std::string place = absl::StrCat("bucket ", b, " of timesteps ");
     if (b > 0 && bucket.firstTimestep <= module.buckets[b - 1].firstTimestep)
       return place + "does not begin above the one before it";
-    if (!bucket.buckets.empty())
-      return place + "has buckets itself";
+    if (!bucket.buckets.empty() || !haveSamePlan(module, bucket))
+      return place + "has tensors, layers or places of its own";
     if (Problem problem = moduleProblem(bucket); !problem.empty())
       return place + problem;
     for (TensorId id : common)

@@ -112,8 +112,17 @@ TEST_F(Buckets, ThatDoNotFitAreRefused) {
               HasSubstr("bucket 0 of timesteps has codes of its own for '"));
   EXPECT_THAT(refusal([](ModuleInfo &info) { ++info.buckets[1].program.commands[0].signals[3]; }),
               HasSubstr("bucket 1 of timesteps has a prompt phase of its own"));
-  EXPECT_THAT(refusal([](ModuleInfo &info) { info.buckets[0].network.layers.pop_back(); }),
-              HasSubstr("bucket 0 of timesteps has a plan for another number"));
+  for (auto change : {+[](ModuleInfo &bucket) { bucket.network.layers.pop_back(); },
+                      +[](ModuleInfo &bucket) { bucket.network.tensors[4].dims[1] = 2; },
+                      +[](ModuleInfo &bucket) { bucket.program.sramBytes += 64; },
+                      +[](ModuleInfo &bucket) { bucket.buckets.emplace_back(); }})
+    EXPECT_THAT(refusal([&](ModuleInfo &info) { change(info.buckets[0]); }),
+                HasSubstr("bucket 0 of timesteps has tensors, layers or places of its own"));
+  EXPECT_THAT(refusal([](ModuleInfo &info) {
+                auto &layers = info.buckets[1].network.layers;
+                std::get<MatrixLayer>(layers[0].spec).params = 1000;
+              }),
+              HasSubstr("bucket 1 of timesteps layer 0 '"));
   EXPECT_THAT(refusal([](ModuleInfo &info) {
                 for (TensorInfo &tensor : info.network.tensors)
                   if (tensor.type == ElementType::I32)
