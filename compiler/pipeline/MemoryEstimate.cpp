@@ -7,6 +7,7 @@
 #include "compiler/calibration/Moments.h"
 #include "compiler/calibration/ThreadShares.h"
 #include "compiler/calibration/Timesteps.h"
+#include "compiler/prune/InputPower.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/WeightVariants.h"

@@ -87,7 +87,7 @@ TEST_F(Buckets, APackageKeepsThem) {
   ASSERT_TRUE(writer.ok()) << writer.status();
   const auto unfinished = (*writer)->readBack(it->module.info);
   ASSERT_TRUE(unfinished.ok()) << unfinished.status();
-  const auto table = scheduleTable(*unfinished, it->target, std::array<int64_t, 3>{901, 20, 1});
+  const auto table = scheduleTable(*unfinished, it->target, std::array<double, 3>{901, 20, 1});
   ASSERT_TRUE(table.ok()) << table.status();
   ASSERT_TRUE((*writer)->addSchedule(table->timesteps, table->rows).ok());
   ASSERT_TRUE((*writer)->finish({}).ok());
