@@ -160,32 +160,21 @@ FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistic
   return now;
 }
 
-FailureOr<ValueStatistics> statisticsOf(Value value, const Statistics &statistics, size_t bucket) {
+FailureOr<std::pair<float, float>> extremesOf(Value value, const Statistics &statistics,
+                                              size_t bucket) {
   FailureOr<ValueStatistics> recorded = recordedStatistics(value, statistics);
   FailureOr<ValueStatistics> now = statisticsOf(value, statistics);
   FailureOr<std::vector<float>> divided = divisors(value);
   if (failed(recorded) || failed(now) || failed(divided))
     return failure();
   const BucketStatistics &from = recorded->buckets[bucket];
-  ValueStatistics result{.name = now->name};
-  if (divided->empty()) {
-    result.min = from.min;
-    result.max = from.max;
-    result.moving = from.moving;
-    result.sum = from.sum;
-    result.sumOfSquares = from.sumOfSquares;
-    result.count = from.count;
-    result.histogram = from.histogram;
-    return result;
-  }
+  if (divided->empty())
+    return std::pair(from.min, from.max);
   // Of the channels a bucket knows the largest magnitudes.
   float largest = 0;
   for (auto [magnitude, divisor] : llvm::zip_equal(from.channelLargest, *divided))
     largest = std::max(largest, magnitude / std::abs(divisor));
-  result.min = std::max(now->min, -largest);
-  result.max = std::min(now->max, largest);
-  result.moving = {result.min, result.max};
-  return result;
+  return std::pair(std::max(now->min, -largest), std::min(now->max, largest));
 }
 
 Attribute windowAttribute(Operation *layer) {

@@ -50,9 +50,10 @@ mlir::FailureOr<std::vector<float>> divisors(mlir::Value value);
 /// Statistics of a value as it is now: after a division without histogram, and with the extremes
 /// that its channels give. An error names what is missing.
 mlir::FailureOr<ValueStatistics> statisticsOf(mlir::Value value, const Statistics &statistics);
-/// The same over the calls of one of Statistics::timesteps(), without channels.
-mlir::FailureOr<ValueStatistics> statisticsOf(mlir::Value value, const Statistics &statistics,
-                                              size_t bucket);
+/// The smallest and largest element of a value as it is now over the calls of one of
+/// Statistics::timesteps().
+mlir::FailureOr<std::pair<float, float>> extremesOf(mlir::Value value, const Statistics &statistics,
+                                                    size_t bucket);
 
 /// Attribute of a layer whose codes are known: the weight store's keys of what sd.quantize_weight
 /// would give, by these names.

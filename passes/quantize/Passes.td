@@ -98,8 +98,8 @@ def Quantize : Pass<"sdopt-quantize", "::mlir::func::FuncOp"> {
     - Narrower weights are codes in groups, or indices of palettes, which weigh input channels by the variance of what the
       layer reads (the mean square, if its bias is not corrected).
     - A layer's bias is corrected for what the codes of its weights take from the mean of its output.
-    - In a function of `sdopt-split-timesteps` the codes of what depends on the timestep follow from the statistics of its bucket,
-      except those of results: inputs, results and what depends on the prompt alone have the same codes in all buckets.
+    - In a function of `sdopt-split-timesteps` the range of what depends on the timestep ends where its bucket's
+      elements end, except of results: inputs, results and what depends on the prompt alone have the same codes in all buckets.
     - The function still takes and gives real numbers: `sd.quantize` and `sd.dequantize` stand at its boundary.
   }];
   let dependentDialects = ["::sdopt::sd::SdDialect"];

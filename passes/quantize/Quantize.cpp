@@ -118,9 +118,18 @@ private:
     return success();
   }
 
-  FailureOr<ValueStatistics> rangeStatistics(Value value) const {
-    return drifting_.contains(value) ? statisticsOf(value, statistics_, bucket_)
-                                     : statisticsOf(value, statistics_);
+  /// The range that is chosen over all timesteps, as far as the elements of the bucket reach.
+  FailureOr<CodeRange> inBucket(Value value, CodeRange range, int bits) const {
+    FailureOr<std::pair<float, float>> extremes = extremesOf(value, statistics_, bucket_);
+    if (failed(extremes))
+      return failure();
+    const double limit = std::ldexp(1.0, bits - 1);
+    const double low = range.scale * (-limit - range.zeroPoint),
+                 high = range.scale * (limit - 1 - range.zeroPoint);
+    ValueStatistics within;
+    within.min = static_cast<float>(std::max<double>(low, extremes->first));
+    within.max = static_cast<float>(std::min<double>(high, extremes->second));
+    return chooseRange(within, ActivationRange(), bits);
   }
 
   LogicalResult collectRequests() {
@@ -172,10 +181,16 @@ private:
 
   FailureOr<Type> elementType(Value value, int bits, const ActivationRange &estimator,
                               float leastScale) {
-    FailureOr<ValueStatistics> statistics = rangeStatistics(value);
+    FailureOr<ValueStatistics> statistics = statisticsOf(value, statistics_);
     if (failed(statistics))
       return failure();
     CodeRange range = chooseRange(*statistics, estimator, bits);
+    if (drifting_.contains(value)) {
+      FailureOr<CodeRange> narrower = inBucket(value, range, bits);
+      if (failed(narrower))
+        return failure();
+      range = *narrower;
+    }
     if (range.scale < leastScale) {
       mlir::remark::missed(value.getLoc(),
                            mlir::remark::RemarkOpts::name("norm-scale").category("quantize"))
