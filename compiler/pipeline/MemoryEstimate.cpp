@@ -31,8 +31,7 @@ int64_t bytesOf(Value value) {
   return type && type.hasStaticShape() ? type.getNumElements() * int64_t(sizeof(float)) : 0;
 }
 
-/// Of the second moments that pruning, AWQ and GPTQ collect at once, and what they make of the
-/// largest.
+/// Of the second moments that pruning, AWQ and GPTQ collect at once, and what they make of one.
 int64_t bytesOfMoments(func::FuncOp function, Recipe &recipe) {
   int64_t all = 0, largest = 0;
   for (Operation &op : function.getBody().getOps()) {
@@ -46,7 +45,7 @@ int64_t bytesOfMoments(func::FuncOp function, Recipe &recipe) {
     all += bytes;
     largest = std::max(largest, bytes);
   }
-  return std::min(all, std::max(RecordedInputs().momentBytes, largest)) + 4 * largest;
+  return std::min(all, std::max(RecordedInputs().momentBytes, largest)) + largest;
 }
 
 } // namespace
