@@ -3,8 +3,6 @@
 #include "compiler/kernels/AttentionProducts.h"
 #include "compiler/kernels/VnniDots.h"
 
-#include <cstring>
-
 namespace sdopt {
 
 #if defined(__x86_64__)
@@ -17,12 +15,6 @@ constexpr int64_t kStepBytes = 4 * kByteLanes; ///< of a panel, for four depths
 struct Rows {
   const uint8_t *first;
   int64_t stride;
-
-  int32_t quad(int64_t row, int64_t depth) const {
-    int32_t four;
-    std::memcpy(&four, first + row * stride + depth, sizeof(four));
-    return four;
-  }
 };
 
 /// sums[panel][row] += rows x panels, or = where that is `fresh`.
@@ -38,7 +30,7 @@ SDOPT_VNNI inline void multiply(Rows rows, const int8_t *const (&panels)[kPanels
     for (int i = 0; i < kPanels; ++i)
       panel[i] = _mm512_loadu_si512(panels[i] + k / 4 * kStepBytes);
     for (int r = 0; r < kRows; ++r) {
-      const __m512i quad = _mm512_set1_epi32(rows.quad(r, k));
+      const __m512i quad = _mm512_set1_epi32(quadAt(rows.first + r * rows.stride + k));
       for (int i = 0; i < kPanels; ++i)
         lanes[r][i] = addQuads(lanes[r][i], quad, panel[i]);
     }

@@ -4,8 +4,6 @@
 #include "compiler/kernels/ByteBlocks.h"
 #include "compiler/kernels/VnniDots.h"
 
-#include <cstring>
-
 namespace sdopt {
 
 #if defined(__x86_64__)
@@ -13,13 +11,6 @@ namespace sdopt {
 namespace {
 
 constexpr int kRows = 8;
-
-// Four depths of one row in every lane.
-inline int32_t quadAt(const uint8_t *row) {
-  int32_t quad;
-  std::memcpy(&quad, row, sizeof(quad));
-  return quad;
-}
 
 template <int Panels>
 SDOPT_VNNI void eightRows(const ByteBlock &b, const uint8_t *rows, int32_t *out) {

@@ -10,9 +10,19 @@
 
 #include "compiler/kernels/InstructionSets.h"
 
+#include <cstdint>
+#include <cstring>
+
 namespace sdopt {
 
 #if defined(__x86_64__)
+
+/// Four bytes as they stand, for every lane.
+inline int32_t quadAt(const uint8_t *bytes) {
+  int32_t quad;
+  std::memcpy(&quad, bytes, sizeof(quad));
+  return quad;
+}
 
 /// sums + two products of 16-bit integers in each lane.
 SDOPT_VNNI inline __m512i addPairs(__m512i sums, __m512i a, __m512i b) {

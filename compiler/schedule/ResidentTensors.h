@@ -89,6 +89,8 @@ public:
   const SramPlace *ofInput(size_t layer, size_t input) const;
   /// The same of its result.
   const SramPlace *ofResult(size_t layer) const;
+  /// The layer whose result a resident tensor is, or a view of it.
+  size_t makerOf(TensorId id) const { return static_cast<size_t>(makers[rootOf(network, id)]); }
   /// Does its result go to DRAM?
   bool isStored(size_t layer) const { return stored[layer]; }
   /// Is any byte of it ever in DRAM?

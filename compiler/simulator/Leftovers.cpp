@@ -24,16 +24,12 @@ int64_t end(const SramOperand &operand) { return operand.offset + operand.bytes;
 Leftovers::Leftovers(const ModuleInfo &module, const ResidentTensors &residents)
     : module_(module), taken_(module.network.layers.size()) {
   const std::vector<Layer> &layers = module.network.layers;
-  std::map<TensorId, size_t> makers;
-  for (size_t i = 0; i < layers.size(); ++i)
-    if (residents.ofResult(i))
-      makers[rootOf(module.network, layers[i].output)] = i;
   for (size_t i = 0; i < layers.size(); ++i)
     for (size_t k = 0; k < layers[i].inputs.size(); ++k)
       if (const SramPlace *place = residents.ofInput(i, k)) {
-        const int64_t bytes = module.network.tensors[layers[i].inputs[k]].bytes();
-        const size_t maker = makers.at(rootOf(module.network, layers[i].inputs[k]));
-        taken_[i].push_back({{place->offset, place->offset + bytes}, leaderOf(module.plan, maker)});
+        const TensorId input = layers[i].inputs[k];
+        taken_[i].push_back({{place->offset, place->offset + module.network.tensors[input].bytes()},
+                             leaderOf(module.plan, residents.makerOf(input))});
       }
 }
 
