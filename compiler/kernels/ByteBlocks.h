@@ -51,8 +51,6 @@ struct ByteKernels {
   void (*begin)();
   void (*sums)(const ByteBlock &block);
   void (*end)();
-  /// AMX: faster than DotPanels also for two planes of bytes.
-  bool tiles;
   const AttentionProducts *attention; ///< AttentionProducts.h
 };
 

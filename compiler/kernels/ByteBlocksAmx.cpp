@@ -61,8 +61,7 @@ void blockSums(const ByteBlock &b) {
 } // namespace
 
 const ByteKernels *amxByteKernels() {
-  static const ByteKernels kernels{configureTiles, blockSums, releaseTiles, true,
-                                   amxAttentionProducts()};
+  static const ByteKernels kernels{configureTiles, blockSums, releaseTiles, amxAttentionProducts()};
   return hasAmx() ? &kernels : nullptr;
 }
 

@@ -49,7 +49,7 @@ void blockSums(const ByteBlock &b) {
 } // namespace
 
 const ByteKernels *vnniByteKernels() {
-  static const ByteKernels kernels{noFrame, blockSums, noFrame, false, vnniAttentionProducts()};
+  static const ByteKernels kernels{noFrame, blockSums, noFrame, vnniAttentionProducts()};
   return hasVnni() ? &kernels : nullptr;
 }
 

@@ -155,9 +155,8 @@ void convolveRows(const Problem &problem) {
 constexpr int64_t kFewPixels = 4;
 
 bool useBytes(const DotKernels &kernels, const ConvTile &tile, CodeFormat format) {
-  bool narrow = format.type == ElementType::I8;
-  return kernels.bytes && (narrow || kernels.bytes->tiles) &&
-         tile.outputHeight * tile.outputWidth > kFewPixels && fitsByteConvolution(tile, format);
+  return kernels.bytes && tile.outputHeight * tile.outputWidth > kFewPixels &&
+         fitsByteConvolution(tile, format);
 }
 
 bool isEmpty(const Problem &problem) {
