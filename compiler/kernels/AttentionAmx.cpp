@@ -99,8 +99,9 @@ SDOPT_AMX void narrowValueTiles(const ExponentialDigits &digits, const ValueChun
 } // namespace
 
 const AttentionProducts *amxAttentionProducts() {
-  static const AttentionProducts products{configureTiles,   narrowScoreTiles, wideScoreTiles,
-                                          narrowValueTiles, wideValueTiles,   releaseTiles};
+  static const AttentionProducts products{configureTiles,    narrowScoreTiles, wideScoreTiles,
+                                          narrowValueTiles,  wideValueTiles,   releaseTiles,
+                                          WideForm::LowBytes};
   return hasAmx() ? &products : nullptr;
 }
 

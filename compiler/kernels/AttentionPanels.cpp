@@ -21,20 +21,19 @@ std::byte *valueScratch(int64_t bytes) {
   return scratch.reserve(bytes);
 }
 
-// Codes minus zero point of one row as two planes.
-class RowSplitter {
+// Codes minus zero point, row by row.
+class WideRow {
 public:
-  RowSplitter(const DotKernels &kernels, const CodeRows &source)
+  WideRow(const DotKernels &kernels, const CodeRows &source)
       : kernels(kernels), source(source), widened(source.columns) {}
 
-  void split(int64_t row, int8_t *high, uint8_t *low) {
+  const int16_t *of(int64_t row) {
     const CodeFormat &format = source.codes.format;
     if (format.type == ElementType::I16)
-      return signedBytesOf(static_cast<const int16_t *>(source.codes.data) + row * source.stride,
-                           source.columns, high, low);
+      return static_cast<const int16_t *>(source.codes.data) + row * source.stride;
     kernels.widen(static_cast<const int8_t *>(source.codes.data) + row * source.stride,
                   source.columns, format.zeroPoint, widened.data());
-    signedBytesOf(widened.data(), source.columns, high, low);
+    return widened.data();
   }
 
 private:
@@ -43,6 +42,13 @@ private:
   std::vector<int16_t> widened;
 };
 
+// The signed high bytes of a row; what becomes of the low ones is of no interest.
+void highBytesOf(const int16_t *row, int64_t count, int8_t *high) {
+  thread_local std::vector<uint8_t> low;
+  low.resize(static_cast<size_t>(count));
+  signedBytesOf(row, count, high, low.data());
+}
+
 const int8_t *narrowRow(const CodeRows &source, int64_t row) {
   return static_cast<const int8_t *>(source.codes.data) + row * source.stride;
 }
@@ -50,27 +56,35 @@ const int8_t *narrowRow(const CodeRows &source, int64_t row) {
 } // namespace
 
 KeyPanels::KeyPanels(const DotKernels &kernels, const CodeRows &keys, const ScoreFormat &format)
-    : chunkCount((keys.columns + kByteChunk - 1) / kByteChunk) {
+    : chunkCount((keys.columns + kByteChunk - 1) / kByteChunk), lowBytes(format.isWhole() ? 2 : 1) {
   int64_t count = roundedUp(keys.rows, kKeyStep), planeBytes = count * chunkCount * kByteChunk;
-  auto *memory = reinterpret_cast<int8_t *>(keyScratch((format.narrow ? 1 : 2) * planeBytes));
+  auto *memory =
+      reinterpret_cast<int8_t *>(keyScratch((format.narrow ? 1 : 1 + lowBytes) * planeBytes));
   panels[0] = memory;
   panels[1] = format.narrow ? nullptr : memory + planeBytes;
   keyTerms.resize(format.narrow ? count : 0);
-  RowSplitter splitter(kernels, keys);
-  std::vector<int8_t> high(kByteLanes * keys.columns), low(kByteLanes * keys.columns);
+  WideRow wide(kernels, keys);
+  const int64_t columns = chunkCount * kByteChunk; // zeros after those that there are
+  std::vector<int8_t> high(kByteLanes * columns), low(kByteLanes * columns * lowBytes);
   int32_t sums[kByteLanes];
   for (int64_t first = 0; first < count; first += kByteLanes) {
     BytePanelSource source;
     source.lanes = std::clamp<int64_t>(keys.rows - first, 0, kByteLanes);
-    source.channels = keys.columns;
-    for (int64_t i = 0; i < source.lanes; ++i)
-      if (format.narrow)
-        std::memcpy(high.data() + i * keys.columns, narrowRow(keys, first + i),
-                    static_cast<size_t>(keys.columns));
-      else
-        splitter.split(first + i, high.data() + i * keys.columns,
-                       reinterpret_cast<uint8_t *>(low.data()) + i * keys.columns);
+    for (int64_t i = 0; i < source.lanes; ++i) {
+      int8_t *highRow = high.data() + i * columns, *lowRow = low.data() + i * columns * lowBytes;
+      auto *lowUnsigned = reinterpret_cast<uint8_t *>(lowRow);
+      if (format.narrow) {
+        std::memcpy(highRow, narrowRow(keys, first + i), static_cast<size_t>(keys.columns));
+      } else if (!format.isWhole()) {
+        signedBytesOf(wide.of(first + i), keys.columns, highRow, lowUnsigned);
+      } else { // the low bytes are written over
+        const int16_t *row = wide.of(first + i);
+        bytesOf(row, keys.columns, reinterpret_cast<uint8_t *>(highRow), lowUnsigned);
+        std::memcpy(lowRow, row, static_cast<size_t>(2 * keys.columns));
+      }
+    }
     int64_t at = first / kByteLanes * panelBytes();
+    source.channels = columns;
     source.rows = high.data();
     packBytePanel(source, panels[0] + at, sums);
     if (format.narrow) {
@@ -78,19 +92,35 @@ KeyPanels::KeyPanels(const DotKernels &kernels, const CodeRows &keys, const Scor
         keyTerms[first + i] = -(128 + format.queryZero) * sums[i];
       continue;
     }
+    // Pairs of 16-bit codes move as four bytes do.
+    source.channels = columns * lowBytes;
     source.rows = low.data();
-    packBytePanel(source, panels[1] + at, sums);
+    packBytePanel(source, panels[1] + at * lowBytes, sums);
   }
 }
 
 QueryRows::QueryRows(const DotKernels &kernels, const CodeRows &queries, const ScoreFormat &format)
-    : rowBytes(roundedUp(queries.columns, kByteChunk)),
-      bytes((format.narrow ? 1 : 2) * kByteGroup * rowBytes) {
-  RowSplitter splitter(kernels, queries);
+    : rowBytes(roundedUp(queries.columns, kByteChunk)), bytes((format.narrow      ? 1
+                                                               : format.isWhole() ? 3
+                                                                                  : 2) *
+                                                              kByteGroup * rowBytes) {
+  WideRow wide(kernels, queries);
+  if (format.isWhole())
+    wholeTerms.resize(roundedUp(rowBytes, kWholeDepths) / kWholeDepths * kByteGroup);
   for (int64_t r = 0; r < queries.rows; ++r) {
     uint8_t *first = bytes.data() + r * rowBytes;
+    auto *high = reinterpret_cast<int8_t *>(first);
+    if (format.isWhole()) {
+      const int16_t *row = wide.of(r);
+      highBytesOf(row, queries.columns, high);
+      std::memcpy(bytes.data() + (kByteGroup + 2 * r) * rowBytes, row,
+                  static_cast<size_t>(2 * queries.columns));
+      for (int64_t i = 0; i < queries.columns; ++i)
+        wholeTerms[i / kWholeDepths * kByteGroup + r] -= 128 * high[i];
+      continue;
+    }
     if (!format.narrow) {
-      splitter.split(r, reinterpret_cast<int8_t *>(first), first + kByteGroup * rowBytes);
+      signedBytesOf(wide.of(r), queries.columns, high, first + kByteGroup * rowBytes);
       continue;
     }
     const int8_t *row = narrowRow(queries, r);
@@ -102,33 +132,50 @@ QueryRows::QueryRows(const DotKernels &kernels, const CodeRows &queries, const S
   }
 }
 
-ValuePanels::ValuePanels(const DotKernels &kernels, const CodeRows &values)
+ValuePanels::ValuePanels(const DotKernels &kernels, const CodeRows &values, WideForm form)
     : narrow(values.codes.format.type == ElementType::I8),
-      steps((values.rows + kKeyStep - 1) / kKeyStep) {
+      steps((values.rows + kKeyStep - 1) / kKeyStep),
+      lowBytes(!narrow && form == WideForm::WholeCodes ? 2 : 1) {
+  const bool isWhole = lowBytes == 2;
   int64_t columns = roundedUp(values.columns, kByteLanes), planeBytes = steps * kKeyStep * columns;
-  auto *memory = reinterpret_cast<int8_t *>(valueScratch((narrow ? 1 : 2) * planeBytes));
+  auto *memory = reinterpret_cast<int8_t *>(valueScratch((narrow ? 1 : 1 + lowBytes) * planeBytes));
   panels[0] = memory;
   panels[1] = narrow ? nullptr : memory + planeBytes;
-  RowSplitter splitter(kernels, values);
-  std::vector<int8_t> rows[2];
-  for (auto &plane : rows)
-    plane.resize(kKeyStep * columns);
+  wholeTerms.resize(isWhole ? columns * steps : 0);
+  WideRow wide(kernels, values);
+  std::vector<int8_t> high(kKeyStep * columns), low(isWhole ? 0 : kKeyStep * columns);
+  std::vector<int16_t> whole(isWhole ? kKeyStep * columns : 0);
   for (int64_t step = 0; step < steps; ++step) {
     int64_t count = std::min(kKeyStep, values.rows - step * kKeyStep);
     for (int64_t i = 0; i < count; ++i) {
       int64_t row = step * kKeyStep + i;
-      if (narrow)
-        std::memcpy(rows[0].data() + i * columns, narrowRow(values, row),
-                    static_cast<size_t>(values.columns));
-      else
-        splitter.split(row, rows[0].data() + i * columns,
-                       reinterpret_cast<uint8_t *>(rows[1].data()) + i * columns);
+      int8_t *highRow = high.data() + i * columns;
+      if (narrow) {
+        std::memcpy(highRow, narrowRow(values, row), static_cast<size_t>(values.columns));
+      } else if (isWhole) {
+        const int16_t *codes = wide.of(row);
+        highBytesOf(codes, values.columns, highRow);
+        std::copy_n(codes, values.columns, whole.data() + i * columns);
+      } else {
+        signedBytesOf(wide.of(row), values.columns, highRow,
+                      reinterpret_cast<uint8_t *>(low.data()) + i * columns);
+      }
     }
-    for (int plane = 0; plane < (narrow ? 1 : 2); ++plane)
-      for (int64_t dim = 0; dim < columns; dim += kByteLanes)
-        packByteColumns(rows[plane].data() + dim, columns, count,
-                        panels[plane] +
-                            (dim / kByteLanes * steps + step) * kByteChunk * kByteLanes);
+    for (int64_t dim = 0; dim < columns; dim += kByteLanes) {
+      const int64_t at = (dim / kByteLanes * steps + step) * kByteChunk * kByteLanes;
+      packByteColumns(high.data() + dim, columns, count, panels[0] + at);
+      if (isWhole) {
+        packPairColumns(whole.data() + dim, columns, count, panels[1] + 2 * at);
+        int32_t *terms = wholeTerms.data() + at / kByteChunk;
+        for (int64_t i = 0; i < count; ++i)
+          for (int64_t lane = 0; lane < kByteLanes; ++lane)
+            terms[lane] += whole[i * columns + dim + lane];
+        for (int64_t lane = 0; lane < kByteLanes; ++lane)
+          terms[lane] = static_cast<int32_t>(static_cast<uint32_t>(terms[lane]) << 15);
+      } else if (!narrow) {
+        packByteColumns(low.data() + dim, columns, count, panels[1] + at);
+      }
+    }
   }
 }
 

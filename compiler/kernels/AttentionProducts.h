@@ -7,16 +7,18 @@
 
 namespace sdopt {
 
-/// Sums of E * v for sixteen dimensions; narrow values have no middle.
+/// Sums of E * v for sixteen dimensions; narrow values and whole codes have no middle.
 struct ValueSums {
   alignas(64) int32_t high[kByteGroup][kByteLanes];
   alignas(64) int32_t middle[kByteGroup][kByteLanes];
   alignas(64) int32_t low[kByteGroup][kByteLanes];
 };
 
-/// Chunks of keys that lie one after the other in a panel.
+/// Chunks of keys that lie one after the other in a panel; `low` are whole codes where the products
+/// take those.
 struct ValueChunks {
   const int8_t *high, *low;
+  const int32_t *terms; ///< ValuePanels::terms()
   int64_t count;
 };
 
@@ -29,11 +31,10 @@ struct AttentionProducts {
 
   /// Around any number of calls of the others, in the same thread.
   void (*begin)();
-  Scores *narrowScores;
-  Scores *wideScores; ///< may be null
-  Values *narrowValues;
-  Values *wideValues; ///< may be null
+  Scores *narrowScores, *wideScores;
+  Values *narrowValues, *wideValues;
   void (*end)();
+  WideForm wide;
 };
 
 /// Null where the machine has none.

@@ -112,14 +112,19 @@ SDOPT_AVX512 inline __m512i wideExponents(__m512i high, __m512i low, const Expon
   return _mm512_srl_epi64(product, v.highShift);
 }
 
-SDOPT_AVX512 inline void storeDigits(__m512i e, uint8_t *high, uint8_t *low) {
-  _mm_store_si128(reinterpret_cast<__m128i *>(low), _mm512_cvtepi32_epi8(e));
-  _mm_store_si128(reinterpret_cast<__m128i *>(high), _mm512_cvtepi32_epi8(_mm512_srli_epi32(e, 8)));
+// Those of sixteen keys from `column` on.
+SDOPT_AVX512 inline void storeDigits(__m512i e, int64_t row, int64_t column,
+                                     ExponentialDigits &digits) {
+  _mm_store_si128(reinterpret_cast<__m128i *>(digits.low[row] + column), _mm512_cvtepi32_epi8(e));
+  _mm_store_si128(reinterpret_cast<__m128i *>(digits.high[row] + column),
+                  _mm512_cvtepi32_epi8(_mm512_srli_epi32(e, 8)));
+  _mm256_store_si256(reinterpret_cast<__m256i *>(digits.whole[row] + column),
+                     _mm512_cvtepi32_epi16(_mm512_sub_epi32(e, _mm512_set1_epi32(32768))));
 }
 
 // Returns the sum of E.
 SDOPT_AVX512 int64_t wideRow(const StepScores &scores, int64_t row, int64_t maximum, int64_t count,
-                             const ExponentVectors &v, uint8_t *highDigits, uint8_t *lowDigits) {
+                             const ExponentVectors &v, int64_t column, ExponentialDigits &digits) {
   const __m512i maxHigh = _mm512_set1_epi32(static_cast<int32_t>(maximum >> 16));
   const __m512i maxLow = _mm512_set1_epi32(static_cast<int32_t>(maximum & 65535));
   const __m512i zero = _mm512_setzero_si512(), ones = _mm512_set1_epi32(65535);
@@ -137,17 +142,17 @@ SDOPT_AVX512 int64_t wideRow(const StepScores &scores, int64_t row, int64_t maxi
                        wideExponents(_mm512_srli_epi64(high, 32), _mm512_srli_epi64(low, 32), v));
     __m512i e = _mm512_maskz_mov_epi32(visible(count, g), v.exponentials(t));
     sum = _mm512_add_epi32(sum, e);
-    storeDigits(e, highDigits + g * kByteLanes, lowDigits + g * kByteLanes);
+    storeDigits(e, row, column + g * kByteLanes, digits);
   }
   return _mm512_reduce_add_epi32(sum);
 }
 
-SDOPT_AVX512 int64_t narrowRow(const int32_t *scores, const int32_t *keyTerms, int32_t maximum,
-                               int64_t count, const ExponentVectors &v, uint8_t *high,
-                               uint8_t *low) {
+SDOPT_AVX512 int64_t narrowRow(const StepScores &scores, const int32_t *keyTerms, int64_t row,
+                               int32_t maximum, int64_t count, const ExponentVectors &v,
+                               int64_t column, ExponentialDigits &digits) {
   __m512i sum = _mm512_setzero_si512();
   for (int64_t g = 0; g < kGroups; ++g) {
-    __m512i score = _mm512_add_epi32(loadLanes(scores + g * kByteLanes),
+    __m512i score = _mm512_add_epi32(loadLanes(scores.high[row] + g * kByteLanes),
                                      _mm512_loadu_si512(keyTerms + g * kByteLanes));
     __m512i distance = _mm512_sub_epi32(_mm512_set1_epi32(maximum), score);
     distance = _mm512_max_epi32(distance, _mm512_setzero_si512());
@@ -155,7 +160,7 @@ SDOPT_AVX512 int64_t narrowRow(const int32_t *scores, const int32_t *keyTerms, i
         joined(narrowExponents(distance, v), narrowExponents(_mm512_srli_epi64(distance, 32), v));
     __m512i e = _mm512_maskz_mov_epi32(visible(count, g), v.exponentials(t));
     sum = _mm512_add_epi32(sum, e);
-    storeDigits(e, high + g * kByteLanes, low + g * kByteLanes);
+    storeDigits(e, row, column + g * kByteLanes, digits);
   }
   return _mm512_reduce_add_epi32(sum);
 }
@@ -165,8 +170,7 @@ SDOPT_AVX512 void wideRows(const StepScores &scores, const Exponentials::Rows &r
   ExponentVectors v = exponentVectors(exponent);
   for (int64_t r = 0; r < kByteGroup; ++r)
     if (fast >> r & 1)
-      rows.sums[r] += wideRow(scores, r, rows.maxima[r], rows.counts[r], v, digits.high[r] + column,
-                              digits.low[r] + column);
+      rows.sums[r] += wideRow(scores, r, rows.maxima[r], rows.counts[r], v, column, digits);
 }
 
 SDOPT_AVX512 void narrowRows(const StepScores &scores, const int32_t *keyTerms,
@@ -175,8 +179,8 @@ SDOPT_AVX512 void narrowRows(const StepScores &scores, const int32_t *keyTerms,
   ExponentVectors v = exponentVectors(exponent);
   for (int64_t r = 0; r < kByteGroup; ++r)
     if (fast >> r & 1)
-      rows.sums[r] += narrowRow(scores.high[r], keyTerms, static_cast<int32_t>(rows.maxima[r]),
-                                rows.counts[r], v, digits.high[r] + column, digits.low[r] + column);
+      rows.sums[r] += narrowRow(scores, keyTerms, r, static_cast<int32_t>(rows.maxima[r]),
+                                rows.counts[r], v, column, digits);
 }
 
 #else
@@ -242,6 +246,7 @@ void Exponentials::exactRow(const int64_t *distances, int64_t row, const Rows &r
     rows.sums[row] += e[i];
     digits.high[row][column + i] = static_cast<uint8_t>(e[i] >> 8);
     digits.low[row][column + i] = static_cast<uint8_t>(e[i]);
+    digits.whole[row][column + i] = static_cast<int16_t>(e[i] - 32768);
   }
 }
 

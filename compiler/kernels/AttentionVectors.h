@@ -41,6 +41,7 @@ inline constexpr int64_t kKeyBlock = 256;
 struct ExponentialDigits {
   alignas(64) uint8_t high[kByteGroup][kKeyBlock];
   alignas(64) uint8_t low[kByteGroup][kKeyBlock];
+  alignas(64) int16_t whole[kByteGroup][kKeyBlock]; ///< E - 32768
 };
 
 /// Distances from the maxima to E.

@@ -151,10 +151,13 @@ private:
   void addValues(int64_t key, int64_t panel, int64_t steps) {
     int64_t dim = panel * kByteLanes;
     if (values.isNarrow())
-      group.products.narrowValues(digits, {values.panel(key, dim, 0), nullptr, steps}, sums[panel]);
+      group.products.narrowValues(digits, {values.panel(key, dim, 0), nullptr, nullptr, steps},
+                                  sums[panel]);
     else
       group.products.wideValues(
-          digits, {values.panel(key, dim, 0), values.panel(key, dim, 1), steps}, sums[panel]);
+          digits,
+          {values.panel(key, dim, 0), values.panel(key, dim, 1), values.terms(key, dim), steps},
+          sums[panel]);
   }
 
   // Adds what has come together and starts again.
@@ -191,7 +194,7 @@ private:
 void byteAttentionMaxima(const DotKernels &kernels, const AttentionProducts &products,
                          const AttentionTile &tile, Codes q, Codes k, const AttentionParams &params,
                          int64_t *rowMax) {
-  ScoreFormat format(q, k);
+  ScoreFormat format(q, k, products.wide);
   KeyPanels keys(kernels, keyRows(k, tile), format);
   forQueryGroups(tile, [&](int64_t first) {
     groupMaxima(QueryGroup(kernels, products, tile, q, format, keys, params, first), keys,
@@ -203,9 +206,9 @@ void byteAttentionAccumulate(const DotKernels &kernels, const AttentionProducts 
                              const AttentionTile &tile, Codes q, Codes k, Codes v,
                              const AttentionParams &params, const int64_t *rowMax, int64_t *rowSum,
                              int64_t *acc) {
-  ScoreFormat format(q, k);
+  ScoreFormat format(q, k, products.wide);
   KeyPanels keys(kernels, keyRows(k, tile), format);
-  ValuePanels values(kernels, keyRows(v, tile));
+  ValuePanels values(kernels, keyRows(v, tile), products.wide);
   Exponentials exponentials(kernels, params);
   forQueryGroups(tile, [&](int64_t first) {
     QueryGroup group(kernels, products, tile, q, format, keys, params, first);

@@ -167,6 +167,20 @@ void packByteColumns(const int8_t *rows, int64_t stride, int64_t depth, int8_t *
   }
 }
 
+void packPairColumns(const int16_t *rows, int64_t stride, int64_t depth, int8_t *panel) {
+  auto *out = reinterpret_cast<__m128i *>(panel);
+  for (int64_t k = 0; k < kByteChunk; k += 2, out += 4)
+    for (int64_t half = 0; half < 2; ++half) {
+      __m128i row[2];
+      for (int64_t i = 0; i < 2; ++i)
+        row[i] = k + i < depth ? _mm_loadu_si128(reinterpret_cast<const __m128i *>(
+                                     rows + (k + i) * stride + half * kByteLanes / 2))
+                               : _mm_setzero_si128();
+      _mm_storeu_si128(out + 2 * half, _mm_unpacklo_epi16(row[0], row[1]));
+      _mm_storeu_si128(out + 2 * half + 1, _mm_unpackhi_epi16(row[0], row[1]));
+    }
+}
+
 void addByteSums(const ByteSums &sums, const int64_t *corrections, int64_t *acc) {
   addSums(sums, corrections, acc);
 }
@@ -186,6 +200,7 @@ void bytesOf(const int8_t *, int64_t, uint8_t *) {}
 void bytesOf(const int16_t *, int64_t, uint8_t *, uint8_t *) {}
 void signedBytesOf(const int16_t *, int64_t, int8_t *, uint8_t *) {}
 void packByteColumns(const int8_t *, int64_t, int64_t, int8_t *) {}
+void packPairColumns(const int16_t *, int64_t, int64_t, int8_t *) {}
 void addByteSums(const ByteSums &, const int64_t *, int64_t *) {}
 void requantizeByteSums(const ByteSums &, const ChannelParams *, CodeFormat, void *) {}
 

@@ -33,6 +33,8 @@ void signedBytesOf(const int16_t *codes, int64_t count, int8_t *high, uint8_t *l
 /// The transposed panel: lanes are columns, depth runs over `depth` <= kByteChunk rows of bytes
 /// whose stride is a multiple of 16. Writes one chunk.
 void packByteColumns(const int8_t *rows, int64_t stride, int64_t depth, int8_t *panel);
+/// The same with pairs of 16-bit rows; their stride in elements is a multiple of 16, too.
+void packPairColumns(const int16_t *rows, int64_t stride, int64_t depth, int8_t *panel);
 
 /// Sums of a block: with `wide`, 256 * sums[r][lane] + sums[16 + r][lane], otherwise sums[r][lane].
 struct ByteSums {

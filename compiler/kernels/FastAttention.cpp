@@ -41,13 +41,10 @@ int64_t queryGroups(const AttentionTile &tile) { return (tile.queries + kDotRows
 
 bool isWide(Codes codes) { return codes.format.type == ElementType::I16; }
 
-// Products of bytes that there are for scores of these formats; null if there are none.
-const AttentionProducts *byteProducts(const DotKernels &kernels, const AttentionTile &tile, Codes q,
-                                      Codes k) {
-  const AttentionProducts *products = kernels.bytes ? kernels.bytes->attention : nullptr;
-  if (!products || tile.headDim < 1 || tile.headDim > kMaxByteHeadDim)
-    return nullptr;
-  return products->wideScores || (!isWide(q) && !isWide(k)) ? products : nullptr;
+// Products of bytes that there are for heads of this size; null if there are none.
+const AttentionProducts *byteProducts(const DotKernels &kernels, const AttentionTile &tile) {
+  const bool fits = kernels.bytes && tile.headDim >= 1 && tile.headDim <= kMaxByteHeadDim;
+  return fits ? kernels.bytes->attention : nullptr;
 }
 
 // Rows of codes minus zero point as dense int16 with an even row length.
@@ -293,7 +290,7 @@ void fastAttentionMaxima(const DotKernels &kernels, const AttentionTile &tile, C
                          const AttentionParams &params, int64_t *rowMax) {
   if (!fits(q) || !fits(k))
     return naiveKernels().attentionMaxima(tile, q, k, params, rowMax);
-  if (const AttentionProducts *products = byteProducts(kernels, tile, q, k))
+  if (const AttentionProducts *products = byteProducts(kernels, tile))
     return byteAttentionMaxima(kernels, *products, tile, q, k, params, rowMax);
   PackedKeys keys(kernels, tile, k);
   shareItems(queryGroups(tile), kernelThreads(), [&](int64_t group) {
@@ -306,8 +303,7 @@ void fastAttentionAccumulate(const DotKernels &kernels, const AttentionTile &til
                              int64_t *rowSum, int64_t *acc) {
   if (!fits(q) || !fits(k) || !fits(v))
     return naiveKernels().attentionAccumulate(tile, q, k, v, params, rowMax, rowSum, acc);
-  const AttentionProducts *products = byteProducts(kernels, tile, q, k);
-  if (products && (products->wideValues || !isWide(v)))
+  if (const AttentionProducts *products = byteProducts(kernels, tile))
     return byteAttentionAccumulate(kernels, *products, tile, q, k, v, params, rowMax, rowSum, acc);
   PackedKeys keys(kernels, tile, k);
   PackedValues values(kernels, tile, v);

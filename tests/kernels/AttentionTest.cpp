@@ -161,16 +161,25 @@ TEST(Attention, manyKeysOfExtremesAreExactOnEveryLevel) {
 
 TEST(Attention, extremesOfOppositeSignAreExact) {
   Random random(2);
-  AttentionTile tile{.queries = 8, .keys = 512, .headDim = 64, .queryStride = 64, .keyStride = 64};
-  for (Pattern left : kPatterns)
-    for (Pattern right : kPatterns) {
-      Inputs in = makeInputs(random, left, kWide, tile);
-      in.k = codes(random, right, kWide, tile.keys * tile.keyStride);
-      in.v = codes(random, right == Pattern::Maximum ? Pattern::Minimum : right, kWide,
-                   tile.keys * tile.keyStride);
-      AttentionParams params = paramsFor(kWide, tile.headDim, false);
-      ASSERT_EQ(run(fastKernels(), tile, in, params), run(naiveKernels(), tile, in, params));
-    }
+  for (int64_t headDim : {64, 128, 129, 300}) {
+    AttentionTile tile{.queries = 8,
+                       .keys = headDim > 128 ? 70 : 512,
+                       .headDim = headDim,
+                       .queryStride = headDim,
+                       .keyStride = headDim};
+    for (Pattern left : kPatterns)
+      for (Pattern right : kPatterns) {
+        Inputs in = makeInputs(random, left, kWide, tile);
+        in.k = codes(random, right, kWide, tile.keys * tile.keyStride);
+        in.v = codes(random, right == Pattern::Maximum ? Pattern::Minimum : right, kWide,
+                     tile.keys * tile.keyStride);
+        AttentionParams params = paramsFor(kWide, tile.headDim, false);
+        State expected = run(naiveKernels(), tile, in, params);
+        for (const DotKernels &level : dotKernelLevels())
+          ASSERT_EQ(runLevel(level, tile, in, params), expected)
+              << level.name << " headDim " << headDim;
+      }
+  }
 }
 
 TEST(Attention, mixedFormatsAndUnusualZeroPointsAreExact) {
