@@ -94,6 +94,43 @@ void convertConv(NodeImporter &node) {
                                                    ArrayRef<int64_t>(geometry.padding), groups));
 }
 
+/// As a convolution with a kernel that has 1 / pixels at its own channel and 0 elsewhere: the NPU
+/// has no other way to sum pixels.
+void convertAveragePool(NodeImporter &node) {
+  constexpr int64_t kMostWeights = int64_t(1) << 26;
+  const Shape x = node.shape(0);
+  if (x.size() != 4)
+    return node.unsupported(absl::StrCat(static_cast<int64_t>(x.size()) - 2, "-d input"));
+  const std::vector<int64_t> kernel = geometryAttribute(node, "kernel_shape", 2, 1, 1);
+  if (!node.requireFloat(0) || !node.ok())
+    return;
+  const Shape w = {x[1], x[1], kernel[0], kernel[1]};
+  const ConvGeometry geometry = convGeometry(node, x, w);
+  if (!node.ok())
+    return;
+  const bool isPadded =
+      std::ranges::any_of(geometry.padding, [](int64_t pixels) { return pixels != 0; });
+  if (isPadded && node.integer("count_include_pad", 0) == 0)
+    return node.unsupported("pads that do not count");
+  if (node.integer("ceil_mode", 0) != 0)
+    return node.unsupported("ceil_mode 1");
+  const int64_t pixels = kernel[0] * kernel[1];
+  if (x[1] * x[1] > kMostWeights / pixels)
+    return node.unsupported(absl::StrCat(pixels, " pixels of ", x[1], " channels"));
+  Tensor weights(ElementType::F32, w);
+  const std::span<float> values = weights.mutableValues<float>();
+  std::ranges::fill(values, 0.0F);
+  for (int64_t channel = 0; channel < x[1]; ++channel)
+    std::fill_n(values.begin() + channel * (x[1] + 1) * pixels, pixels,
+                1.0F / static_cast<float>(pixels));
+  ExpressionBuilder &build = node.build();
+  node.define(0, build.create<sd::Conv2dOp>(node.input(0), build.constant(weights),
+                                            OptionalOperand{}, OptionalOperand{}, sd::Layout::nchw,
+                                            ArrayRef<int64_t>(geometry.strides),
+                                            ArrayRef<int64_t>(geometry.dilations),
+                                            ArrayRef<int64_t>(geometry.padding), int64_t(1)));
+}
+
 void convertMatMul(NodeImporter &node) {
   if (!node.requireFloat(0) || !node.requireFloat(1))
     return;

@@ -3,9 +3,12 @@
 #include "compiler/import/NodeImporter.h"
 #include "compiler/import/OperatorRules.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -139,25 +142,100 @@ void convertTranspose(NodeImporter &node) {
   node.define(0, node.build().transpose(node.input(0), permutation));
 }
 
-void convertEinsum(NodeImporter &node) {
-  if (node.inputCount() != 1)
-    return node.unsupported("a product of several inputs");
-  // "nhwpqc->nchpwq": each letter once on both sides.
-  std::string equation = node.text("equation", "");
-  std::erase(equation, ' ');
-  size_t arrow = equation.find("->");
-  std::string from = equation.substr(0, arrow);
-  std::string to = arrow == std::string::npos ? "" : equation.substr(arrow + 2);
+namespace {
+
+bool haveLettersOnce(const std::string &term) {
+  return std::ranges::all_of(term, absl::ascii_isalpha) &&
+         std::set<char>(term.begin(), term.end()).size() == term.size();
+}
+
+/// The dimensions called `from`, in the order of `to`.
+Value permuted(ExpressionBuilder &build, Value value, const std::string &from,
+               const std::string &to) {
   std::vector<int64_t> permutation;
   for (char letter : to)
-    if (size_t axis = from.find(letter); axis != std::string::npos && from.rfind(letter) == axis)
-      permutation.push_back(static_cast<int64_t>(axis));
-  std::set<int64_t> axes(permutation.begin(), permutation.end());
-  size_t rank = static_cast<size_t>(node.rank(0));
-  if (from.size() != rank || to.size() != rank || axes.size() != rank)
+    permutation.push_back(static_cast<int64_t>(from.find(letter)));
+  return from == to ? value : build.transpose(value, permutation);
+}
+
+/// A product over letters that the result lacks, as one of matrices for each value of those that
+/// all three have.
+void multiplyTerms(NodeImporter &node, const std::string &equation,
+                   const std::vector<std::string> &from, const std::string &to) {
+  std::map<char, int64_t> sizes;
+  for (int i = 0; i < 2; ++i)
+    for (size_t axis = 0; axis < from[i].size(); ++axis) {
+      const int64_t size = node.shape(i)[axis];
+      if (sizes.emplace(from[i][axis], size).first->second != size)
+        return node.unsupported(absl::StrCat("equation '", equation, "' with different sizes of '",
+                                             std::string(1, from[i][axis]), "'"));
+    }
+  const auto isIn = [](const std::string &term, char letter) {
+    return term.find(letter) != std::string::npos;
+  };
+  std::string batch, rows, sums, columns;
+  for (char letter : from[0])
+    (!isIn(from[1], letter) ? rows : isIn(to, letter) ? batch : sums) += letter;
+  for (char letter : from[1])
+    if (!isIn(from[0], letter))
+      columns += letter;
+  if (!std::ranges::is_permutation(batch + rows + columns, to))
     return node.unsupported(
-        absl::StrCat("equation '", equation, "' is no permutation of ", rank, " dimensions"));
-  node.define(0, node.build().transpose(node.input(0), permutation));
+        absl::StrCat("equation '", equation, "' sums over a letter of one input"));
+  const auto dims = [&](const std::string &letters) {
+    Shape shape;
+    for (char letter : letters)
+      shape.push_back(sizes.at(letter));
+    return shape;
+  };
+  const auto count = [&](const std::string &letters) {
+    int64_t product = 1;
+    for (char letter : letters)
+      product *= sizes.at(letter);
+    return product;
+  };
+  const auto matrices = [&](int64_t height, int64_t width) {
+    Shape shape = dims(batch);
+    shape.insert(shape.end(), {height, width});
+    return shape;
+  };
+  ExpressionBuilder &build = node.build();
+  const Value left = build.reshape(permuted(build, node.input(0), from[0], batch + rows + sums),
+                                   matrices(count(rows), count(sums)));
+  const Value right = build.reshape(permuted(build, node.input(1), from[1], batch + sums + columns),
+                                    matrices(count(sums), count(columns)));
+  const Value product = build.create<sd::MatmulOp>(left, right);
+  const std::string order = batch + rows + columns;
+  node.define(0, permuted(build, build.reshape(product, dims(order)), order, to));
+}
+
+} // namespace
+
+void convertEinsum(NodeImporter &node) {
+  // "nhwpqc->nchpwq" or "bct,bcs->bts": letters a to z, each at most once in a term.
+  std::string equation = node.text("equation", "");
+  std::erase(equation, ' ');
+  const size_t arrow = equation.find("->");
+  const std::string to = arrow == std::string::npos ? "" : equation.substr(arrow + 2);
+  const std::vector<std::string> from = absl::StrSplit(equation.substr(0, arrow), ',');
+  if (from.size() != static_cast<size_t>(node.inputCount()))
+    return node.invalid(absl::StrCat("equation '", equation, "' has ", from.size(), " terms for ",
+                                     node.inputCount(), " inputs"));
+  if (arrow == std::string::npos || !haveLettersOnce(to) ||
+      !std::ranges::all_of(from, haveLettersOnce))
+    return node.unsupported(
+        absl::StrCat("equation '", equation, "' without a result or with repeated letters"));
+  for (size_t i = 0; i < from.size(); ++i)
+    if (static_cast<int64_t>(from[i].size()) != node.rank(static_cast<int>(i)))
+      return node.invalid(absl::StrCat("equation '", equation, "' does not fit input ", i,
+                                       " of rank ", node.rank(static_cast<int>(i))));
+  if (from.size() == 1 && std::ranges::is_permutation(from[0], to))
+    return node.define(0, permuted(node.build(), node.input(0), from[0], to));
+  if (from.size() != 2)
+    return node.unsupported(
+        absl::StrCat("equation '", equation, "' is neither a permutation nor a product of two"));
+  if (node.requireFloat(0) && node.requireFloat(1))
+    multiplyTerms(node, equation, from, to);
 }
 
 void convertConcat(NodeImporter &node) {

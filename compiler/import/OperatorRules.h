@@ -54,6 +54,7 @@ void convertWhere(NodeImporter &node);
 
 // ConvertLayers.cpp
 void convertArgMax(NodeImporter &node);
+void convertAveragePool(NodeImporter &node);
 void convertConv(NodeImporter &node);
 void convertGemm(NodeImporter &node);
 void convertGroupNormalization(NodeImporter &node);

@@ -125,7 +125,7 @@ Value converted(OpBuilder &builder, Operation *op) {
     copy.setAxis(toFirst(rank)[axis < 0 ? axis + rank : axis]);
     return copy;
   }
-  if (isa<sd::SliceOp>(op) && shapeOf(op->getResult(0)).size() == 4) {
+  if (isa<sd::SliceOp>(op) && shapeOf(op->getResult(0)).size() <= 4) {
     auto copy = cast<sd::SliceOp>(copyChannelsLast(builder, op, 1));
     const SmallVector<int64_t> order = toLast(shapeOf(copy).size());
     copy.setStarts(permuted(copy.getStarts(), order));

@@ -111,32 +111,51 @@ struct Heads {
   int64_t batch, count, width;
 };
 
-/// The view of [batch, heads, tokens, width] split from row-major [batch, tokens, heads * width].
-StridedView splitHeads(const Heads &heads, int64_t tokens) {
+/// How tokens and channels of all heads lie: as attention needs them, or as in pictures.
+enum class Order { TokensFirst, ChannelsFirst };
+
+/// Channels of a picture before its pixels are those of more heads of fewer pictures as well: the
+/// value's own batch tells.
+bool mayBe(Order order, const Heads &heads, Value value) {
+  return order == Order::TokensFirst || shapeOf(value).front() == heads.batch;
+}
+
+/// [batch, tokens, heads * width] or [batch, heads * width, tokens].
+SmallVector<int64_t> shapeIn(Order order, const Heads &heads, int64_t tokens) {
+  const int64_t channels = heads.count * heads.width;
+  return order == Order::TokensFirst ? SmallVector<int64_t>{heads.batch, tokens, channels}
+                                     : SmallVector<int64_t>{heads.batch, channels, tokens};
+}
+
+/// The view of [batch, heads, tokens, width] split from row-major shapeIn(order).
+StridedView splitHeads(Order order, const Heads &heads, int64_t tokens) {
+  if (order == Order::ChannelsFirst)
+    return StridedView::rowMajor({heads.batch, heads.count, heads.width, tokens})
+        .transposed({0, 1, 3, 2});
   return StridedView::rowMajor({heads.batch, tokens, heads.count, heads.width})
       .transposed({0, 2, 1, 3});
 }
 
-/// The value [batch, tokens, heads * width] (in some shape) whose heads `value` shows, where
-/// `value` is [batch, heads, tokens, width], or with `transposed` [batch, heads, width, tokens];
-/// batch and heads may be one dimension. Null if there is none.
-Value sourceOfHeads(Value value, bool transposed, const Heads &heads, int64_t tokens,
+/// The value of shapeIn(order) (in some shape) whose heads `value` shows, where `value` is [batch,
+/// heads, tokens, width], or with `transposed` [batch, heads, width, tokens]; batch and heads may
+/// be one dimension. Null if there is none.
+Value sourceOfHeads(Value value, bool transposed, Order order, const Heads &heads, int64_t tokens,
                     AbsorbedOps &absorbed) {
   SmallVector<Operation *> chain = shapeChain(value);
   SmallVector<int64_t> split{heads.batch, heads.count, tokens, heads.width};
-  StridedView expected = splitHeads(heads, tokens);
+  StridedView expected = splitHeads(order, heads, tokens);
   if (transposed) {
     std::swap(split[2], split[3]);
     expected = expected.transposed({0, 1, 3, 2});
   }
   // The last match counts, but none beyond the shape that attention needs.
-  const SmallVector<int64_t> wanted{heads.batch, tokens, heads.count * heads.width};
+  const SmallVector<int64_t> wanted = shapeIn(order, heads, tokens);
   size_t matched = 0;
   for (size_t count = 1; count <= chain.size(); ++count) {
     std::optional<StridedView> view = viewOverChain(chain, count);
     if (view)
       view = view->reshaped(split);
-    if (!view || *view != expected)
+    if (!view || *view != expected || !mayBe(order, heads, chain[count - 1]->getOperand(0)))
       continue;
     matched = count;
     if (shapeOf(chain[count - 1]->getOperand(0)) == llvm::ArrayRef(wanted))
@@ -146,23 +165,28 @@ Value sourceOfHeads(Value value, bool transposed, const Heads &heads, int64_t to
     absorbed.append(chain.begin(), chain.begin() + matched);
     return chain[matched - 1]->getOperand(0);
   }
-  return StridedView::rowMajor(split) == expected ? value : Value();
+  return StridedView::rowMajor(split) == expected && mayBe(order, heads, value) ? value : Value();
 }
 
-/// The first value below the second product that is [batch, tokens, heads * width] in row-major
-/// order, in that shape if it is ever given. Null if there is none.
-Value joinedHeads(Value product, const Heads &heads, int64_t tokens, AbsorbedOps &absorbed) {
-  // In a view over the product's buffer, tokens come before heads.
-  const SmallVector<int64_t> split{heads.batch, tokens, heads.count, heads.width};
-  const SmallVector<int64_t> wanted{heads.batch, tokens, heads.count * heads.width};
+/// The first value below the second product that is shapeIn(order) in row-major order, in that
+/// shape if it is ever given. Null if there is none.
+Value joinedHeads(Value product, Order order, const Heads &heads, int64_t tokens,
+                  AbsorbedOps &absorbed) {
+  // In a view over the product's buffer.
+  const bool tokensFirst = order == Order::TokensFirst;
+  const SmallVector<int64_t> split =
+      tokensFirst ? SmallVector<int64_t>{heads.batch, tokens, heads.count, heads.width}
+                  : SmallVector<int64_t>{heads.batch, heads.count, heads.width, tokens};
+  const SmallVector<int64_t> wanted = shapeIn(order, heads, tokens);
   StridedView expected = StridedView::rowMajor({heads.batch, heads.count, tokens, heads.width})
-                             .transposed({0, 2, 1, 3});
+                             .transposed(tokensFirst ? SmallVector<int64_t>{0, 2, 1, 3}
+                                                     : SmallVector<int64_t>{0, 1, 3, 2});
   StridedView view = StridedView::rowMajor(shapeOf(product));
   Value value = product, joined;
   AbsorbedOps ops;
   while (true) {
     std::optional<StridedView> inHeads = view.reshaped(split);
-    if (inHeads && *inHeads == expected) {
+    if (inHeads && *inHeads == expected && mayBe(order, heads, value)) {
       joined = value;
       absorbed.append(ops);
       ops.clear();
@@ -180,21 +204,57 @@ Value joinedHeads(Value product, const Heads &heads, int64_t tokens, AbsorbedOps
   }
 }
 
+/// A value of shapeIn(order), in some shape.
+struct Ordered {
+  Value value;
+  Order order = Order::TokensFirst;
+};
+
 struct Matched {
   Heads heads;
-  Value query, key, value, joined;
+  Ordered query, key, value, joined;
 };
+
+constexpr Order kOrders[] = {Order::TokensFirst, Order::ChannelsFirst};
+
+Ordered sourceOfHeads(Value value, bool transposed, const Heads &heads, int64_t tokens,
+                      AbsorbedOps &absorbed) {
+  for (Order order : kOrders)
+    if (Value source = sourceOfHeads(value, transposed, order, heads, tokens, absorbed))
+      return {source, order};
+  return {};
+}
+
+Ordered joinedHeads(Value product, const Heads &heads, int64_t tokens, AbsorbedOps &absorbed) {
+  for (Order order : kOrders)
+    if (Value joined = joinedHeads(product, order, heads, tokens, absorbed))
+      return {joined, order};
+  return {};
+}
 
 /// Tries one split of the leading dimensions into batch and heads.
 bool matchHeads(Scores &scores, const Heads &heads, int64_t queries, int64_t keys, Matched &match) {
   AbsorbedOps absorbed;
   match.heads = heads;
   match.query = sourceOfHeads(scores.query, false, heads, queries, absorbed);
-  match.key = match.query ? sourceOfHeads(scores.key, true, heads, keys, absorbed) : Value();
-  match.value = match.key ? sourceOfHeads(scores.value, false, heads, keys, absorbed) : Value();
-  match.joined = match.value ? joinedHeads(scores.second, heads, queries, absorbed) : Value();
-  if (!match.joined)
+  if (match.query.value)
+    match.key = sourceOfHeads(scores.key, true, heads, keys, absorbed);
+  if (match.key.value)
+    match.value = sourceOfHeads(scores.value, false, heads, keys, absorbed);
+  if (match.value.value)
+    match.joined = joinedHeads(scores.second, heads, queries, absorbed);
+  if (!match.joined.value)
     return false;
+  // Before the heads were split.
+  for (Value *source : {&match.query.value, &match.key.value}) {
+    AbsorbedOps scalings;
+    const ScaledValue unscaled = withoutScale(*source, scalings);
+    if (!(unscaled.scale > 0) || !std::isfinite(scores.scale * unscaled.scale))
+      continue;
+    *source = unscaled.value;
+    scores.scale *= unscaled.scale;
+    absorbed.append(scalings);
+  }
   scores.absorbed.append(absorbed);
   return true;
 }
@@ -205,25 +265,32 @@ double snapped(double scale, int64_t width) {
   return std::abs(scale - expected) <= 1e-6 * expected ? expected : scale;
 }
 
+/// [batch, tokens, heads * width].
+Value tokensFirst(OpBuilder &builder, const Ordered &source, const Heads &heads, int64_t tokens) {
+  Value value = reshapeTo(builder, source.value, shapeIn(source.order, heads, tokens));
+  return source.order == Order::TokensFirst ? value
+                                            : transposeBy(builder, value, {0, 2, 1}, "/tokens");
+}
+
 void rewrite(Scores &scores, const Matched &match, int64_t queries, int64_t keys) {
-  Operation *root = match.joined.getDefiningOp();
+  Operation *root = match.joined.value.getDefiningOp();
   OpBuilder builder(root);
   const Heads &heads = match.heads;
-  int64_t channels = heads.count * heads.width;
-  Value query = reshapeTo(builder, match.query, {heads.batch, queries, channels});
-  Value key = reshapeTo(builder, match.key, {heads.batch, keys, channels});
-  Value value = reshapeTo(builder, match.value, {heads.batch, keys, channels});
+  Value query = tokensFirst(builder, match.query, heads, queries);
+  Value key = tokensFirst(builder, match.key, heads, keys);
+  Value value = tokensFirst(builder, match.value, heads, keys);
   // In program order, so that nodes are listed as they ran.
   llvm::sort(scores.absorbed, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
   scores.absorbed.erase(llvm::unique(scores.absorbed), scores.absorbed.end());
   llvm::erase(scores.absorbed, root);
-  auto attention =
+  Value result =
       sd::AttentionOp::create(builder, sd::fuseLocs(root, scores.absorbed), query, key, value,
                               builder.getI64IntegerAttr(heads.count),
                               builder.getF64FloatAttr(snapped(scores.scale, heads.width)),
                               builder.getBoolAttr(scores.causal));
-  Value result = reshapeTo(builder, attention, shapeOf(match.joined));
-  replaceWith(root, result, kPass);
+  if (match.joined.order == Order::ChannelsFirst)
+    result = transposeBy(builder, result, {0, 2, 1}, "/channels");
+  replaceWith(root, reshapeTo(builder, result, shapeOf(match.joined.value)), kPass);
 }
 
 /// Empty on success, else why the idiom does not match.
@@ -252,7 +319,9 @@ llvm::StringRef form(sd::SoftmaxOp softmax) {
     rewrite(scores, match, queries, keys);
     return {};
   }
-  return "heads are not split from, and joined to, [batch, tokens, heads * width]";
+  return "heads are not split from, and joined to, [batch, tokens, heads * width] or [batch, heads "
+         "* "
+         "width, tokens]";
 }
 
 struct FormAttention : impl::FormAttentionBase<FormAttention> {

@@ -16,12 +16,22 @@ namespace {
 
 constexpr llvm::StringLiteral kPass = "form-modulate";
 
-/// True if `row` is an activation [b, 1, ..., 1, c] beside [b, ..., c].
-bool isRowOf(Value row, llvm::ArrayRef<int64_t> whole) {
+/// Where channels are: in the last dimension, or in the second of four as in pictures.
+enum class Channels { Last, First };
+
+/// True if `row` is an activation [b, 1, ..., 1, c] beside [b, ..., c], or [b, c, 1, 1] beside
+/// [b, c, h, w].
+bool isRowOf(Value row, llvm::ArrayRef<int64_t> whole, Channels channels) {
   llvm::ArrayRef<int64_t> shape = shapeOf(row);
-  return !isConstant(row) && shape.size() == whole.size() && whole.size() >= 3 &&
-         shape.front() == whole.front() && shape.back() == whole.back() &&
-         llvm::all_of(shape.drop_front().drop_back(), [](int64_t dim) { return dim == 1; });
+  const bool isLast = channels == Channels::Last;
+  if (isConstant(row) || shape.size() != whole.size() || shape.front() != whole.front() ||
+      (isLast ? whole.size() < 3 : whole.size() != 4))
+    return false;
+  const size_t axis = isLast ? whole.size() - 1 : 1;
+  for (size_t i = 1; i < whole.size(); ++i)
+    if (shape[i] != (i == axis ? whole[i] : 1))
+      return false;
+  return true;
 }
 
 /// row = offset + scale with a constant offset that sd.modulate can hold; else offset is 0.
@@ -46,24 +56,30 @@ Gain gainOf(Value row, AbsorbedOps &absorbed) {
 }
 
 /// The sum that is the only reader of `product`, with a row; else null.
-sd::BinaryOp shiftAfter(sd::BinaryOp product, Value &shift) {
+sd::BinaryOp shiftAfter(sd::BinaryOp product, Channels channels, Value &shift) {
   auto sum = dyn_cast_or_null<sd::BinaryOp>(onlyUser(product));
   if (!sum || sum.getFunction() != sd::BinaryKind::add || sum.getType() != product.getType())
     return nullptr;
   shift = otherOperand(sum, product);
-  return shift && shift != product && isRowOf(shift, shapeOf(product)) ? sum : nullptr;
+  return shift && shift != product && isRowOf(shift, shapeOf(product), channels) ? sum : nullptr;
 }
 
-void form(sd::BinaryOp product) {
+/// [b, c, 1, 1] -> [b, 1, 1, c]
+Value lastRow(OpBuilder &builder, Value row) {
+  llvm::ArrayRef<int64_t> shape = shapeOf(row);
+  return reshapeTo(builder, row, {shape[0], 1, 1, shape[1]}, "/row");
+}
+
+bool form(sd::BinaryOp product, Channels channels) {
   for (auto [input, row] : {std::pair(product.getLhs(), product.getRhs()),
                             std::pair(product.getRhs(), product.getLhs())}) {
     if (isConstant(input) || input.getType() != product.getType() ||
-        shapeOf(row) == shapeOf(input) || !isRowOf(row, shapeOf(input)))
+        shapeOf(row) == shapeOf(input) || !isRowOf(row, shapeOf(input), channels))
       continue;
     AbsorbedOps absorbed;
     Gain gain = gainOf(row, absorbed);
     Value shift;
-    sd::BinaryOp root = product, sum = shiftAfter(product, shift);
+    sd::BinaryOp root = product, sum = shiftAfter(product, channels, shift);
     if (sum) {
       absorbed.push_back(product);
       root = sum;
@@ -71,12 +87,20 @@ void form(sd::BinaryOp product) {
       shift = Value();
     }
     OpBuilder builder(root);
-    replaceWith(root,
-                sd::ModulateOp::create(builder, sd::fuseLocs(root, absorbed), input, gain.scale,
-                                       shift, builder.getF64FloatAttr(gain.offset)),
-                kPass);
-    return;
+    Value whole = input, scale = gain.scale;
+    if (channels == Channels::First) {
+      whole = transposeBy(builder, whole, {0, 2, 3, 1}, "/last");
+      scale = lastRow(builder, scale);
+      shift = shift ? lastRow(builder, shift) : shift;
+    }
+    Value result = sd::ModulateOp::create(builder, sd::fuseLocs(root, absorbed), whole, scale,
+                                          shift, builder.getF64FloatAttr(gain.offset));
+    if (channels == Channels::First)
+      result = transposeBy(builder, result, {0, 3, 1, 2}, "/first");
+    replaceWith(root, result, kPass);
+    return true;
   }
+  return false;
 }
 
 struct FormModulate : impl::FormModulateBase<FormModulate> {
@@ -84,7 +108,8 @@ struct FormModulate : impl::FormModulateBase<FormModulate> {
     for (sd::BinaryOp op : collect<sd::BinaryOp>(getOperation()))
       if (op.getFunction() == sd::BinaryKind::mul &&
           isa<FloatType>(getElementTypeOrSelf(op.getResult())))
-        form(op);
+        if (!form(op, Channels::Last))
+          form(op, Channels::First);
     eraseUnused(getOperation());
   }
 };

@@ -91,7 +91,7 @@ def FormAttention : NormalizePass<"sdopt-form-attention"> {
   let summary = "heads, scores, mask, softmax, values, heads back -> sd.attention";
   let description = [{
     Anchored at a softmax over keys. Heads are found by following reshapes and transposes as strided views, so their
-    order does not matter. Constant scales on queries, keys and scores multiply to one. A constant mask must be zero
+    order does not matter, and channels may come before tokens as in pictures. Constant scales on queries, keys and scores multiply to one. A constant mask must be zero
     where a query may look and -10000 or less elsewhere; only the causal mask (and none) is supported.
   }];
 }
@@ -120,7 +120,8 @@ def FormPoolToken : NormalizePass<"sdopt-form-pool-token"> {
 def FormModulate : NormalizePass<"sdopt-form-modulate"> {
   let summary = "x * (constant + scale) + shift with one row for all tokens -> sd.modulate";
   let description = [{
-    scale and shift are [b, 1, ..., 1, c] beside [b, ..., c]: adaptive norms. The constant and the shift may be missing: a gate.
+    scale and shift are [b, 1, ..., 1, c] beside [b, ..., c], or [b, c, 1, 1] beside [b, c, h, w]: adaptive norms. The constant
+    and the shift may be missing: a gate.
   }];
 }
 

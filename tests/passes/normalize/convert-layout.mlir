@@ -38,6 +38,23 @@ func.func @odd(%x: tensor<1x4x8x6xf32>) -> tensor<1x4x15x10xf32> {
   return %s : tensor<1x4x15x10xf32>
 }
 
+// Queries, keys and values that one convolution makes, pixels in one dimension: they stay channels last.
+// CHECK-LABEL: @slices
+// CHECK: %[[C:.*]] = sd.conv2d {{.*}}layout = 1 : i32
+// CHECK: %[[R:.*]] = sd.reshape %[[C]] : tensor<1x8x6x12xf32> -> tensor<1x48x12xf32>
+// CHECK: %[[S:.*]] = sd.slice %[[R]] {ends = array<i64: 1, 48, 8>, starts = array<i64: 0, 0, 4>
+// CHECK-NEXT: return %[[S]] : tensor<1x48x4xf32>
+func.func @slices(%x: tensor<1x4x8x6xf32>, %w: tensor<12x4x1x1xf32>) -> tensor<1x48x4xf32> {
+  %c = sd.conv2d %x, %w {layout = 0 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>,
+                         padding = array<i64: 0, 0, 0, 0>, groups = 1 : i64}
+    : (tensor<1x4x8x6xf32>, tensor<12x4x1x1xf32>) -> tensor<1x12x8x6xf32>
+  %r = sd.reshape %c : tensor<1x12x8x6xf32> -> tensor<1x12x48xf32>
+  %s = sd.slice %r {starts = array<i64: 0, 4, 0>, ends = array<i64: 1, 8, 48>, steps = array<i64: 1, 1, 1>}
+    : (tensor<1x12x48xf32>) -> tensor<1x4x48xf32>
+  %t = sd.transpose %s [0, 2, 1] : (tensor<1x4x48xf32>) -> tensor<1x48x4xf32>
+  return %t : tensor<1x48x4xf32>
+}
+
 // To tokens and back, as around attention in the autoencoder.
 // CHECK-LABEL: @tokens
 // CHECK: %[[C:.*]] = sd.conv2d

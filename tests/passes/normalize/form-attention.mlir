@@ -2,7 +2,7 @@
 
 // CHECK-DAG: the mask is neither zero nor causal
 // CHECK-DAG: the mask is not constant
-// CHECK-DAG: heads are not split from, and joined to, [batch, tokens, heads * width]
+// CHECK-DAG: heads are not split from, and joined to, [batch, tokens, heads * width] or [batch, heads * width, tokens]
 
 // The scale on queries and keys is 0.7071 each.
 // CHECK-LABEL: @cross
@@ -47,6 +47,33 @@ func.func @merged(%q: tensor<3x6x8xf32>, %k: tensor<3x5x8xf32>) -> tensor<3x6x8x
   %e = sd.transpose %d [0, 2, 1, 3] : (tensor<3x2x6x4xf32>) -> tensor<3x6x2x4xf32>
   %f = sd.reshape %e : tensor<3x6x2x4xf32> -> tensor<3x6x8xf32>
   return %f : tensor<3x6x8xf32>
+}
+
+// Of pictures, channels before pixels; the scale on queries and keys is 0.7071 each, before heads are split.
+// CHECK-LABEL: @channels_first
+// CHECK-DAG: %[[Q:.*]] = sd.transpose %arg0 [0, 2, 1]
+// CHECK-DAG: %[[K:.*]] = sd.transpose %arg1 [0, 2, 1]
+// CHECK-DAG: %[[V:.*]] = sd.transpose %arg2 [0, 2, 1]
+// CHECK: %[[Y:.*]] = sd.attention %[[Q]], %[[K]], %[[V]] {causal = false, heads = 2 : i64, scale = 5.0{{.*}}e-01 : f64}
+// CHECK-NEXT: %[[T:.*]] = sd.transpose %[[Y]] [0, 2, 1]
+// CHECK-NEXT: %[[R:.*]] = sd.reshape %[[T]] : tensor<3x8x6xf32> -> tensor<3x8x2x3xf32>
+// CHECK-NEXT: return %[[R]]
+func.func @channels_first(%q: tensor<3x8x6xf32>, %k: tensor<3x8x6xf32>, %v: tensor<3x8x6xf32>) -> tensor<3x8x2x3xf32> {
+  %s = sd.constant dense<0.707106769> : tensor<f32>
+  %q1 = sd.binary mul %q, %s : (tensor<3x8x6xf32>, tensor<f32>) -> tensor<3x8x6xf32>
+  %q2 = sd.reshape %q1 : tensor<3x8x6xf32> -> tensor<6x4x6xf32>
+  %q3 = sd.transpose %q2 [0, 2, 1] : (tensor<6x4x6xf32>) -> tensor<6x6x4xf32>
+  %k1 = sd.binary mul %k, %s : (tensor<3x8x6xf32>, tensor<f32>) -> tensor<3x8x6xf32>
+  %k2 = sd.reshape %k1 : tensor<3x8x6xf32> -> tensor<6x4x6xf32>
+  %a = sd.matmul %q3, %k2 : (tensor<6x6x4xf32>, tensor<6x4x6xf32>) -> tensor<6x6x6xf32>
+  %b = sd.softmax %a {axis = -1 : i64} : (tensor<6x6x6xf32>) -> tensor<6x6x6xf32>
+  %v1 = sd.reshape %v : tensor<3x8x6xf32> -> tensor<6x4x6xf32>
+  %v2 = sd.transpose %v1 [0, 2, 1] : (tensor<6x4x6xf32>) -> tensor<6x6x4xf32>
+  %c = sd.matmul %b, %v2 : (tensor<6x6x6xf32>, tensor<6x6x4xf32>) -> tensor<6x6x4xf32>
+  %d = sd.transpose %c [0, 2, 1] : (tensor<6x6x4xf32>) -> tensor<6x4x6xf32>
+  %e = sd.reshape %d : tensor<6x4x6xf32> -> tensor<3x8x6xf32>
+  %f = sd.reshape %e : tensor<3x8x6xf32> -> tensor<3x8x2x3xf32>
+  return %f : tensor<3x8x2x3xf32>
 }
 
 // One head: no transposes at all but that of the keys.

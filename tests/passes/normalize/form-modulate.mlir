@@ -36,6 +36,22 @@ func.func @read_twice(%x: tensor<1x6x4xf32>, %s: tensor<1x1x4xf32>) -> (tensor<1
   return %a, %y : tensor<1x6x4xf32>, tensor<1x6x4xf32>
 }
 
+// Of a picture, channels before pixels.
+// CHECK-LABEL: @picture
+// CHECK-DAG: %[[X:.*]] = sd.transpose %arg0 [0, 2, 3, 1]
+// CHECK-DAG: %[[S:.*]] = sd.reshape %arg1 : tensor<2x4x1x1xf32> -> tensor<2x1x1x4xf32>
+// CHECK-DAG: %[[H:.*]] = sd.reshape %arg2 : tensor<2x4x1x1xf32> -> tensor<2x1x1x4xf32>
+// CHECK: %[[Y:.*]] = sd.modulate %[[X]] by %[[S]] plus %[[H]] {offset = 1.000000e+00 : f64}
+// CHECK-NEXT: %[[P:.*]] = sd.transpose %[[Y]] [0, 3, 1, 2]
+// CHECK-NEXT: return %[[P]]
+func.func @picture(%x: tensor<2x4x3x5xf32>, %s: tensor<2x4x1x1xf32>, %h: tensor<2x4x1x1xf32>) -> tensor<2x4x3x5xf32> {
+  %one = sd.constant dense<1.0> : tensor<f32>
+  %g = sd.binary add %s, %one : (tensor<2x4x1x1xf32>, tensor<f32>) -> tensor<2x4x1x1xf32>
+  %a = sd.binary mul %x, %g : (tensor<2x4x3x5xf32>, tensor<2x4x1x1xf32>) -> tensor<2x4x3x5xf32>
+  %y = sd.binary add %a, %h : (tensor<2x4x3x5xf32>, tensor<2x4x1x1xf32>) -> tensor<2x4x3x5xf32>
+  return %y : tensor<2x4x3x5xf32>
+}
+
 // One number for each token is no modulation of channels; equal shapes are none either.
 // CHECK-LABEL: @others
 // CHECK-NOT: sd.modulate
