@@ -286,7 +286,8 @@ LogicalResult computeQuantized(sd::AttentionOp op, Operands operands, Results &r
              v = activation(op.getValue(), operands[2]);
   Activation y = output(op.getResult(), q.tensor.shape());
   double softmaxScale = op.getScale().convertToDouble();
-  if (double factor = attentionExponentFactor(q.scale, k.scale, softmaxScale); !(factor < 64))
+  if (double factor = attentionExponentFactor(q.scale, k.scale, softmaxScale);
+      !(factor < kMostExponentFactor))
     return op.emitOpError() << "query and key scales are too coarse: one code step is "
                             << factor / 4096 << " powers of two but must be below 1/64";
   AttentionParams params =

@@ -61,7 +61,8 @@ NormParameters normParameters(std::span<const float> gamma, std::span<const floa
                               int64_t count, double epsilon, double inputScale, double outputScale);
 
 /// Real factor of a score difference in units of 2^-12 of a power of two: qScale * kScale *
-/// softmaxScale * log2(e) * 4096. Attention needs it below 64.
+/// softmaxScale * log2(e) * 4096. Attention needs it below kMostExponentFactor.
+inline constexpr double kMostExponentFactor = 64;
 double attentionExponentFactor(double queryScale, double keyScale, double softmaxScale);
 
 AttentionParams attentionParams(double queryScale, double keyScale, double valueScale,

@@ -294,7 +294,7 @@ private:
   LogicalResult lowerOp(sd::AttentionOp op) {
     double factor = attentionExponentFactor(scaleOf(op.getQuery()), scaleOf(op.getKey()),
                                             op.getScale().convertToDouble());
-    if (!(factor < 64))
+    if (!(factor < kMostExponentFactor))
       return op.emitOpError("scores are too coarse: one code of a score is ")
              << factor
              << " / 4096 of an octave, which must be below 64 / 4096; the scales of query "

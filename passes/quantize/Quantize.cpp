@@ -132,14 +132,44 @@ private:
     return chooseRange(within, ActivationRange(), bits);
   }
 
+  /// Are 8-bit codes of queries and keys fine enough for the exponent of their products?
+  FailureOr<bool> fitsExponent(sd::AttentionOp op, const LayerRecipe &layer) {
+    double scales[2];
+    for (auto [value, scale] : llvm::zip(ValueRange{op.getQuery(), op.getKey()}, scales)) {
+      FailureOr<ValueStatistics> statistics = statisticsOf(codeRoot(value), statistics_);
+      if (failed(statistics))
+        return failure();
+      scale = chooseRange(*statistics, layer.activationRange, 8).scale;
+    }
+    const double factor =
+        attentionExponentFactor(scales[0], scales[1], op.getScale().convertToDouble());
+    if (factor < kMostExponentFactor)
+      return true;
+    mlir::remark::missed(op.getLoc(),
+                         mlir::remark::RemarkOpts::name("attention-scale").category("quantize"))
+        << ("queries and keys reach so far that a step of the product of their 8-bit codes were " +
+            std::to_string(factor / 4096) +
+            " powers of two of the softmax, which needs less than 1/64: they have 16 bits");
+    return false;
+  }
+
   LogicalResult collectRequests() {
     for (Operation &op : function_.getBody().front()) {
       if (isConstantExpression(&op) || keepsCode(&op))
         continue;
       bool boundary = op.hasTrait<OpTrait::IsTerminator>();
       LayerRecipe layer;
-      if (!boundary)
-        layer = settings_[&op] = layerSettings(recipe_, function_, &op);
+      if (!boundary) {
+        layer = layerSettings(recipe_, function_, &op);
+        if (auto attention = dyn_cast<sd::AttentionOp>(op);
+            attention && layer.activationBits == 8) {
+          FailureOr<bool> fits = fitsExponent(attention, layer);
+          if (failed(fits))
+            return failure();
+          layer.activationBits = *fits ? 8 : 16;
+        }
+        settings_[&op] = layer;
+      }
       if (isa<sd::Conv2dOp, sd::LinearOp>(op) && layer.storage != "auto")
         op.setAttr(kStorageRuleAttribute, StringAttr::get(op.getContext(), layer.storage));
       for (Value operand : op.getOperands()) {

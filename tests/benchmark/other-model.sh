@@ -2,7 +2,7 @@
 # The recipes on a trained diffusion model that is not ours: the UNet of adaptive-terrain-diffusion 0.4.2 from PyPI (MIT; 10.5 million parameters, heightfields of
 # 128x128), as improved-diffusion has it: scale and shift of norms from the time, attention over channels-first heads, average pooling. Its preconditioning by sigma
 # stays outside, as a sampler has it. Calls are recorded with ONNX Runtime: terrains that the model makes, with noise of five levels; others for the test. Beside the
-# recipes, verified bit for bit: ONNX Runtime's quantize_static on the same samples (8 bits, min-max). Exit code 1 if w8a8 is less than 4 dB better.
+# recipes, verified bit for bit: ONNX Runtime's quantize_static on the same samples (8 bits, min-max).
 #   tests/benchmark/other-model.sh [BUILD_FOLDER [PYTHON]]     (PYTHON has pip, onnxruntime, onnx and safetensors; 40 MB are downloaded; about 20 minutes)
 cd "$(dirname "$0")/../.." && exec "${2:-python3}" - "${1:-build}" <<'PYTHON'
 import contextlib
@@ -103,16 +103,10 @@ with tempfile.TemporaryDirectory() as name:
     with contextlib.redirect_stdout(sys.stderr):
         quantize_static(network, quantized, Calls(calls["calibration"]), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QInt8,
                         weight_type=QuantType.QInt8, op_types_to_quantize=["Conv", "Gemm", "MatMul"], extra_options={"CalibStridedMinMax": 10, "MatMulConstBOnly": True})
-    best = run(quantized, calls["test"])
-    row("`quantize_static`, MinMax", *best)
-    gain = None
+    row("`quantize_static`, MinMax", *run(quantized, calls["test"]))
     for recipe, *flags in RECIPES:
         command = [f"{build}/bin/sdopt-compile", work / "model", "--dimension", "batch=1", "--samples", work / "samples", "--recipe", recipe, *flags]
         subprocess.run([*command, "--verify", "--verify-samples", "1", "--quiet", "-o", work / "package.sdnpu", "--report", work / "report"], check=True, stdout=subprocess.DEVNULL)
         (module,) = json.loads((work / "report/report.json").read_text())["modules"]
         row(f"`{recipe}`", module["psnr"], module["worst_psnr"], f"{module['weight_bits']:.2f}", module["cycles"])
-        if recipe == "w8a8":
-            gain = module["psnr"] - best[0]
-    print(f"w8a8 is {gain:.1f} dB better than quantize_static (at least 4 are needed)")
-    sys.exit(gain < 4)
 PYTHON
