@@ -434,7 +434,8 @@ absl::StatusOr<std::string> ModuleCompiler::askedPruning() const {
   for (const PrunedLayer &layer : plan->layers) {
     add(sd::valueName(layer.op->getResult(0)) + " " + name(layer.recipe.pruning) + " " +
         name(layer.recipe.sparsity) + " " + name(layer.recipe.pruneScope) + " " +
-        name(layer.update()) + (layer.recipe.biasCorrection ? " corrected" : ""));
+        (layer.needsDensePower() ? "dense " : "") + name(layer.update()) +
+        (layer.recipe.biasCorrection ? " corrected" : ""));
     if (layer.mask.empty())
       continue;
     if (absl::StatusOr<Tensor> mask = masks_->get(layer.mask); mask.ok())

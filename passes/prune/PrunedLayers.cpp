@@ -89,8 +89,7 @@ LogicalResult checkSettings(const PrunedLayer &layer) {
            << "has " << inputs << (inputs == 1 ? " input channel" : " input channels")
            << ", fewer than the " << sparsity.group << " of 'sparsity: " << name(sparsity)
            << "'; give it another sparsity, or 'prune: none'";
-  const bool wide =
-      recipe.pruneScope == PruneScope::Layer || recipe.pruneScope == PruneScope::Global;
+  const bool wide = recipe.pruneScope != PruneScope::Usual && recipe.pruneScope != PruneScope::Row;
   if (sparsity.hasPattern() && wide)
     return layer.op->emitOpError()
            << "cannot have 'prune_scope: " << name(recipe.pruneScope)
@@ -99,6 +98,10 @@ LogicalResult checkSettings(const PrunedLayer &layer) {
     return layer.op->emitOpError()
            << "cannot have 'prune_scope: global' with 'prune: " << name(recipe.pruning)
            << "', whose scores mean nothing beside another layer's";
+  if (recipe.pruneScope == PruneScope::Threshold && recipe.pruning != Pruning::Wanda)
+    return layer.op->emitOpError()
+           << "cannot have 'prune_scope: threshold', which is Wanda's search, with 'prune: "
+           << name(recipe.pruning) << "'";
   return success();
 }
 
@@ -115,6 +118,10 @@ bool PrunedLayer::needsMoments() const {
 }
 
 bool PrunedLayer::needsPower() const { return mask.empty() && recipe.pruning == Pruning::Wanda; }
+
+bool PrunedLayer::needsDensePower() const {
+  return needsPower() && recipe.pruneNorms == PruneNorms::Dense;
+}
 
 std::string blockOf(const std::vector<std::string> &names) {
   for (const std::string &name : names) {

@@ -23,6 +23,8 @@ struct PrunedLayer {
   bool needsPower() const;
   bool needsMoments() const;
   bool needsInputs() const { return needsPower() || needsMoments(); }
+  /// Is the power that of the function before anything is pruned?
+  bool needsDensePower() const;
 };
 
 struct DenseLayer {

@@ -42,6 +42,10 @@ protected:
   TemporaryFolder folder_;
 };
 
+std::string contentsOf(const Tensor &tensor) {
+  return {reinterpret_cast<const char *>(tensor.bytes()), static_cast<size_t>(tensor.byteSize())};
+}
+
 double zeroShare(const Tensor &mask) {
   double zeros = 0;
   for (uint8_t kept : mask.values<uint8_t>())
@@ -54,12 +58,14 @@ TEST_F(PruningTest, EverySettingIsExact) {
       "global: {prune: magnitude, sparsity: 0.6}",
       "global: {prune: magnitude, prune_scope: global, activation_bits: 8, smooth: search}",
       "global: {prune: wanda, sparsity: 2:4, weight_bits: 4, weight_symmetric: false}",
-      "prune_timesteps: early\nglobal: {prune: wanda, prune_scope: layer, weight_bits: 3, "
+      "prune_timesteps: early\nglobal: {prune: wanda, prune_scope: threshold, weight_bits: 3, "
       "group_size: 0}",
       "global: {prune: sparsegpt, sparsity: 0.5, weight_bits: 4, rounding: gptq}",
       "global: {prune: sparsegpt, sparsity: 4:8, prune_update: least_squares, weight_bits: 8,"
       " activation_bits: 8, smooth: search, rounding: gptq}",
-      "global: {prune: wanda, sparsity: 1:4, prune_update: least_squares, bias_correction: false,"
+      "global: {prune: wanda, prune_scope: layer, prune_norms: dense}",
+      "global: {prune: wanda, sparsity: 1:4, prune_norms: dense, prune_update: least_squares, "
+      "bias_correction: false,"
       " weight_bits: 5, weight_symmetric: false, rounding: gptq}",
   };
   int number = 0;
@@ -162,6 +168,40 @@ TEST_F(PruningTest, MasksLeaveAndComeBack) {
   updated.masks = {file};
   EXPECT_GT(moduleOf(compiled(updated).report, "text_encoder").psnr(),
             moduleOf(report, "text_encoder").psnr() + 1);
+}
+
+TEST_F(PruningTest, DenseNormsDoNotDependOnWhatElseIsPruned) {
+  for (const char *module : {"text_encoder", "vae_encoder"})
+    for (const char *how : {"sparsity: 2:4", "sparsity: 0.5", "prune_scope: layer"}) {
+      auto masksOf = [&](const std::string &settings) {
+        CompileOptions given = options("o", settings, {module});
+        given.output.clear();
+        given.reportFolder.clear();
+        given.stageFolder = folder_.path("stages");
+        given.stopAfter = Stage::Calibrate;
+        given.verify = VerifyMode::Off;
+        given.masksOut = folder_.path("masks");
+        compiled(given);
+        return tensorsOf(folder_.path(std::string("masks/") + module + ".safetensors"));
+      };
+      const std::string all = std::string("global: {prune: wanda, ") + how;
+      std::map<std::string, Tensor> dense = masksOf(all + ", prune_norms: dense}");
+      std::map<std::string, Tensor> inOrder = masksOf(all + "}");
+      ASSERT_EQ(dense.size(), inOrder.size());
+      ASSERT_GE(dense.size(), 4u);
+      int differ = 0, tried = 0;
+      for (const auto &[name, mask] : dense) {
+        differ += contentsOf(mask) != contentsOf(inOrder[name]);
+        if (tried++ % (dense.size() / 2) != 0)
+          continue;
+        std::map<std::string, Tensor> alone =
+            masksOf("names: [{match: '*" + name.substr(0, name.rfind('.')) + "*', prune: wanda, " +
+                    how + "}]");
+        ASSERT_EQ(alone.size(), 1u);
+        EXPECT_EQ(contentsOf(alone.begin()->second), contentsOf(mask)) << name << ": " << how;
+      }
+      EXPECT_GT(differ, 0) << module << ": " << how;
+    }
 }
 
 TEST_F(PruningTest, MistakesAreTold) {
