@@ -239,9 +239,10 @@ private:
 
   /// Every rule must fit something, if only in a module that --modules leaves out.
   absl::Status checkRecipeRules() {
-    bool quantizes = (!options_.stopAfter || *options_.stopAfter >= Stage::Quantize) &&
-                     (!options_.startFrom || *options_.startFrom < Stage::Quantize);
-    if (!quantizes || recipe_.checkAllMatched().ok())
+    // Pruning is part of stage calibrate.
+    bool reads = (!options_.stopAfter || *options_.stopAfter >= Stage::Calibrate) &&
+                 (!options_.startFrom || *options_.startFrom < Stage::Quantize);
+    if (!reads || recipe_.checkAllMatched().ok())
       return absl::OkStatus();
     for (const ModelModule &module : model_.leftOut) {
       absl::StatusOr<std::vector<std::string>> names = layerNamesOfFile(module.path, module.name);

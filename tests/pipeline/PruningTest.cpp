@@ -221,6 +221,13 @@ TEST_F(PruningTest, MistakesAreTold) {
   EXPECT_THAT(errorOf(options("o", "names: [{match: nothing, prune: wanda}]")),
               HasSubstr("rule 'nothing' of 'names' matches no layer"));
 
+  CompileOptions stopped = options("o", "names: [{match: nothing, prune: wanda}]");
+  stopped.stageFolder = folder_.path("stages");
+  stopped.stopAfter = Stage::Calibrate;
+  stopped.output.clear();
+  stopped.reportFolder.clear();
+  EXPECT_THAT(errorOf(stopped), HasSubstr("rule 'nothing' of 'names' matches no layer"));
+
   CompileOptions masks = options("o", "global: {weight_bits: 8}");
   masks.masks = {folder_.path("unet.safetensors")};
   EXPECT_THAT(errorOf(masks), HasSubstr("is of no module that is compiled; it must be named "
