@@ -100,6 +100,13 @@ absl::Status validate(const CompileOptions &options) {
                                     (options.stopAfter && *options.stopAfter < Stage::Calibrate)))
     return error("--export-masks writes what pruning chooses in stage calibrate, which does not "
                  "run");
+  if (!options.codebooksOut.empty() &&
+      ((options.startFrom && *options.startFrom >= Stage::Quantize) ||
+       (options.stopAfter && *options.stopAfter < Stage::Quantize)))
+    return error("--export-codebooks writes what is chosen in stage quantize, which does not run");
+  if (!options.codebooks.empty() && options.startFrom && *options.startFrom >= Stage::Quantize)
+    return error(std::string("--codebooks is about how to quantize, but --start-from ") +
+                 name(*options.startFrom) + " takes a quantized model");
   if (options.samples.empty() && options.statistics.empty() && !options.printInputs &&
       !(options.startFrom && *options.startFrom >= Stage::Calibrate) &&
       !(options.stopAfter && *options.stopAfter < Stage::Calibrate))

@@ -50,6 +50,8 @@ struct CompileOptions {
   std::string statisticsOut;           ///< folder that gets <module>.pb
   std::vector<std::string> masks;      ///< <module>.safetensors: zeros of weights, not chosen here
   std::string masksOut;                ///< folder that gets <module>.safetensors
+  std::vector<std::string> codebooks;  ///< <module>.safetensors: shared weights, not chosen here
+  std::string codebooksOut;            ///< folder that gets <module>.safetensors
   std::string reportFolder;            ///< gets report.html and report.json
   std::string stageFolder;             ///< snapshots for stop and restart
   std::optional<Stage> stopAfter, startFrom;

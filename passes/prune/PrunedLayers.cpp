@@ -145,22 +145,6 @@ std::string blockOf(const std::vector<std::string> &names) {
   return "";
 }
 
-std::string maskName(Operation *layer) {
-  const std::vector<std::string> names = layerNames(layer);
-  // Weights that the exporter did not name are named after the node that reads them.
-  for (const std::string &name : names)
-    if (size_t slash = name.find('/'); slash != std::string::npos && slash > 0 &&
-                                       name.ends_with(".weight") && !name.starts_with("/"))
-      return name.substr(slash + 1);
-  for (const std::string &node : sd::onnxNodes(layer)) {
-    std::vector<std::string> path = {node};
-    addModulePaths(path);
-    if (node.starts_with('/') && path.size() > 1)
-      return path[1] + ".weight";
-  }
-  return sd::valueName(layer->getResult(0));
-}
-
 FailureOr<PruningPlan> planPruning(func::FuncOp function, Recipe &recipe, const TensorFile *masks) {
   PruningPlan plan;
   Exclusions exclusions(function);
@@ -172,7 +156,7 @@ FailureOr<PruningPlan> planPruning(func::FuncOp function, Recipe &recipe, const 
     if (!isMatrixLayer(&op))
       continue;
     PrunedLayer layer{.op = &op, .recipe = layerSettings(recipe, function, &op)};
-    if (std::string name = maskName(&op); left.erase(name) > 0)
+    if (std::string name = exchangeName(&op); left.erase(name) > 0)
       layer.mask = name;
     if (layer.mask.empty() && layer.recipe.pruning == Pruning::None)
       continue;
