@@ -327,6 +327,13 @@ private:
       return layer.op->emitOpError()
              << "has weights of shape " << toString(weights.shape()) << " but mask '" << layer.mask
              << "' is " << toString(mask->shape());
+    if (mask->type() != ElementType::Bool) {
+      const Tensor numbers = mask->converted(ElementType::F32);
+      for (auto [i, number] : llvm::enumerate(numbers.values<float>()))
+        if (number != 0 && number != 1)
+          return layer.op->emitOpError("has mask '")
+                 << layer.mask << "', whose element " << i << " is neither 0 nor 1";
+    }
     const Tensor flags = mask->converted(ElementType::Bool);
     std::span<const uint8_t> kept = flags.values<uint8_t>();
     return Mask(kept.begin(), kept.end());

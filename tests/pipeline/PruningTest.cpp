@@ -7,6 +7,7 @@
 #include "gmock/gmock.h"
 
 #include <fstream>
+#include <limits>
 
 using namespace sdopt;
 using namespace sdopt::test;
@@ -246,6 +247,12 @@ TEST_F(PruningTest, MistakesAreTold) {
       writeSafetensors(masks.masks[0], {{known.begin()->first, Tensor(ElementType::Bool, {3, 2})}})
           .ok());
   EXPECT_THAT(errorOf(masks), HasSubstr("is 3x2"));
+  for (float bad : {0.5f, 2.0f, -1.0f, std::numeric_limits<float>::quiet_NaN()}) {
+    Tensor soft(ElementType::F32, known.begin()->second.shape());
+    soft.mutableValues<float>()[7] = bad;
+    ASSERT_TRUE(writeSafetensors(masks.masks[0], {{known.begin()->first, soft}}).ok());
+    EXPECT_THAT(errorOf(masks), HasSubstr("whose element 7 is neither 0 nor 1"));
+  }
   CompileOptions late = options("o", "global: {prune: magnitude}");
   late.masksOut = folder_.path("masks");
   late.stageFolder = folder_.path("stages");
