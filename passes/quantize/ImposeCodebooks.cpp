@@ -90,7 +90,8 @@ private:
       for (int64_t i = 0; i < decoded.size(); ++i)
         if (values->values<float>()[i] == 0 && decoded.values<int8_t>()[i] != 0)
           return op->emitOpError("has a zero at weight element ")
-                 << i << " for which codebook '" << name << "' has another value";
+                 << i << " for which codebook '" << name
+                 << "' has another value; prune as it was trained, or not at all";
     FailureOr<Tensor> correction = correctionOf(op, *values, decoded, book.scales);
     if (failed(correction))
       return failure();
