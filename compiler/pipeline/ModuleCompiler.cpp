@@ -18,6 +18,7 @@
 #include "compiler/reference/FormatNames.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "compiler/report/Numbers.h"
+#include "compiler/weights/Safetensors.h"
 #include "dialects/sd/BucketFunctions.h"
 #include "passes/lower/Passes.h"
 #include "passes/normalize/Passes.h"
@@ -478,9 +479,19 @@ absl::Status ModuleCompiler::exportMasks() {
   auto masks = masksOf(function(*module_));
   if (failed(masks))
     return absl::InternalError("");
-  if (absl::Status status = makeFolder(options_.masksOut); !status.ok())
+  return prepareExport(options_.masksOut, *masks);
+}
+
+absl::Status
+ModuleCompiler::prepareExport(const std::string &folder,
+                              const std::vector<std::pair<std::string, Tensor>> &tensors) {
+  if (absl::Status status = makeFolder(folder); !status.ok())
     return status;
-  return writeSafetensors(options_.masksOut + "/" + model_.name + ".safetensors", *masks);
+  prepared_.erase(folder); // what another choice had
+  auto file = prepareSafetensors(folder + "/" + model_.name + ".safetensors", tensors);
+  if (file.ok())
+    prepared_[folder] = *std::move(file);
+  return file.status();
 }
 
 /// Where statistics are kept.
@@ -665,14 +676,13 @@ absl::Status ModuleCompiler::exportCodebooks(const std::map<std::string, std::st
   FailureOr<Codebooks> codebooks = codebooksOf(function(*module_), names);
   if (failed(codebooks))
     return absl::InternalError("");
+  if (codebooks->tensors.empty() && codebooks->unnamed == 0 && messages_.line)
+    messages_.line(model_.name + ": there are no codebooks, no weights are in palettes");
   if (codebooks->unnamed > 0 && messages_.line)
     messages_.line(model_.name + ": codebooks of " + std::to_string(codebooks->unnamed) +
                    (codebooks->unnamed == 1 ? " layer" : " layers") +
                    " stay here: other layers read the weights too, or smoothing scaled them");
-  if (absl::Status status = makeFolder(options_.codebooksOut); !status.ok())
-    return status;
-  return writeSafetensors(options_.codebooksOut + "/" + model_.name + ".safetensors",
-                          codebooks->tensors);
+  return prepareExport(options_.codebooksOut, codebooks->tensors);
 }
 
 absl::Status ModuleCompiler::quantize() {

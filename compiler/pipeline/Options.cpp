@@ -44,6 +44,8 @@ absl::Status validateSweep(const CompileOptions &options) {
       {!options.depfile.empty(), "--depfile"},
       {!options.exportFolder.empty(), "--export-onnx"},
       {!options.encodingsFolder.empty(), "--export-encodings"},
+      {!options.masksOut.empty(), "--export-masks"},
+      {!options.codebooksOut.empty(), "--export-codebooks"},
       {!options.explain.empty(), "--explain"}};
   for (const auto &[isGiven, flag] : unused)
     if (isGiven)

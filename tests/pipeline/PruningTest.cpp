@@ -6,6 +6,7 @@
 
 #include "gmock/gmock.h"
 
+#include <filesystem>
 #include <fstream>
 #include <limits>
 
@@ -253,6 +254,18 @@ TEST_F(PruningTest, MistakesAreTold) {
     ASSERT_TRUE(writeSafetensors(masks.masks[0], {{known.begin()->first, soft}}).ok());
     EXPECT_THAT(errorOf(masks), HasSubstr("whose element 7 is neither 0 nor 1"));
   }
+  // A compilation that fails later leaves no masks and no codebooks.
+  CompileOptions failing = options("o", "global: {prune: magnitude, weight_bits: 4, "
+                                        "weight_coding: palette}");
+  failing.samples = folder_.path("untested");
+  failing.masksOut = folder_.path("failed");
+  failing.codebooksOut = folder_.path("failed-books");
+  writeFewSamples(failing.samples, "text_encoder", 2);
+  std::filesystem::remove(failing.samples + "/text_encoder_test.safetensors");
+  EXPECT_THAT(errorOf(failing), HasSubstr("text_encoder_test"));
+  EXPECT_FALSE(std::filesystem::exists(failing.masksOut + "/text_encoder.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(failing.codebooksOut + "/text_encoder.safetensors"));
+
   CompileOptions late = options("o", "global: {prune: magnitude}");
   late.masksOut = folder_.path("masks");
   late.stageFolder = folder_.path("stages");
