@@ -21,7 +21,7 @@ namespace sdopt {
 ///   import      ONNX to sd
 ///   normalize   the pipeline sdopt-normalize
 ///   calibrate   sdopt-prune if the recipe asks for it, then statistics of the samples
-///   quantize    split-concat-scales, smooth, widths under a budget, round, quantize; measured
+///   quantize    split-concat-scales, smooth, impose-codebooks, widths, round, quantize; measured
 ///   lower       lower-to-npu
 ///   schedule    hoist, winograd, store, schedule
 ///   emit        the package; then the simulator on it, and --verify
