@@ -489,9 +489,10 @@ ModuleCompiler::prepareExport(const std::string &folder,
     return status;
   prepared_.erase(folder); // what another choice had
   auto file = prepareSafetensors(folder + "/" + model_.name + ".safetensors", tensors);
-  if (file.ok())
-    prepared_[folder] = *std::move(file);
-  return file.status();
+  if (!file.ok())
+    return file.status();
+  prepared_[folder] = *std::move(file);
+  return absl::OkStatus();
 }
 
 /// Where statistics are kept.
