@@ -118,6 +118,9 @@ absl::Status ModuleCompiler::imposeFormats() {
 }
 
 absl::Status ModuleCompiler::exportTo(std::vector<std::unique_ptr<AtomicFile>> &files) {
+  for (auto &[folder, file] : prepared_)
+    files.push_back(std::move(file));
+  prepared_.clear();
   if (!options_.exportFolder.empty())
     if (absl::Status status = exportModel(files); !status.ok())
       return status;

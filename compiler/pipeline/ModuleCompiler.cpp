@@ -18,12 +18,14 @@
 #include "compiler/reference/FormatNames.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "compiler/report/Numbers.h"
+#include "compiler/weights/Safetensors.h"
 #include "dialects/sd/BucketFunctions.h"
 #include "passes/lower/Passes.h"
 #include "passes/normalize/Passes.h"
 #include "passes/prune/Passes.h"
 #include "passes/prune/PrunedLayers.h"
 #include "passes/prune/PrunedWeights.h"
+#include "passes/quantize/Codebooks.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
 #include "passes/schedule/Passes.h"
@@ -406,16 +408,22 @@ void ModuleCompiler::openRecordedInputs(const char *task) {
   setKernelThreads(threadsOf(options_));
 }
 
-absl::Status ModuleCompiler::openMasks() {
-  const std::string path = fileFor(options_.masks, model_.name);
+absl::Status ModuleCompiler::openTensors(const std::vector<std::string> &files,
+                                         std::unique_ptr<TensorFile> &opened,
+                                         const TensorFile *&resource) {
+  const std::string path = fileFor(files, model_.name);
   if (path.empty())
     return absl::OkStatus();
   absl::StatusOr<std::unique_ptr<TensorFile>> file = TensorFile::open(path);
   if (!file.ok())
     return file.status();
-  masks_ = *std::move(file);
-  sd::resources(context_.get()).masks = masks_.get();
+  opened = *std::move(file);
+  resource = opened.get();
   return absl::OkStatus();
+}
+
+absl::Status ModuleCompiler::openMasks() {
+  return openTensors(options_.masks, masks_, sd::resources(context_.get()).masks);
 }
 
 absl::StatusOr<std::string> ModuleCompiler::askedPruning() const {
@@ -434,7 +442,8 @@ absl::StatusOr<std::string> ModuleCompiler::askedPruning() const {
   for (const PrunedLayer &layer : plan->layers) {
     add(sd::valueName(layer.op->getResult(0)) + " " + name(layer.recipe.pruning) + " " +
         name(layer.recipe.sparsity) + " " + name(layer.recipe.pruneScope) + " " +
-        name(layer.update()) + (layer.recipe.biasCorrection ? " corrected" : ""));
+        (layer.needsDensePower() ? "dense " : "") + name(layer.update()) +
+        (layer.recipe.biasCorrection ? " corrected" : ""));
     if (layer.mask.empty())
       continue;
     if (absl::StatusOr<Tensor> mask = masks_->get(layer.mask); mask.ok())
@@ -470,9 +479,20 @@ absl::Status ModuleCompiler::exportMasks() {
   auto masks = masksOf(function(*module_));
   if (failed(masks))
     return absl::InternalError("");
-  if (absl::Status status = makeFolder(options_.masksOut); !status.ok())
+  return prepareExport(options_.masksOut, *masks);
+}
+
+absl::Status
+ModuleCompiler::prepareExport(const std::string &folder,
+                              const std::vector<std::pair<std::string, Tensor>> &tensors) {
+  if (absl::Status status = makeFolder(folder); !status.ok())
     return status;
-  return writeSafetensors(options_.masksOut + "/" + model_.name + ".safetensors", *masks);
+  prepared_.erase(folder); // what another choice had
+  auto file = prepareSafetensors(folder + "/" + model_.name + ".safetensors", tensors);
+  if (!file.ok())
+    return file.status();
+  prepared_[folder] = *std::move(file);
+  return absl::OkStatus();
 }
 
 /// Where statistics are kept.
@@ -651,9 +671,36 @@ absl::Status ModuleCompiler::allocateWidths() {
   return exportMasks();
 }
 
+absl::Status ModuleCompiler::exportCodebooks(const std::map<std::string, std::string> &names) {
+  if (options_.codebooksOut.empty())
+    return absl::OkStatus();
+  FailureOr<Codebooks> codebooks = codebooksOf(function(*module_), names);
+  if (failed(codebooks))
+    return absl::InternalError("");
+  if (codebooks->tensors.empty() && codebooks->unnamed == 0 && messages_.line)
+    messages_.line(model_.name + ": there are no codebooks, no weights are in palettes");
+  if (codebooks->unnamed > 0 && messages_.line)
+    messages_.line(model_.name + ": codebooks of " + std::to_string(codebooks->unnamed) +
+                   (codebooks->unnamed == 1 ? " layer" : " layers") +
+                   " stay here: other layers read the weights too, or smoothing scaled them");
+  return prepareExport(options_.codebooksOut, codebooks->tensors);
+}
+
 absl::Status ModuleCompiler::quantize() {
+  if (absl::Status status =
+          openTensors(options_.codebooks, codebooks_, sd::resources(context_.get()).codebooks);
+      !status.ok())
+    return status;
   if (absl::Status status = smooth(); !status.ok())
     return status;
+  if (codebooks_)
+    if (absl::Status status =
+            runPasses("quantize",
+                      [](OpPassManager &manager) {
+                        manager.addNestedPass<func::FuncOp>(createImposeCodebooks());
+                      });
+        !status.ok())
+      return status;
   if (recipe_.budget)
     if (absl::Status status = allocateWidths(); !status.ok())
       return status;
@@ -661,7 +708,10 @@ absl::Status ModuleCompiler::quantize() {
     takeTrial();
   else if (absl::Status status = round(); !status.ok())
     return status;
+  const std::map<std::string, std::string> names = codebookNames(function(*module_));
   if (absl::Status status = runQuantizePasses(); !status.ok())
+    return status;
+  if (absl::Status status = exportCodebooks(names); !status.ok())
     return status;
   quantized_ = module_->clone();
   state_.partial.set_recipe(identity(recipe_));

@@ -96,8 +96,16 @@ private:
   absl::Status normalize();
   /// Zeros among weights, for the layers whose recipe asks for them or that masks are given of.
   absl::Status prune();
+  /// The file of this module among `files`, if there is one.
+  absl::Status openTensors(const std::vector<std::string> &files,
+                           std::unique_ptr<TensorFile> &opened, const TensorFile *&resource);
   absl::Status openMasks();
+  /// Writes FOLDER/<module>.safetensors for exportTo().
+  absl::Status prepareExport(const std::string &folder,
+                             const std::vector<std::pair<std::string, Tensor>> &tensors);
   absl::Status exportMasks();
+  /// `names` are those of layers by their results.
+  absl::Status exportCodebooks(const std::map<std::string, std::string> &names);
   /// What --samples records for calibration, for passes that look at what layers read.
   void openRecordedInputs(const char *task);
   /// "none", or a digest of what the recipe and the masks given ask for.
@@ -167,7 +175,8 @@ private:
   ImposedFormats imposed_;
   Statistics statistics_;
   RecordedInputs recordedInputs_;
-  std::unique_ptr<TensorFile> masks_;                   ///< given
+  std::unique_ptr<TensorFile> masks_, codebooks_;               ///< given
+  std::map<std::string, std::unique_ptr<AtomicFile>> prepared_; ///< by folder
   std::map<std::string, OutputPower> rounded_, scaled_; ///< by the name of the layer's value
   std::string statisticsDigest_;
   std::vector<Remark> remarks_;

@@ -44,6 +44,8 @@ absl::Status validateSweep(const CompileOptions &options) {
       {!options.depfile.empty(), "--depfile"},
       {!options.exportFolder.empty(), "--export-onnx"},
       {!options.encodingsFolder.empty(), "--export-encodings"},
+      {!options.masksOut.empty(), "--export-masks"},
+      {!options.codebooksOut.empty(), "--export-codebooks"},
       {!options.explain.empty(), "--explain"}};
   for (const auto &[isGiven, flag] : unused)
     if (isGiven)
@@ -100,6 +102,13 @@ absl::Status validate(const CompileOptions &options) {
                                     (options.stopAfter && *options.stopAfter < Stage::Calibrate)))
     return error("--export-masks writes what pruning chooses in stage calibrate, which does not "
                  "run");
+  if (!options.codebooksOut.empty() &&
+      ((options.startFrom && *options.startFrom >= Stage::Quantize) ||
+       (options.stopAfter && *options.stopAfter < Stage::Quantize)))
+    return error("--export-codebooks writes what is chosen in stage quantize, which does not run");
+  if (!options.codebooks.empty() && options.startFrom && *options.startFrom >= Stage::Quantize)
+    return error(std::string("--codebooks is about how to quantize, but --start-from ") +
+                 name(*options.startFrom) + " takes a quantized model");
   if (options.samples.empty() && options.statistics.empty() && !options.printInputs &&
       !(options.startFrom && *options.startFrom >= Stage::Calibrate) &&
       !(options.stopAfter && *options.stopAfter < Stage::Calibrate))

@@ -21,7 +21,7 @@ namespace sdopt {
 ///   import      ONNX to sd
 ///   normalize   the pipeline sdopt-normalize
 ///   calibrate   sdopt-prune if the recipe asks for it, then statistics of the samples
-///   quantize    split-concat-scales, smooth, widths under a budget, round, quantize; measured
+///   quantize    split-concat-scales, smooth, impose-codebooks, widths, round, quantize; measured
 ///   lower       lower-to-npu
 ///   schedule    hoist, winograd, store, schedule
 ///   emit        the package; then the simulator on it, and --verify
@@ -50,6 +50,8 @@ struct CompileOptions {
   std::string statisticsOut;           ///< folder that gets <module>.pb
   std::vector<std::string> masks;      ///< <module>.safetensors: zeros of weights, not chosen here
   std::string masksOut;                ///< folder that gets <module>.safetensors
+  std::vector<std::string> codebooks;  ///< <module>.safetensors: shared weights, not chosen here
+  std::string codebooksOut;            ///< folder that gets <module>.safetensors
   std::string reportFolder;            ///< gets report.html and report.json
   std::string stageFolder;             ///< snapshots for stop and restart
   std::optional<Stage> stopAfter, startFrom;

@@ -148,7 +148,8 @@ private:
     return absl::OkStatus();
   }
 
-  /// Statistics and masks are found by their name: a file of no module would be passed over.
+  /// Statistics, masks and codebooks are found by their name: a file of no module would be passed
+  /// over.
   absl::Status checkStatisticsNames() const {
     for (const std::string &file : options_.statistics)
       if (std::none_of(
@@ -157,13 +158,15 @@ private:
         return absl::InvalidArgumentError("--statistics " + file +
                                           " is of no module that is compiled; it must be named " +
                                           model_.modules.front().name + ".pb or as another module");
-    for (const std::string &file : options_.masks)
-      if (std::none_of(
-              model_.modules.begin(), model_.modules.end(),
-              [&](const ModelModule &module) { return fs::path(file).stem() == module.name; }))
-        return absl::InvalidArgumentError(
-            "--masks " + file + " is of no module that is compiled; it must be named " +
-            model_.modules.front().name + ".safetensors or as another module");
+    for (const auto &[option, files] :
+         {std::pair("--masks ", &options_.masks), std::pair("--codebooks ", &options_.codebooks)})
+      for (const std::string &file : *files)
+        if (std::none_of(
+                model_.modules.begin(), model_.modules.end(),
+                [&](const ModelModule &module) { return fs::path(file).stem() == module.name; }))
+          return absl::InvalidArgumentError(
+              option + file + " is of no module that is compiled; it must be named " +
+              model_.modules.front().name + ".safetensors or as another module");
     return absl::OkStatus();
   }
 
@@ -239,9 +242,10 @@ private:
 
   /// Every rule must fit something, if only in a module that --modules leaves out.
   absl::Status checkRecipeRules() {
-    bool quantizes = (!options_.stopAfter || *options_.stopAfter >= Stage::Quantize) &&
-                     (!options_.startFrom || *options_.startFrom < Stage::Quantize);
-    if (!quantizes || recipe_.checkAllMatched().ok())
+    // Pruning is part of stage calibrate.
+    bool reads = (!options_.stopAfter || *options_.stopAfter >= Stage::Calibrate) &&
+                 (!options_.startFrom || *options_.startFrom < Stage::Quantize);
+    if (!reads || recipe_.checkAllMatched().ok())
       return absl::OkStatus();
     for (const ModelModule &module : model_.leftOut) {
       absl::StatusOr<std::vector<std::string>> names = layerNamesOfFile(module.path, module.name);

@@ -41,7 +41,7 @@ absl::Status checkFolders(const CompileOptions &options) {
     return absl::InvalidArgumentError("cannot write the report into '" + options.reportFolder +
                                       "': it is no folder");
   for (const std::string &folder :
-       {options.exportFolder, options.encodingsFolder, options.masksOut})
+       {options.exportFolder, options.encodingsFolder, options.masksOut, options.codebooksOut})
     if (isNoFolder(folder))
       return absl::InvalidArgumentError("cannot export into '" + folder + "': it is no folder");
   if (options.depfile.empty())
@@ -88,7 +88,8 @@ std::vector<Place> inputPlaces(const CompileOptions &options, const ModelFolder 
         addIfFile("--samples", (fs::path(options.samples) / (module.name + set)).string());
   for (const auto &[option, files] :
        {std::pair("--statistics", &options.statistics),
-        std::pair("--encodings", &options.encodings), std::pair("--masks", &options.masks)})
+        std::pair("--encodings", &options.encodings), std::pair("--masks", &options.masks),
+        std::pair("--codebooks", &options.codebooks)})
     for (const std::string &file : *files)
       addIfFile(option, file);
   addIfFile("--recipe", options.recipe);
@@ -118,6 +119,7 @@ std::vector<Place> outputPlaces(const CompileOptions &options, const ModelFolder
       add("--export-onnx", options.exportFolder, fs::path(module.name) / file);
     add("--export-encodings", options.encodingsFolder, module.name + ".encodings");
     add("--export-masks", options.masksOut, module.name + ".safetensors");
+    add("--export-codebooks", options.codebooksOut, module.name + ".safetensors");
     for (const char *ending : {".pb", ".partial.pb"})
       add("--statistics-out", options.statisticsOut, module.name + ending);
     if (!options.stageFolder.empty())

@@ -27,6 +27,7 @@ struct OpenedResources {
   Statistics statistics;
   Recipe recipe;
   Target target;
+  std::unique_ptr<TensorFile> masks, codebooks;
 };
 
 LogicalResult report(Operation *op, const absl::Status &status) {
@@ -51,6 +52,9 @@ struct OpenResourcesPass : PassWrapper<OpenResourcesPass, OperationPass<ModuleOp
   Option<std::string> statistics{*this, "statistics", llvm::cl::desc("statistics of the function")};
   Option<std::string> recipe{*this, "recipe", llvm::cl::desc("name or file")};
   Option<std::string> target{*this, "target", llvm::cl::desc("name or file")};
+  Option<std::string> masks{*this, "masks", llvm::cl::desc("zeros of weights (.safetensors)")};
+  Option<std::string> codebooks{*this, "codebooks",
+                                llvm::cl::desc("shared weights (.safetensors)")};
 
   void runOnOperation() override {
     opened_ = std::make_shared<OpenedResources>();
@@ -106,7 +110,22 @@ private:
       if (failed(open(loadRecipe(name), opened_->recipe, resources.recipe)))
         return failure();
     if (std::string name = setting(target); !name.empty())
-      return open(loadTarget(name), opened_->target, resources.target);
+      if (failed(open(loadTarget(name), opened_->target, resources.target)))
+        return failure();
+    return success(succeeded(openTensors(masks, opened_->masks, resources.masks)) &&
+                   succeeded(openTensors(codebooks, opened_->codebooks, resources.codebooks)));
+  }
+
+  LogicalResult openTensors(const Option<std::string> &option, std::unique_ptr<TensorFile> &owner,
+                            const TensorFile *&pointer) {
+    const std::string path = setting(option);
+    if (path.empty())
+      return success();
+    absl::StatusOr<std::unique_ptr<TensorFile>> file = TensorFile::open(path);
+    if (!file.ok())
+      return report(getOperation(), file.status());
+    owner = *std::move(file);
+    pointer = owner.get();
     return success();
   }
 

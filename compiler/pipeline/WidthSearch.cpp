@@ -10,6 +10,7 @@
 #include "dialects/sd/Resources.h"
 #include "passes/prune/PrunedLayers.h"
 #include "passes/prune/PrunedWeights.h"
+#include "passes/quantize/Codebooks.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -262,7 +263,8 @@ private:
     std::vector<LayerForm> forms;
     for (const LayerRecipe &settings : settingsOf(function, op, names)) {
       forms.push_back({settings, pruned});
-      if (pruned && !hasImposedMask(op) && !recipe_.setsPruningByName(names))
+      if (pruned && !hasImposedMask(op) && !hasImposedCodebook(op) &&
+          !recipe_.setsPruningByName(names))
         forms.push_back({settings, false});
     }
     return forms;
@@ -270,7 +272,7 @@ private:
 
   static bool hasImposedMask(Operation *op) {
     const TensorFile *masks = sd::resources(op->getContext()).masks;
-    return masks && llvm::is_contained(masks->names(), maskName(op));
+    return masks && llvm::is_contained(masks->names(), exchangeName(op));
   }
 
   /// At all widths that are tried.
@@ -280,7 +282,7 @@ private:
     const bool imposed = hasImposedScales(op->getOperand(1));
     if (imposed)
       base.weightBits = 8;
-    if (imposed || recipe_.setsWidthByName(names))
+    if (imposed || hasImposedCodebook(op) || recipe_.setsWidthByName(names))
       return {base};
     std::vector<LayerRecipe> settings;
     const auto add = [&](int bits, double codedBits) {

@@ -142,6 +142,36 @@ Mask wandaMask(const Tensor &weights, std::span<const double> power, const Spars
   return rowMask(weights, power, sparsity);
 }
 
+Mask wandaLayerMask(const Tensor &weights, std::span<const double> power, double fraction) {
+  constexpr int kDigit = 16;
+  const WeightShape shape(weights);
+  std::vector<double> scores(static_cast<size_t>(shape.row()));
+  const auto forEach = [&](const auto &body) {
+    for (int64_t o = 0; o < shape.outputs; ++o) {
+      scoreRow(weights.values<float>().data() + o * shape.row(), shape, power, scores);
+      for (double score : scores)
+        body(std::bit_cast<uint64_t>(score)); // in the order of the scores, none being negative
+    }
+  };
+  int64_t rank = zeroCount(fraction, weights.size());
+  uint64_t threshold = 0, known = 0; // digit by digit, so that scores need not be kept
+  for (int shift = 64 - kDigit; shift >= 0; shift -= kDigit) {
+    std::vector<int64_t> histogram(size_t(1) << kDigit);
+    forEach([&](uint64_t bits) {
+      if ((bits & known) == threshold)
+        ++histogram[bits >> shift & (histogram.size() - 1)];
+    });
+    threshold |= static_cast<uint64_t>(binOf(histogram, rank)) << shift;
+    known |= static_cast<uint64_t>(histogram.size() - 1) << shift;
+  }
+  Mask kept;
+  kept.reserve(static_cast<size_t>(weights.size()));
+  forEach([&](uint64_t bits) {
+    kept.push_back(bits > threshold || (bits == threshold && rank-- <= 0));
+  });
+  return kept;
+}
+
 Mask magnitudeMask(const Tensor &weights, const Sparsity &sparsity) {
   return rowMask(weights, {}, sparsity);
 }

@@ -7,7 +7,7 @@
 // What is compared with each other:
 //
 //   one output channel   its `inputs * taps` weights; the lowest floor(f * count) go
-//   one layer            all its weights, or for Wanda: see thresholdSearchMask()
+//   one layer            all its weights; for Wanda also by a search: thresholdSearchMask()
 //   a pattern N:M        each run of M input channels at one tap, of one output channel. At most N
 //                        stay. Runs begin at every M-th channel; the last may be shorter.
 //
@@ -45,6 +45,9 @@ void markLowest(std::span<const double> scores, int64_t zeros, std::span<uint8_t
 /// `power` is ||x||^2 of each input channel at each tap, [tap][input] (InputPower.h); any positive
 /// factor that is the same for all changes no mask.
 Mask wandaMask(const Tensor &weights, std::span<const double> power, const Sparsity &sparsity);
+
+/// The same scores, the lowest of the whole layer.
+Mask wandaLayerMask(const Tensor &weights, std::span<const double> power, double fraction);
 
 /// Wanda's variant by a threshold search: each output channel loses its lowest scores while their
 /// sum is at most the share a of the channel's sum; a is the same for all channels and is halved

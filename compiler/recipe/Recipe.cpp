@@ -69,6 +69,7 @@ LayerRecipe decide(const std::vector<Match> &matches) {
       .pruning = decided(matches, &RecipeRule::pruning, fallback.pruning),
       .sparsity = decided(matches, &RecipeRule::sparsity, fallback.sparsity),
       .pruneScope = decided(matches, &RecipeRule::pruneScope, fallback.pruneScope),
+      .pruneNorms = decided(matches, &RecipeRule::pruneNorms, fallback.pruneNorms),
       .pruneUpdate = decided(matches, &RecipeRule::pruneUpdate, fallback.pruneUpdate)};
 }
 
@@ -153,6 +154,8 @@ std::string settingsText(const RecipeRule &rule) {
     add("sparsity", name(*rule.sparsity));
   if (rule.pruneScope)
     add("prune_scope", name(*rule.pruneScope));
+  if (rule.pruneNorms)
+    add("prune_norms", name(*rule.pruneNorms));
   if (rule.pruneUpdate)
     add("prune_update", name(*rule.pruneUpdate));
   return text;
@@ -211,9 +214,11 @@ const char *name(Pruning pruning) {
 }
 
 const char *name(PruneScope scope) {
-  constexpr const char *kNames[] = {"usual", "row", "layer", "global"};
+  constexpr const char *kNames[] = {"usual", "row", "layer", "global", "threshold"};
   return kNames[static_cast<size_t>(scope)];
 }
+
+const char *name(PruneNorms norms) { return norms == PruneNorms::Dense ? "dense" : "pruned"; }
 
 const char *name(PruneUpdate update) {
   constexpr const char *kNames[] = {"usual", "none", "bias", "sweep", "least_squares"};
@@ -344,6 +349,8 @@ std::vector<std::string> Recipe::explain(const std::string &module, const std::s
       reason("sparsity", sdopt::name(layer.sparsity), matches, &RecipeRule::sparsity, origin),
       reason("prune_scope", sdopt::name(layer.pruneScope), matches, &RecipeRule::pruneScope,
              origin),
+      reason("prune_norms", sdopt::name(layer.pruneNorms), matches, &RecipeRule::pruneNorms,
+             origin),
       reason("prune_update", sdopt::name(layer.pruneUpdate), matches, &RecipeRule::pruneUpdate,
              origin)};
 }
@@ -380,6 +387,7 @@ std::string Recipe::canonicalText() const {
                       .pruning = base.pruning,
                       .sparsity = base.sparsity,
                       .pruneScope = base.pruneScope,
+                      .pruneNorms = base.pruneNorms,
                       .pruneUpdate = base.pruneUpdate,
                       .storage = base.storage};
   std::string text =

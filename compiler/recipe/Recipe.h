@@ -37,7 +37,8 @@
 //       coded_bits: 3.1                     # that an entropy-coded index takes at most; 0: any
 //       prune: wanda                        # none, magnitude, sparsegpt
 //       sparsity: 2:4                       # at most 2 of 4 are kept; or the share of zeros, 0.5
-//       prune_scope: usual                  # row, layer, global: what is compared
+//       prune_scope: usual                  # row, layer, global, threshold: what is compared
+//       prune_norms: pruned                 # dense: of what the float model reads
 //       prune_update: least_squares         # usual, none, bias, sweep: of what stays
 //
 // group_size, weight_symmetric and taps are about uniform weights of fewer than 8 bits,
@@ -107,10 +108,17 @@ std::optional<Sparsity> parseSparsity(const std::string &text);
 std::string name(const Sparsity &sparsity);
 
 /// Weights that are compared with each other: those of one output channel, of one layer, of all
-/// layers of a module with this scope; or those that the method usually compares.
-enum class PruneScope : uint8_t { Usual, Row, Layer, Global };
-/// "usual", "row", "layer", "global".
+/// layers of a module with this scope; or those that the method usually compares. Threshold:
+/// Wanda's search of a share of each output channel's scores.
+enum class PruneScope : uint8_t { Usual, Row, Layer, Global, Threshold };
+/// "usual", "row", "layer", "global", "threshold".
 const char *name(PruneScope scope);
+
+/// Whose activations Wanda's norms are of: of the model in which all blocks before are pruned, or
+/// of the one in which none is.
+enum class PruneNorms : uint8_t { Pruned, Dense };
+/// "pruned", "dense".
+const char *name(PruneNorms norms);
 
 /// What happens to what stays: what the method usually does, nothing, biases keep the mean of each
 /// output, and weights besides: each makes up for those before it, or all together.
@@ -171,6 +179,7 @@ struct LayerRecipe {
   Pruning pruning = Pruning::None;
   Sparsity sparsity;
   PruneScope pruneScope = PruneScope::Usual;
+  PruneNorms pruneNorms = PruneNorms::Pruned;
   PruneUpdate pruneUpdate = PruneUpdate::Usual;
 
   /// Narrower than the int8 weights that layers compute with, in palettes or not.
@@ -190,6 +199,7 @@ struct RecipeRule {
   std::optional<Pruning> pruning;
   std::optional<Sparsity> sparsity;
   std::optional<PruneScope> pruneScope;
+  std::optional<PruneNorms> pruneNorms;
   std::optional<PruneUpdate> pruneUpdate;
   std::optional<std::string> storage;
   int line = 0, column = 0; ///< counted from 1; 0 if the rule is not from a file

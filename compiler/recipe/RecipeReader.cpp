@@ -154,9 +154,10 @@ private:
     rule.pruning = readName(
         settings, "prune", {Pruning::None, Pruning::Magnitude, Pruning::Wanda, Pruning::SparseGPT});
     rule.sparsity = readSparsity(settings);
-    rule.pruneScope =
-        readName(settings, "prune_scope",
-                 {PruneScope::Usual, PruneScope::Row, PruneScope::Layer, PruneScope::Global});
+    rule.pruneScope = readName(settings, "prune_scope",
+                               {PruneScope::Usual, PruneScope::Row, PruneScope::Layer,
+                                PruneScope::Global, PruneScope::Threshold});
+    rule.pruneNorms = readName(settings, "prune_norms", {PruneNorms::Pruned, PruneNorms::Dense});
     rule.pruneUpdate = readName(settings, "prune_update",
                                 {PruneUpdate::Usual, PruneUpdate::None, PruneUpdate::Bias,
                                  PruneUpdate::Sweep, PruneUpdate::LeastSquares});

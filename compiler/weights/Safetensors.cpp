@@ -335,9 +335,10 @@ absl::StatusOr<TensorFileContents> readSafetensors(std::shared_ptr<const MappedF
   return SafetensorsReader(std::move(file)).read();
 }
 
-absl::Status writeSafetensors(const std::string &path,
-                              const std::vector<std::pair<std::string, Tensor>> &tensors,
-                              const std::map<std::string, std::string> &metadata) {
+absl::StatusOr<std::unique_ptr<AtomicFile>>
+prepareSafetensors(const std::string &path,
+                   const std::vector<std::pair<std::string, Tensor>> &tensors,
+                   const std::map<std::string, std::string> &metadata) {
   auto header = headerText(tensors, metadata);
   if (!header.ok())
     return absl::Status(header.status().code(),
@@ -358,7 +359,14 @@ absl::Status writeSafetensors(const std::string &path,
     status = (*file)->write(
         std::span<const std::byte>(tensor.bytes(), static_cast<size_t>(tensor.byteSize())));
   }
-  return status.ok() ? (*file)->commit() : status;
+  return status.ok() ? std::move(file) : status;
+}
+
+absl::Status writeSafetensors(const std::string &path,
+                              const std::vector<std::pair<std::string, Tensor>> &tensors,
+                              const std::map<std::string, std::string> &metadata) {
+  auto file = prepareSafetensors(path, tensors, metadata);
+  return file.ok() ? (*file)->commit() : file.status();
 }
 
 } // namespace sdopt

@@ -33,6 +33,7 @@ struct Resources {
   const Target *target = nullptr;
   const ImposedFormats *imposed = nullptr; ///< codes of the module that were decided elsewhere
   const TensorFile *masks = nullptr; ///< of weights, that pruning takes instead of choosing its own
+  const TensorFile *codebooks = nullptr; ///< of weights, for sdopt-impose-codebooks
 };
 
 namespace sd {

@@ -17,6 +17,7 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 
 using namespace mlir;
 
@@ -63,9 +64,13 @@ public:
     if (!resources_.samples)
       return function_.emitOpError("has layers whose 'prune' needs recorded inputs: give "
                                    "--samples, or a recipe with 'prune: magnitude'");
-    if (failed(openSamples()))
-      return failure();
+    absl::StatusOr<std::vector<SampleFile>> files = resources_.samples->open();
+    if (!files.ok())
+      return fail(files.status());
+    evaluator_.emplace(function_, resources_.evaluation);
     findSegments();
+    if (failed(sumDensePowers(*files)) || failed(startWalks(*files)))
+      return failure();
     for (; at_ < segments_.size(); ++at_)
       if (failed(pruneSegment()))
         return failure();
@@ -87,13 +92,11 @@ private:
     return function_.emitError() << std::string(status.message());
   }
 
-  LogicalResult openSamples() {
-    absl::StatusOr<std::vector<SampleFile>> files = resources_.samples->open();
-    if (!files.ok())
-      return fail(files.status());
-    const int64_t most = std::max<int64_t>(
-        1, resources_.samples->stateBytes / std::max<int64_t>(1, leastEvaluationBytes(function_)));
-    absl::StatusOr<SampleReader> reader = SampleReader::open(function_, *files, most);
+  /// Calls body(walk, i, count) for each recorded evaluation, at most `limit` if it is not 0, about
+  /// to begin.
+  template <typename Body>
+  LogicalResult forEachSample(const std::vector<SampleFile> &files, int64_t limit, Body body) {
+    absl::StatusOr<SampleReader> reader = SampleReader::open(function_, files, limit);
     if (!reader.ok())
       return fail(reader.status());
     absl::StatusOr<std::vector<double>> timesteps = timestepsOf(function_, *reader);
@@ -101,20 +104,69 @@ private:
       return fail(timesteps.status());
     const std::vector<double> weights =
         evaluationWeights(*timesteps, resources_.recipe->pruneTimesteps);
-    evaluator_.emplace(function_, resources_.evaluation);
     for (int64_t i = 0; i < reader->size(); ++i) {
       absl::StatusOr<Sample> sample = reader->read(i);
       if (!sample.ok())
         return fail(sample.status());
-      Walk &walk = walks_.emplace_back();
-      walk.steps = std::make_unique<Evaluator::Steps>(*evaluator_, Evaluator::Observer());
-      walk.rows = sample->rows;
-      walk.batch = batchOf(*sample);
-      walk.weight = weights[i];
-      if (failed(walk.steps->start(sample->inputs)))
+      Walk walk{.steps = std::make_unique<Evaluator::Steps>(*evaluator_, Evaluator::Observer()),
+                .rows = sample->rows,
+                .batch = batchOf(*sample),
+                .weight = weights[i]};
+      if (failed(walk.steps->start(sample->inputs)) ||
+          failed(body(std::move(walk), i, reader->size())))
         return failure();
     }
     return success();
+  }
+
+  LogicalResult startWalks(const std::vector<SampleFile> &files) {
+    const bool inOrder = llvm::any_of(plan_.layers, [](const PrunedLayer &layer) {
+      return layer.needsMoments() || (layer.needsPower() && !layer.needsDensePower());
+    });
+    if (!inOrder)
+      return success();
+    const int64_t most = std::max<int64_t>(
+        1, resources_.samples->stateBytes / std::max<int64_t>(1, leastEvaluationBytes(function_)));
+    return forEachSample(files, most, [&](Walk walk, int64_t, int64_t) {
+      walks_.push_back(std::move(walk));
+      return success();
+    });
+  }
+
+  /// Of layers that ask for what they read before anything is pruned, over all recorded inputs.
+  LogicalResult sumDensePowers(const std::vector<SampleFile> &files) {
+    std::map<std::pair<const void *, const void *>, size_t> known;
+    std::set<Operation *> readers;
+    Operation *last = nullptr;
+    for (const PrunedLayer &layer : plan_.layers) {
+      if (!layer.needsDensePower())
+        continue;
+      last = layer.op;
+      auto [place, isNew] = known.try_emplace({layer.op->getOperand(0).getAsOpaquePointer(),
+                                               windowAttribute(layer.op).getAsOpaquePointer()},
+                                              dense_.size());
+      denseOf_[layer.op] = place->second;
+      if (!isNew)
+        continue;
+      dense_.emplace_back(windowOf(layer.op));
+      readers.insert(layer.op);
+    }
+    if (!last)
+      return success();
+    return forEachSample(files, 0, [&](Walk walk, int64_t i, int64_t count) -> LogicalResult {
+      for (Operation *op = walk.steps->next(); op; op = walk.steps->next()) {
+        if (readers.contains(op) && failed(addPower(dense_[denseOf_[op]], walk, op)))
+          return failure();
+        if (op == last)
+          break;
+        if (failed(walk.steps->step()))
+          return failure();
+      }
+      if (resources_.samples->progress)
+        resources_.samples->progress(static_cast<double>(i + 1) / static_cast<double>(count),
+                                     static_cast<int64_t>(segments_.size()) + 1);
+      return success();
+    });
   }
 
   void findSegments() {
@@ -151,6 +203,7 @@ private:
   /// As far as `end`, or to the last layer that is pruned.
   LogicalResult walkTo(Operation *end, bool observe) {
     Operation *last = end ? nullptr : plan_.layers.back().op;
+    const size_t passes = dense_.empty() ? 0 : 1; // before
     for (size_t i = 0; i < walks_.size(); ++i) {
       Walk &walk = walks_[i];
       for (Operation *op = walk.steps->next(); op && op != end; op = walk.steps->next()) {
@@ -162,10 +215,10 @@ private:
           return failure();
       }
       if (observe && resources_.samples->progress)
-        resources_.samples->progress(static_cast<double>(at_) +
+        resources_.samples->progress(static_cast<double>(at_ + passes) +
                                          static_cast<double>(i + 1) /
                                              static_cast<double>(walks_.size()),
-                                     static_cast<int64_t>(segments_.size()));
+                                     static_cast<int64_t>(segments_.size() + passes));
     }
     return success();
   }
@@ -178,19 +231,20 @@ private:
     std::map<std::tuple<const void *, const void *, int64_t, bool, bool>, size_t> known;
     for (size_t i : segment.layers) {
       const PrunedLayer &layer = plan_.layers[i];
-      if (!layer.needsInputs())
+      const bool needsPower = layer.needsPower() && !layer.needsDensePower();
+      if (!needsPower && !layer.needsMoments())
         continue;
       const int64_t channels = channelsAtOnce(layer);
       auto [place, isNew] = known.try_emplace({layer.op->getOperand(0).getAsOpaquePointer(),
                                                windowAttribute(layer.op).getAsOpaquePointer(),
-                                               channels, layer.needsPower(), layer.needsMoments()},
+                                               channels, needsPower, layer.needsMoments()},
                                               sums_.size());
       sumOf_[layer.op] = place->second;
       if (!isNew)
         continue;
       LayerSums &sums = sums_.emplace_back();
       readers_[layer.op] = place->second;
-      if (layer.needsPower())
+      if (needsPower)
         sums.power.emplace(windowOf(layer.op));
       const int64_t inputs = windowOf(layer.op).channels;
       for (int64_t first = 0; layer.needsMoments() && first < inputs; first += channels)
@@ -209,22 +263,29 @@ private:
     auto reader = readers_.find(op);
     if (reader == readers_.end())
       return success();
-    const Tensor input = walk.steps->value(op->getOperand(0));
     LayerSums &sums = sums_[reader->second];
+    if (sums.power && failed(addPower(*sums.power, walk, op)))
+      return failure();
+    const Tensor input = walk.steps->value(op->getOperand(0));
     bool isFinite = true;
-    if (sums.power) {
-      const KernelWindow window = windowOf(op);
-      int64_t pictures = input.size() / (window.height * window.width * window.channels);
-      if (input.rank() > 1 && input.dim(0) == walk.batch)
-        pictures = pictures / walk.batch * walk.rows;
-      sums.power->add(input.values<float>().data(), pictures, walk.weight);
-      isFinite = llvm::all_of(sums.power->sums(), [](double sum) { return std::isfinite(sum); });
-    }
     for (MomentsSum &moments : sums.moments)
       isFinite &= moments.add(input, walk.rows, walk.batch, walk.weight);
-    return isFinite ? success()
-                    : LogicalResult(op->emitOpError() << "reads values of the samples that are not "
-                                                         "finite");
+    return isFinite ? success() : notFinite(op);
+  }
+
+  static LogicalResult addPower(InputPower &power, const Walk &walk, Operation *op) {
+    const Tensor input = walk.steps->value(op->getOperand(0));
+    const KernelWindow window = windowOf(op);
+    int64_t pictures = input.size() / (window.height * window.width * window.channels);
+    if (input.rank() > 1 && input.dim(0) == walk.batch)
+      pictures = pictures / walk.batch * walk.rows;
+    power.add(input.values<float>().data(), pictures, walk.weight);
+    const auto isFinite = [](double sum) { return std::isfinite(sum); };
+    return llvm::all_of(power.sums(), isFinite) ? success() : notFinite(op);
+  }
+
+  static LogicalResult notFinite(Operation *op) {
+    return op->emitOpError() << "reads values of the samples that are not finite";
   }
 
   //===------------------------------------------------------------------===//
@@ -266,6 +327,13 @@ private:
       return layer.op->emitOpError()
              << "has weights of shape " << toString(weights.shape()) << " but mask '" << layer.mask
              << "' is " << toString(mask->shape());
+    if (mask->type() != ElementType::Bool) {
+      const Tensor numbers = mask->converted(ElementType::F32);
+      for (auto [i, number] : llvm::enumerate(numbers.values<float>()))
+        if (number != 0 && number != 1)
+          return layer.op->emitOpError("has mask '")
+                 << layer.mask << "', whose element " << i << " is neither 0 nor 1";
+    }
     const Tensor flags = mask->converted(ElementType::Bool);
     std::span<const uint8_t> kept = flags.values<uint8_t>();
     return Mask(kept.begin(), kept.end());
@@ -279,9 +347,13 @@ private:
     if (recipe.pruning == Pruning::SparseGPT)
       return Mask();
     if (recipe.pruning == Pruning::Wanda) {
-      const std::vector<double> &power = sums_[sumOf_.lookup(layer.op)].power->sums();
+      const std::vector<double> &power = layer.needsDensePower()
+                                             ? dense_[denseOf_.lookup(layer.op)].sums()
+                                             : sums_[sumOf_.lookup(layer.op)].power->sums();
+      if (recipe.pruneScope == PruneScope::Threshold)
+        return thresholdSearchMask(weights, power, recipe.sparsity.fraction);
       return recipe.pruneScope == PruneScope::Layer
-                 ? thresholdSearchMask(weights, power, recipe.sparsity.fraction)
+                 ? wandaLayerMask(weights, power, recipe.sparsity.fraction)
                  : wandaMask(weights, power, recipe.sparsity);
     }
     if (isGlobal(layer))
@@ -370,6 +442,8 @@ private:
   size_t at_ = 0;                 ///< segment at hand
   std::vector<LayerSums> sums_;   ///< of it
   llvm::DenseMap<Operation *, size_t> sumOf_, readers_;
+  std::vector<InputPower> dense_; ///< before anything was pruned
+  llvm::DenseMap<Operation *, size_t> denseOf_;
 };
 
 struct PrunePass : impl::PruneBase<PrunePass> {

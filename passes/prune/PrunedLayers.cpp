@@ -89,8 +89,7 @@ LogicalResult checkSettings(const PrunedLayer &layer) {
            << "has " << inputs << (inputs == 1 ? " input channel" : " input channels")
            << ", fewer than the " << sparsity.group << " of 'sparsity: " << name(sparsity)
            << "'; give it another sparsity, or 'prune: none'";
-  const bool wide =
-      recipe.pruneScope == PruneScope::Layer || recipe.pruneScope == PruneScope::Global;
+  const bool wide = recipe.pruneScope != PruneScope::Usual && recipe.pruneScope != PruneScope::Row;
   if (sparsity.hasPattern() && wide)
     return layer.op->emitOpError()
            << "cannot have 'prune_scope: " << name(recipe.pruneScope)
@@ -99,6 +98,10 @@ LogicalResult checkSettings(const PrunedLayer &layer) {
     return layer.op->emitOpError()
            << "cannot have 'prune_scope: global' with 'prune: " << name(recipe.pruning)
            << "', whose scores mean nothing beside another layer's";
+  if (recipe.pruneScope == PruneScope::Threshold && recipe.pruning != Pruning::Wanda)
+    return layer.op->emitOpError()
+           << "cannot have 'prune_scope: threshold', which is Wanda's search, with 'prune: "
+           << name(recipe.pruning) << "'";
   return success();
 }
 
@@ -115,6 +118,10 @@ bool PrunedLayer::needsMoments() const {
 }
 
 bool PrunedLayer::needsPower() const { return mask.empty() && recipe.pruning == Pruning::Wanda; }
+
+bool PrunedLayer::needsDensePower() const {
+  return needsPower() && recipe.pruneNorms == PruneNorms::Dense;
+}
 
 std::string blockOf(const std::vector<std::string> &names) {
   for (const std::string &name : names) {
@@ -138,22 +145,6 @@ std::string blockOf(const std::vector<std::string> &names) {
   return "";
 }
 
-std::string maskName(Operation *layer) {
-  const std::vector<std::string> names = layerNames(layer);
-  // Weights that the exporter did not name are named after the node that reads them.
-  for (const std::string &name : names)
-    if (size_t slash = name.find('/'); slash != std::string::npos && slash > 0 &&
-                                       name.ends_with(".weight") && !name.starts_with("/"))
-      return name.substr(slash + 1);
-  for (const std::string &node : sd::onnxNodes(layer)) {
-    std::vector<std::string> path = {node};
-    addModulePaths(path);
-    if (node.starts_with('/') && path.size() > 1)
-      return path[1] + ".weight";
-  }
-  return sd::valueName(layer->getResult(0));
-}
-
 FailureOr<PruningPlan> planPruning(func::FuncOp function, Recipe &recipe, const TensorFile *masks) {
   PruningPlan plan;
   Exclusions exclusions(function);
@@ -165,7 +156,7 @@ FailureOr<PruningPlan> planPruning(func::FuncOp function, Recipe &recipe, const 
     if (!isMatrixLayer(&op))
       continue;
     PrunedLayer layer{.op = &op, .recipe = layerSettings(recipe, function, &op)};
-    if (std::string name = maskName(&op); left.erase(name) > 0)
+    if (std::string name = exchangeName(&op); left.erase(name) > 0)
       layer.mask = name;
     if (layer.mask.empty() && layer.recipe.pruning == Pruning::None)
       continue;

@@ -23,6 +23,8 @@ struct PrunedLayer {
   bool needsPower() const;
   bool needsMoments() const;
   bool needsInputs() const { return needsPower() || needsMoments(); }
+  /// Is the power that of the function before anything is pruned?
+  bool needsDensePower() const;
 };
 
 struct DenseLayer {
@@ -42,10 +44,6 @@ mlir::FailureOr<PruningPlan> planPruning(mlir::func::FuncOp function, Recipe &re
 
 /// "down_blocks.0.resnets.1" of any of a layer's names that has such a part, else empty.
 std::string blockOf(const std::vector<std::string> &names);
-
-/// What a layer's weights are called in files of masks: the module path of the weights
-/// ("down_blocks.0.resnets.1.conv1.weight"), or the layer's name if there is none.
-std::string maskName(mlir::Operation *layer);
 
 } // namespace sdopt
 

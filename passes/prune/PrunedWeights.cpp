@@ -125,7 +125,7 @@ std::vector<std::string> pruningSummary(func::FuncOp function, const Recipe &rec
   std::map<std::string, std::vector<std::string>> kept;
   if (succeeded(plan))
     for (const DenseLayer &layer : plan->dense)
-      kept[layer.reason].push_back(maskName(layer.op));
+      kept[layer.reason].push_back(exchangeName(layer.op));
   for (const auto &[reason, names] : kept)
     lines.push_back("keeps all weights of " + names.front() +
                     (names.size() > 1 ? " and " + std::to_string(names.size() - 1) + " more" : "") +
@@ -149,7 +149,7 @@ FailureOr<std::vector<std::pair<std::string, Tensor>>> masksOf(func::FuncOp func
     Tensor mask(ElementType::Bool, type.getShape().vec());
     const Mask kept = unpackMask(*packed, type.getNumElements());
     std::copy(kept.begin(), kept.end(), mask.mutableValues<uint8_t>().begin());
-    masks.emplace_back(maskName(&op), std::move(mask));
+    masks.emplace_back(exchangeName(&op), std::move(mask));
   }
   return masks;
 }

@@ -35,7 +35,7 @@ void undoMarkedPruning(mlir::func::FuncOp function);
 std::vector<std::string> pruningSummary(mlir::func::FuncOp function, const Recipe &recipe,
                                         const TensorFile *masks);
 
-/// The masks of all pruned layers, as booleans of the weights' shapes, by maskName().
+/// The masks of all pruned layers, as booleans of the weights' shapes, by exchangeName().
 mlir::FailureOr<std::vector<std::pair<std::string, Tensor>>> masksOf(mlir::func::FuncOp function);
 
 } // namespace sdopt

@@ -54,7 +54,29 @@ LayerRecipe layerSettings(Recipe &recipe, func::FuncOp function, Operation *op) 
     layer.weightBits = static_cast<int>(bits.getInt());
   if (auto bits = op->getAttrOfType<FloatAttr>(kCodedBitsAttribute))
     layer.codedBits = bits.getValueAsDouble();
+  auto rounded = op->getAttrOfType<DictionaryAttr>(kRoundedAttribute);
+  if (auto bits = rounded ? rounded.getAs<IntegerAttr>(kFormBits) : nullptr) {
+    layer.palette = true;
+    layer.weightBits = static_cast<int>(bits.getInt());
+    layer.paletteOutputs = static_cast<int>(rounded.getAs<IntegerAttr>(kFormOutputs).getInt());
+  }
   return layer;
+}
+
+std::string exchangeName(Operation *layer) {
+  const std::vector<std::string> names = layerNames(layer);
+  // Weights that the exporter did not name are named after the node that reads them.
+  for (const std::string &name : names)
+    if (size_t slash = name.find('/'); slash != std::string::npos && slash > 0 &&
+                                       name.ends_with(".weight") && !name.starts_with("/"))
+      return name.substr(slash + 1);
+  for (const std::string &node : sd::onnxNodes(layer)) {
+    std::vector<std::string> path = {node};
+    addModulePaths(path);
+    if (node.starts_with('/') && path.size() > 1)
+      return path[1] + ".weight";
+  }
+  return sd::valueName(layer->getResult(0));
 }
 
 bool isLayer(Operation *op) {
@@ -221,6 +243,26 @@ FailureOr<std::vector<float>> channelPowers(Value input, bool corrected,
     powers[c] = static_cast<float>(std::max(power, 0.0));
   }
   return powers;
+}
+
+FailureOr<std::vector<float>> channelMeans(Operation *layer, const Statistics &statistics) {
+  Value input = layer->getOperand(0);
+  if (Operation *producer = input.getDefiningOp(); producer && isConstantExpression(producer))
+    return std::vector<float>();
+  FailureOr<ValueStatistics> found = statisticsOf(input, statistics);
+  if (failed(found))
+    return failure();
+  const ChannelStatistics &channels = found->channels;
+  auto type = cast<RankedTensorType>(input.getType());
+  if (static_cast<int64_t>(channels.size()) != type.getShape().back())
+    return layer->emitOpError("reads '")
+           << sd::valueName(input) << "', of whose channels the statistics know " << channels.size()
+           << " instead of " << type.getShape().back() << "; calibrate this function";
+  std::vector<float> means(channels.size());
+  const double count = static_cast<double>(found->count) / static_cast<double>(channels.size());
+  for (size_t c = 0; c < means.size(); ++c)
+    means[c] = static_cast<float>(channels.sum[c] / count);
+  return means;
 }
 
 Shape groupShape(ArrayRef<int64_t> weights, const LayerRecipe &layer) {

@@ -21,6 +21,11 @@ mlir::Value codeRoot(mlir::Value value);
 /// The recipe's settings of an operation of `function`.
 LayerRecipe layerSettings(Recipe &recipe, mlir::func::FuncOp function, mlir::Operation *op);
 
+/// What a layer's weights are called in files that leave and come back (masks, codebooks): the
+/// module path of the weights ("down_blocks.0.resnets.1.conv1.weight"), or the layer's name if
+/// there is none.
+std::string exchangeName(mlir::Operation *layer);
+
 /// A layer, its names (of values, ONNX nodes and weights) and which rule gives each setting.
 struct ExplainedLayer {
   std::string type;
@@ -60,6 +65,9 @@ mlir::FailureOr<std::pair<float, float>> extremesOf(mlir::Value value, const Sta
 constexpr llvm::StringLiteral kRoundedAttribute = "sdopt.rounded";
 constexpr const char *kCodes = "codes", *kScales = "scales", *kGroupScales = "groups",
                      *kZeroPoints = "zeros", *kPalettes = "palettes", *kCorrection = "correction";
+/// Of codes whose form is another than the recipe's: bits of the indices of palettes, and the
+/// output channels that share one.
+constexpr const char *kFormBits = "bits", *kFormOutputs = "palette_outputs";
 
 /// All that tells apart what the kernels of two convolutions see of one value; null for linear
 /// layers.
@@ -78,6 +86,9 @@ WeightForm formOf(const LayerRecipe &layer);
 /// are made up for. Nothing if the statistics do not know the channels.
 mlir::FailureOr<std::vector<float>> channelPowers(mlir::Value input, bool corrected,
                                                   const Statistics &statistics);
+/// The mean of each channel that a layer reads; nothing if its input is constant.
+mlir::FailureOr<std::vector<float>> channelMeans(mlir::Operation *layer,
+                                                 const Statistics &statistics);
 /// Of the scales and zero points of all groups: [o, kh, kw, groups], or [o, 1, 1, groups].
 Shape groupShape(llvm::ArrayRef<int64_t> weights, const LayerRecipe &layer);
 

@@ -67,6 +67,18 @@ def SplitTimesteps : Pass<"sdopt-split-timesteps", "::mlir::ModuleOp"> {
   let dependentDialects = ["::sdopt::sd::SdDialect"];
 }
 
+def ImposeCodebooks : Pass<"sdopt-impose-codebooks", "::mlir::func::FuncOp"> {
+  let summary = "Take shared weights that were decided elsewhere (lossy)";
+  let description = [{
+    For conv2d and linear of which the file of codebooks has tensors: their weights are in palettes, whatever the recipe says, with these
+    entries, scales and indices (scale[o] * codebook[o][index]). Without indices each weight gets the nearest entry. Neighbouring
+    output channels with the same entries share a palette. Zeros of pruned weights must stay; the bias is corrected as the recipe says.
+    A tensor of the file that fits no layer is an error. Codes are kept as those of `sdopt-round`, which passes these layers over; so does
+    smoothing.
+  }];
+  let dependentDialects = ["::sdopt::sd::SdDialect"];
+}
+
 def Round : Pass<"sdopt-round", "::mlir::func::FuncOp"> {
   let summary = "Choose the codes of weights such that their errors make up for each other (lossy)";
   let description = [{

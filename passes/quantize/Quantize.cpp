@@ -423,22 +423,11 @@ private:
     Value &means = means_[input];
     if (means)
       return means;
-    FailureOr<ValueStatistics> statistics = statisticsOf(input, statistics_);
-    if (failed(statistics))
+    FailureOr<std::vector<float>> values = channelMeans(op, statistics_);
+    if (failed(values))
       return failure();
-    const ChannelStatistics &channels = statistics->channels;
-    auto type = cast<RankedTensorType>(input.getType());
-    if (static_cast<int64_t>(channels.size()) != type.getShape().back())
-      return op->emitOpError("reads '")
-             << sd::valueName(input) << "', of whose channels the statistics know "
-             << channels.size() << " instead of " << type.getShape().back()
-             << "; calibrate this function";
-    std::vector<float> values(channels.size());
-    double count = static_cast<double>(statistics->count) / static_cast<double>(channels.size());
-    for (size_t c = 0; c < values.size(); ++c)
-      values[c] = static_cast<float>(channels.sum[c] / count);
     OpBuilder builder(function_.getBody());
-    FailureOr<Value> stored = storedVector(builder, sd::valueName(input) + ".mean", values);
+    FailureOr<Value> stored = storedVector(builder, sd::valueName(input) + ".mean", *values);
     if (succeeded(stored)) {
       created_.insert(stored->getDefiningOp());
       means = *stored;

@@ -4,6 +4,7 @@
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/NarrowWeights.h"
 #include "compiler/reference/SharedWeights.h"
+#include "passes/quantize/Codebooks.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -99,7 +100,7 @@ private:
       if (failed(imposed))
         return failure();
       if (recipe.rounding != Rounding::GPTQ || (*imposed && (*imposed)->exact) ||
-          (!*imposed && recipe.weightBits == 16))
+          (!*imposed && recipe.weightBits == 16) || hasImposedCodebook(&op))
         continue;
       if (*imposed)
         recipe.weightBits = 8;

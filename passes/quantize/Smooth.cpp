@@ -10,6 +10,7 @@
 #include "compiler/calibration/Activations.h"
 #include "compiler/calibration/Moments.h"
 #include "compiler/reference/ScaleSearch.h"
+#include "passes/quantize/Codebooks.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -123,7 +124,8 @@ private:
       return std::nullopt;
     for (Reader &reader : candidate.readers) {
       // Codes from elsewhere are of the numbers as they are.
-      if (hasImposedScales(reader.op.getWeights()) || hasImposedCode(candidate.value))
+      if (hasImposedScales(reader.op.getWeights()) || hasImposedCode(candidate.value) ||
+          hasImposedCodebook(reader.op))
         return std::nullopt;
       LayerRecipe layer = layerSettings(*resources_.recipe, function_, reader.op);
       reader.narrow = layer.activationBits == 8;

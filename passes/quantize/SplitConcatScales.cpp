@@ -2,6 +2,7 @@
 
 #include "compiler/calibration/Activations.h"
 #include "compiler/reference/NarrowWeights.h"
+#include "passes/quantize/Codebooks.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerInputs.h"
 #include "passes/quantize/Passes.h"
@@ -78,7 +79,8 @@ private:
       if (auto norm = dyn_cast<sd::GroupNormOp>(user); norm && use.getOperandNumber() == 0)
         norms.push_back(norm);
       else if (isa<sd::Conv2dOp, sd::LinearOp>(user) && use.getOperandNumber() == 0 &&
-               hasWeights(user) && !hasImposedScales(user->getOperand(1)))
+               hasWeights(user) && !hasImposedScales(user->getOperand(1)) &&
+               !hasImposedCodebook(user))
         readers.push_back({user, layerSettings(*resources_.recipe, function_, user)});
     }
     if (norms.empty() && readers.empty())

@@ -7,7 +7,10 @@
 
 #include "gmock/gmock.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <limits>
 
 using namespace sdopt;
 using namespace sdopt::test;
@@ -183,6 +186,166 @@ TEST_F(PalettesTest, RecipesShareAFolderOfSensitivities) {
   const std::string pruned = coded + ", prune: wanda, sparsity: 0.5";
   packageOf("dense", coded, "shared");
   EXPECT_TRUE(packageOf("shared", pruned, "shared") == packageOf("alone", pruned, "own"));
+}
+
+TEST_F(PalettesTest, CodebooksLeaveAndComeBack) {
+  const char *settings[] = {"weight_bits: 3", "weight_bits: 2, palette_outputs: 16",
+                            "weight_bits: 4, palette_outputs: 1, rounding: gptq",
+                            "weight_bits: 6, coded_bits: 3, storage: entropy",
+                            "weight_bits: 4, prune: magnitude"};
+  for (const char *setting : settings) {
+    CompileOptions first = options("first", setting);
+    first.codebooksOut = folder_.path("books");
+    const ModuleReport before = moduleOf(compiled(first).report, "text_encoder");
+    const std::string file = folder_.path("books/text_encoder.safetensors");
+
+    // Whatever the recipe says of widths and rounding.
+    const std::string text = setting;
+    CompileOptions second =
+        options("second", std::string("weight_bits: 8") +
+                              (text.ends_with("magnitude") ? ", prune: magnitude" : "") +
+                              (text.ends_with("entropy") ? ", storage: entropy" : ""));
+    second.codebooks = {file};
+    second.codebooksOut = folder_.path("again");
+    const ModuleReport after = moduleOf(compiled(second).report, "text_encoder");
+    EXPECT_EQ(bytesOf(folder_.path("again/text_encoder.safetensors")), bytesOf(file)) << setting;
+    EXPECT_NEAR(after.psnr(), before.psnr(), 0.1) << setting; // biases: means of other sums
+    EXPECT_EQ(after.weight_bits(), before.weight_bits()) << setting;
+    if (text == "weight_bits: 3") {
+      EXPECT_EQ(after.psnr(), before.psnr());
+      CompileOptions twice = second;
+      twice.output = folder_.path("twice.sdnpu");
+      twice.threads = 3;
+      twice.stageFolder = folder_.path("stages");
+      twice.stopAfter = Stage::Calibrate;
+      twice.output.clear();
+      twice.reportFolder.clear();
+      twice.codebooksOut.clear();
+      compiled(twice);
+      CompileOptions restarted = second;
+      restarted.stageFolder = twice.stageFolder;
+      restarted.startFrom = Stage::Calibrate;
+      const std::string package = bytesOf(second.output);
+      compiled(restarted);
+      EXPECT_TRUE(bytesOf(second.output) == package);
+    }
+  }
+}
+
+TEST_F(PalettesTest, TrainedCodebooksAreTheWeights) {
+  // Entries are moved as a training might, without the model: the codes stay.
+  CompileOptions first = options("first", "weight_bits: 4, bias_correction: false");
+  first.codebooksOut = folder_.path("books");
+  compiled(first);
+  const std::string file = folder_.path("books/text_encoder.safetensors");
+  const auto read = [&](const std::string &path) {
+    std::vector<std::pair<std::string, Tensor>> tensors;
+    auto opened = TensorFile::open(path);
+    EXPECT_TRUE(opened.ok()) << opened.status();
+    for (const std::string &name : (*opened)->names())
+      tensors.emplace_back(name, (*opened)->get(name)->converted((*opened)->get(name)->type()));
+    return tensors;
+  };
+  std::vector<std::pair<std::string, Tensor>> tensors = read(file);
+  ASSERT_GE(tensors.size(), 18u);
+  for (auto &[name, tensor] : tensors)
+    if (name.ends_with(".codebook")) {
+      Tensor moved(ElementType::I8, tensor.shape());
+      for (int64_t i = 0; i < tensor.size(); ++i)
+        moved.mutableValues<int8_t>()[i] =
+            static_cast<int8_t>(std::clamp(tensor.values<int8_t>()[i] + 3, -127, 127));
+      tensor = std::move(moved);
+    }
+  const std::string trained = folder_.path("text_encoder.safetensors");
+  ASSERT_TRUE(writeSafetensors(trained, tensors).ok());
+  CompileOptions second = options("second", "weight_bits: 4, bias_correction: false");
+  second.codebooks = {trained};
+  second.codebooksOut = folder_.path("again");
+  compiled(second);
+  EXPECT_EQ(bytesOf(folder_.path("again/text_encoder.safetensors")), bytesOf(trained));
+
+  // Without indices the weights get the nearest entries: those of the model's own codebooks are
+  // what they were.
+  tensors = read(file);
+  std::erase_if(tensors, [](const auto &tensor) { return tensor.first.ends_with(".indices"); });
+  ASSERT_TRUE(writeSafetensors(trained, tensors).ok());
+  compiled(second);
+  EXPECT_EQ(bytesOf(folder_.path("again/text_encoder.safetensors")), bytesOf(file));
+}
+
+TEST_F(PalettesTest, MistakesInCodebooksAreTold) {
+  CompileOptions first = options("first", "weight_bits: 2");
+  first.codebooksOut = folder_.path("books");
+  compiled(first);
+  std::map<std::string, Tensor> known;
+  {
+    auto opened = TensorFile::open(folder_.path("books/text_encoder.safetensors"));
+    ASSERT_TRUE(opened.ok());
+    for (const std::string &name : (*opened)->names())
+      known[name] = *(*opened)->get(name);
+  }
+  const std::string book = known.begin()->first; // ... .codebook
+  const std::string name = book.substr(0, book.rfind('.'));
+  const Shape shape = known[name + ".indices"].shape();
+  CompileOptions given = options("given", "weight_bits: 8");
+  const auto errorWith = [&](std::map<std::string, Tensor> changed) {
+    given.codebooks = {folder_.path("text_encoder.safetensors")};
+    std::vector<std::pair<std::string, Tensor>> tensors;
+    for (const char *suffix : {".codebook", ".scale", ".indices"})
+      if (!changed.contains(name + suffix))
+        changed[name + suffix] = known[name + suffix];
+    for (const auto &[key, tensor] : changed)
+      if (tensor.bytes())
+        tensors.emplace_back(key, tensor);
+    EXPECT_TRUE(writeSafetensors(given.codebooks[0], tensors).ok());
+    const auto result = compile(given, {});
+    EXPECT_FALSE(std::filesystem::exists(given.output));
+    return textOf(result.status());
+  };
+  const int64_t outputs = shape[0];
+  const auto scales = [&](float value) {
+    Tensor tensor(ElementType::F32, {outputs});
+    std::ranges::fill(tensor.mutableValues<float>(), 0.01f);
+    tensor.mutableValues<float>()[1] = value;
+    return tensor;
+  };
+  EXPECT_THAT(errorWith({{"nothing.weight.codebook", known[book]}}),
+              HasSubstr("has no layer with a codebook for 'nothing.weight.codebook'"));
+  EXPECT_THAT(errorWith({{name + ".scale", Tensor()}}), HasSubstr(name + ".scale"));
+  EXPECT_THAT(errorWith({{book, Tensor(ElementType::I8, {outputs, 3})}}),
+              HasSubstr("rows of 2, 4, ... 128 entries"));
+  EXPECT_THAT(errorWith({{book, Tensor(ElementType::F32, {outputs, 4})}}), HasSubstr("needs i8"));
+  EXPECT_THAT(errorWith({{book, Tensor(ElementType::I8, {outputs + 1, 4})}}), HasSubstr("needs"));
+  Tensor lowest(ElementType::I8, {outputs, 4});
+  lowest.mutableValues<int8_t>()[0] = -128;
+  EXPECT_THAT(errorWith({{book, lowest}}), HasSubstr("entry of -128"));
+  for (float bad : {0.0f, -1.0f, std::numeric_limits<float>::quiet_NaN(),
+                    std::numeric_limits<float>::infinity(), 1e-40f})
+    EXPECT_THAT(errorWith({{name + ".scale", scales(bad)}}),
+                HasSubstr("with a scale that is no positive number"));
+  EXPECT_THAT(errorWith({{name + ".scale", Tensor(ElementType::I32, {outputs})}}),
+              HasSubstr("real numbers"));
+  EXPECT_THAT(errorWith({{name + ".scale", Tensor(ElementType::F32, {outputs, 1})}}),
+              HasSubstr("real numbers"));
+  Tensor large(ElementType::U8, shape);
+  large.mutableValues<uint8_t>()[5] = 4;
+  EXPECT_THAT(errorWith({{name + ".indices", large}}), HasSubstr("with index 4 of 4 entries"));
+  EXPECT_THAT(errorWith({{name + ".indices", Tensor(ElementType::U8, {outputs, 1})}}),
+              HasSubstr("needs u8"));
+  // A codebook without zero for a layer that is pruned.
+  Tensor ones(ElementType::I8, {outputs, 4});
+  std::ranges::fill(ones.mutableValues<int8_t>(), int8_t(1));
+  given = options("given", "weight_bits: 8, prune: magnitude");
+  EXPECT_THAT(errorWith({{book, ones}}), HasSubstr("has a zero at weight element"));
+  given.startFrom = Stage::Quantize;
+  given.stageFolder = folder_.path("stages");
+  EXPECT_THAT(errorWith({}), HasSubstr("--codebooks is about how to quantize"));
+  given.codebooksOut = folder_.path("books");
+  EXPECT_THAT(errorWith({}), HasSubstr("--export-codebooks writes what is chosen"));
+  given = options("given", "weight_bits: 8");
+  given.codebooks = {folder_.path("unet.safetensors")};
+  EXPECT_THAT(textOf(compile(given, {}).status()),
+              HasSubstr("--codebooks " + given.codebooks[0] + " is of no module"));
 }
 
 TEST_F(PalettesTest, OneBitWithoutPaletteIsAnError) {

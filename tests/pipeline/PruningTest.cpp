@@ -6,7 +6,9 @@
 
 #include "gmock/gmock.h"
 
+#include <filesystem>
 #include <fstream>
+#include <limits>
 
 using namespace sdopt;
 using namespace sdopt::test;
@@ -42,6 +44,10 @@ protected:
   TemporaryFolder folder_;
 };
 
+std::string contentsOf(const Tensor &tensor) {
+  return {reinterpret_cast<const char *>(tensor.bytes()), static_cast<size_t>(tensor.byteSize())};
+}
+
 double zeroShare(const Tensor &mask) {
   double zeros = 0;
   for (uint8_t kept : mask.values<uint8_t>())
@@ -54,12 +60,14 @@ TEST_F(PruningTest, EverySettingIsExact) {
       "global: {prune: magnitude, sparsity: 0.6}",
       "global: {prune: magnitude, prune_scope: global, activation_bits: 8, smooth: search}",
       "global: {prune: wanda, sparsity: 2:4, weight_bits: 4, weight_symmetric: false}",
-      "prune_timesteps: early\nglobal: {prune: wanda, prune_scope: layer, weight_bits: 3, "
+      "prune_timesteps: early\nglobal: {prune: wanda, prune_scope: threshold, weight_bits: 3, "
       "group_size: 0}",
       "global: {prune: sparsegpt, sparsity: 0.5, weight_bits: 4, rounding: gptq}",
       "global: {prune: sparsegpt, sparsity: 4:8, prune_update: least_squares, weight_bits: 8,"
       " activation_bits: 8, smooth: search, rounding: gptq}",
-      "global: {prune: wanda, sparsity: 1:4, prune_update: least_squares, bias_correction: false,"
+      "global: {prune: wanda, prune_scope: layer, prune_norms: dense}",
+      "global: {prune: wanda, sparsity: 1:4, prune_norms: dense, prune_update: least_squares, "
+      "bias_correction: false,"
       " weight_bits: 5, weight_symmetric: false, rounding: gptq}",
   };
   int number = 0;
@@ -164,6 +172,40 @@ TEST_F(PruningTest, MasksLeaveAndComeBack) {
             moduleOf(report, "text_encoder").psnr() + 1);
 }
 
+TEST_F(PruningTest, DenseNormsDoNotDependOnWhatElseIsPruned) {
+  for (const char *module : {"text_encoder", "vae_encoder"})
+    for (const char *how : {"sparsity: 2:4", "sparsity: 0.5", "prune_scope: layer"}) {
+      auto masksOf = [&](const std::string &settings) {
+        CompileOptions given = options("o", settings, {module});
+        given.output.clear();
+        given.reportFolder.clear();
+        given.stageFolder = folder_.path("stages");
+        given.stopAfter = Stage::Calibrate;
+        given.verify = VerifyMode::Off;
+        given.masksOut = folder_.path("masks");
+        compiled(given);
+        return tensorsOf(folder_.path(std::string("masks/") + module + ".safetensors"));
+      };
+      const std::string all = std::string("global: {prune: wanda, ") + how;
+      std::map<std::string, Tensor> dense = masksOf(all + ", prune_norms: dense}");
+      std::map<std::string, Tensor> inOrder = masksOf(all + "}");
+      ASSERT_EQ(dense.size(), inOrder.size());
+      ASSERT_GE(dense.size(), 4u);
+      int differ = 0, tried = 0;
+      for (const auto &[name, mask] : dense) {
+        differ += contentsOf(mask) != contentsOf(inOrder[name]);
+        if (tried++ % (dense.size() / 2) != 0)
+          continue;
+        std::map<std::string, Tensor> alone =
+            masksOf("names: [{match: '*" + name.substr(0, name.rfind('.')) + "*', prune: wanda, " +
+                    how + "}]");
+        ASSERT_EQ(alone.size(), 1u);
+        EXPECT_EQ(contentsOf(alone.begin()->second), contentsOf(mask)) << name << ": " << how;
+      }
+      EXPECT_GT(differ, 0) << module << ": " << how;
+    }
+}
+
 TEST_F(PruningTest, MistakesAreTold) {
   CompileOptions statistics = options("o", "global: {prune: magnitude}");
   statistics.statisticsOut = folder_.path("statistics");
@@ -180,6 +222,13 @@ TEST_F(PruningTest, MistakesAreTold) {
               HasSubstr("recipe.yaml:3:20: 'sparsity' must be the share of zeros"));
   EXPECT_THAT(errorOf(options("o", "names: [{match: nothing, prune: wanda}]")),
               HasSubstr("rule 'nothing' of 'names' matches no layer"));
+
+  CompileOptions stopped = options("o", "names: [{match: nothing, prune: wanda}]");
+  stopped.stageFolder = folder_.path("stages");
+  stopped.stopAfter = Stage::Calibrate;
+  stopped.output.clear();
+  stopped.reportFolder.clear();
+  EXPECT_THAT(errorOf(stopped), HasSubstr("rule 'nothing' of 'names' matches no layer"));
 
   CompileOptions masks = options("o", "global: {weight_bits: 8}");
   masks.masks = {folder_.path("unet.safetensors")};
@@ -199,6 +248,24 @@ TEST_F(PruningTest, MistakesAreTold) {
       writeSafetensors(masks.masks[0], {{known.begin()->first, Tensor(ElementType::Bool, {3, 2})}})
           .ok());
   EXPECT_THAT(errorOf(masks), HasSubstr("is 3x2"));
+  for (float bad : {0.5f, 2.0f, -1.0f, std::numeric_limits<float>::quiet_NaN()}) {
+    Tensor soft(ElementType::F32, known.begin()->second.shape());
+    soft.mutableValues<float>()[7] = bad;
+    ASSERT_TRUE(writeSafetensors(masks.masks[0], {{known.begin()->first, soft}}).ok());
+    EXPECT_THAT(errorOf(masks), HasSubstr("whose element 7 is neither 0 nor 1"));
+  }
+  // A compilation that fails later leaves no masks and no codebooks.
+  CompileOptions failing = options("o", "global: {prune: magnitude, weight_bits: 4, "
+                                        "weight_coding: palette}");
+  failing.samples = folder_.path("untested");
+  failing.masksOut = folder_.path("failed");
+  failing.codebooksOut = folder_.path("failed-books");
+  writeFewSamples(failing.samples, "text_encoder", 2);
+  std::filesystem::remove(failing.samples + "/text_encoder_test.safetensors");
+  EXPECT_THAT(errorOf(failing), HasSubstr("text_encoder_test"));
+  EXPECT_FALSE(std::filesystem::exists(failing.masksOut + "/text_encoder.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(failing.codebooksOut + "/text_encoder.safetensors"));
+
   CompileOptions late = options("o", "global: {prune: magnitude}");
   late.masksOut = folder_.path("masks");
   late.stageFolder = folder_.path("stages");

@@ -102,10 +102,14 @@ Mask plainMask(const Tensor &weights, const std::vector<double> &power, const Sp
   return mask;
 }
 
-Mask plainLayerMask(const Tensor &weights, double fraction) {
+/// `power` as above.
+Mask plainLayerMask(const Tensor &weights, const std::vector<double> &power, double fraction) {
+  const size_t inputs = weights.dim(1), row = weights.size() / weights.dim(0), taps = row / inputs;
   std::vector<std::pair<double, size_t>> all;
-  for (int64_t i = 0; i < weights.size(); ++i)
-    all.emplace_back(std::abs(double(weights.values<float>()[i])), i);
+  for (size_t i = 0; i < size_t(weights.size()); ++i) {
+    const double norm = power.empty() ? 1 : std::sqrt(power[i % taps * inputs + i % row / taps]);
+    all.emplace_back(std::abs(double(weights.values<float>()[i])) * norm, i);
+  }
   Mask mask(weights.size(), 1);
   pruneSorted(all, static_cast<size_t>(fraction * double(weights.size())), mask);
   return mask;
@@ -201,7 +205,10 @@ TEST(Masks, OfWandaAndMagnitudeAreThoseOfPlainLoops) {
           MagnitudeThreshold threshold;
           threshold.add(weights, sparsity.fraction);
           threshold.refine(weights);
-          EXPECT_EQ(threshold.mask(weights), plainLayerMask(weights, sparsity.fraction))
+          EXPECT_EQ(threshold.mask(weights), plainLayerMask(weights, {}, sparsity.fraction))
+              << i << " " << name(sparsity) << " " << ties;
+          EXPECT_EQ(wandaLayerMask(weights, power.sums(), sparsity.fraction),
+                    plainLayerMask(weights, power.sums(), sparsity.fraction))
               << i << " " << name(sparsity) << " " << ties;
         }
         settings += 2;

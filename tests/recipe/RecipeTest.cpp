@@ -79,7 +79,7 @@ TEST(RecipePrecedence, IsExplained) {
           "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
           "bias_correction = true by default", "smooth = off by default", "prune = none by default",
           "sparsity = 0.5 by default", "prune_scope = usual by default",
-          "prune_update = usual by default"));
+          "prune_norms = pruned by default", "prune_update = usual by default"));
   EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[11],
               "activation_bits = 16 from mixed.yaml:8:3 (modules: vae_decoder)");
   EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[11],
@@ -132,8 +132,10 @@ TEST(Recipe, EstimatorsOfActivations) {
 
 TEST(Recipe, PruningIsReadAndWritten) {
   const char *text = "prune_timesteps: early\n"
-                     "global: {prune: wanda, sparsity: 0.6}\n"
-                     "types: {linear: {prune: sparsegpt, sparsity: 2:4, prune_scope: row}}\n"
+                     "global: {prune: wanda, sparsity: 0.6, prune_scope: threshold,"
+                     " prune_norms: dense}\n"
+                     "types: {linear: {prune: sparsegpt, sparsity: 2:4, prune_scope: row,"
+                     " prune_norms: pruned}}\n"
                      "names:\n  - {match: a, prune: none}\n"
                      "  - {match: b, prune: magnitude, sparsity: '4:8', prune_scope: global,"
                      " prune_update: least_squares}\n";
@@ -143,7 +145,8 @@ TEST(Recipe, PruningIsReadAndWritten) {
     LayerRecipe conv = recipe.resolve("unet", "conv2d", {"c"});
     EXPECT_EQ(conv.pruning, Pruning::Wanda);
     EXPECT_EQ(conv.sparsity, Sparsity{.fraction = 0.6});
-    EXPECT_EQ(conv.pruneScope, PruneScope::Usual);
+    EXPECT_EQ(conv.pruneScope, PruneScope::Threshold);
+    EXPECT_EQ(conv.pruneNorms, PruneNorms::Dense);
     EXPECT_EQ(conv.pruneUpdate, PruneUpdate::Usual);
     LayerRecipe linear = recipe.resolve("unet", "linear", {"c"});
     EXPECT_EQ(linear.pruning, Pruning::SparseGPT);
@@ -151,6 +154,7 @@ TEST(Recipe, PruningIsReadAndWritten) {
     EXPECT_EQ(linear.sparsity.kept, 2);
     EXPECT_EQ(linear.sparsity.group, 4);
     EXPECT_EQ(linear.pruneScope, PruneScope::Row);
+    EXPECT_EQ(linear.pruneNorms, PruneNorms::Pruned);
     EXPECT_EQ(recipe.resolve("unet", "linear", {"a"}).pruning, Pruning::None);
     LayerRecipe named = recipe.resolve("unet", "linear", {"b"});
     EXPECT_EQ(named.pruning, Pruning::Magnitude);
@@ -174,7 +178,9 @@ TEST(Recipe, MistakesOfPruning) {
               HasSubstr("r.yaml:3:17: 'prune' must be none, magnitude, wanda or sparsegpt, found "
                         "'sometimes'"));
   EXPECT_THAT(errorOf(withHead("global: {prune_scope: column}\n")),
-              HasSubstr("'prune_scope' must be usual, row, layer or global"));
+              HasSubstr("'prune_scope' must be usual, row, layer, global or threshold"));
+  EXPECT_THAT(errorOf(withHead("global: {prune_norms: some}\n")),
+              HasSubstr("'prune_norms' must be pruned or dense, found 'some'"));
   EXPECT_THAT(errorOf(withHead("global: {prune_update: [none]}\n")),
               HasSubstr("'prune_update' must be usual, none, bias, sweep or least_squares"));
   EXPECT_THAT(errorOf(withHead("prune_timesteps: late\n")),

@@ -130,6 +130,16 @@ void addFiles(CLI::App &app, CompileOptions &options, RawFlags &raw) {
   app.add_option("--export-masks", options.masksOut,
                  "Folder that gets which weights pruning keeps, MODULE.safetensors")
       ->type_name("DIR");
+  app.add_option("--codebooks", options.codebooks,
+                 "Shared weights, as --export-codebooks writes them or trained further, whatever "
+                 "the recipe says of these layers; repeat or separate by commas")
+      ->type_name("MODULE.safetensors,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app.add_option("--export-codebooks", options.codebooksOut,
+                 "Folder that gets codebook, scales and indices of layers whose weights are in "
+                 "palettes, MODULE.safetensors")
+      ->type_name("DIR");
   app.add_option("--export-onnx", options.exportFolder,
                  "Folder that gets the quantized modules as ONNX with QuantizeLinear and "
                  "DequantizeLinear (opset 21), MODULE/model.onnx")

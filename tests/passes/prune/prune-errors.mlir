@@ -5,6 +5,7 @@
 // RUN: %sdopt-opt %t/pattern.mlir --verify-diagnostics --pass-pipeline="builtin.module(sdopt-open-resources{recipe=%S/Inputs/pattern.yaml},func.func(sdopt-prune))"
 // RUN: %sdopt-opt %t/global.mlir --verify-diagnostics --pass-pipeline="builtin.module(sdopt-open-resources{recipe=%S/Inputs/global.yaml},func.func(sdopt-prune))"
 // RUN: %sdopt-opt %t/layer.mlir --verify-diagnostics --pass-pipeline="builtin.module(sdopt-open-resources{recipe=%S/Inputs/layer.yaml},func.func(sdopt-prune))"
+// RUN: %sdopt-opt %t/threshold.mlir --verify-diagnostics --pass-pipeline="builtin.module(sdopt-open-resources{recipe=%S/Inputs/threshold.yaml},func.func(sdopt-prune))"
 // RUN: %sdopt-opt %t/finite.mlir --verify-diagnostics --pass-pipeline="builtin.module(sdopt-open-resources{recipe=%S/Inputs/magnitude.yaml},func.func(sdopt-prune))"
 
 //--- ops.mlir
@@ -62,6 +63,14 @@ func.func @global(%x: tensor<2x4xf32> {sd.name = "x"}) -> tensor<2x4xf32> {
 func.func @layer(%x: tensor<2x4xf32> {sd.name = "x"}) -> tensor<2x4xf32> {
   %w = sd.constant dense<0.5> : tensor<4x4xf32>
   // expected-error@unknown {{'sd.linear' op cannot have 'prune_scope: layer' with 'sparsity: 2:4', which holds in each output channel}}
+  %y = sd.linear %x, %w : (tensor<2x4xf32>, tensor<4x4xf32>) -> tensor<2x4xf32> loc("y")
+  return %y : tensor<2x4xf32>
+}
+
+//--- threshold.mlir
+func.func @threshold(%x: tensor<2x4xf32> {sd.name = "x"}) -> tensor<2x4xf32> {
+  %w = sd.constant dense<0.5> : tensor<4x4xf32>
+  // expected-error@unknown {{'sd.linear' op cannot have 'prune_scope: threshold', which is Wanda's search, with 'prune: magnitude'}}
   %y = sd.linear %x, %w : (tensor<2x4xf32>, tensor<4x4xf32>) -> tensor<2x4xf32> loc("y")
   return %y : tensor<2x4xf32>
 }
