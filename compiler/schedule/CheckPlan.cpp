@@ -414,15 +414,16 @@ Problem joinedProblem(const Network &network, const Plan &plan, size_t index,
 }
 
 /// How a layer must be cut to make or take a resident tensor whose blocks have so many channels:
-/// tiles of whole rows of pixels, of the channels of a block.
+/// tiles of whole rows of pixels, or of any pixels of the only row, of the channels of a block.
 Problem blockProblem(const Network &network, const Plan &plan, size_t index, bool isMaker,
                      int64_t channels) {
   const auto first = static_cast<size_t>(firstOfGroup(plan, static_cast<int64_t>(index)));
   const Layer &own = network.layers[index], &lead = network.layers[first];
   const Tiling &t = plan.layers[first].tiling;
   const bool isLead = first == index;
-  if (std::holds_alternative<MatrixLayer>(lead.spec) &&
-      t.width < network.tensors[lead.output].dims[2])
+  const auto &made = network.tensors[lead.output].dims;
+  if (std::holds_alternative<MatrixLayer>(lead.spec) && t.width < made[2] &&
+      (made[1] > 1 || network.tensors[lead.inputs[0]].dims[1] > 1))
     return "is cut in columns";
   if (const auto *attention = std::get_if<AttentionLayer>(&own.spec))
     return channels % (network.tensors[own.output].dims[3] / attention->heads) == 0

@@ -219,13 +219,13 @@ void Emitter::expand(const MatrixShape &s) {
                        .padLeft = tile.horizontal.padding};
           conv.inputFormat = input().format();
           conv.input =
-              resident
-                  ? residentAt(*resident, {.dims = input().dims,
-                                           .first = {part.picture, run.first, 0, inputs.first(ci)},
-                                           .elementBytes = s.inputBytes})
-                  : at(layout.input, inputBuffer) +
-                        ((part.picture - tile.picture) * tile.vertical.count + run.slot) *
-                            rowBytes(tile, ci);
+              resident ? residentAt(*resident, {.dims = input().dims,
+                                                .first = {part.picture, run.first,
+                                                          tile.horizontal.first, inputs.first(ci)},
+                                                .elementBytes = s.inputBytes})
+                       : at(layout.input, inputBuffer) +
+                             ((part.picture - tile.picture) * tile.vertical.count + run.slot) *
+                                 rowBytes(tile, ci);
           conv.weights = at(layout.weights, weightBuffer);
           conv.accumulator = accumulator + part.pixelsBefore * outputs.extent(co) * kSumBytes;
           conv.clear = ci == 0 && run.first == part.runs.front().first;

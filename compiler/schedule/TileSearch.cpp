@@ -372,16 +372,27 @@ bool canCut(const MatrixShape &s, int64_t outputChannels) {
 
 void Search::operator()(const MatrixShape &s) {
   const bool byTraffic = options.objective == Objective::Traffic;
-  const std::vector<int64_t> someOutputs = s.tails.isGated()
-                                               ? divisors(s.outputChannels / 2)
-                                               : tileSizes(s.outputChannels, target.array.columns);
-  const std::vector<int64_t> allOutputs =
-      s.tails.isGated() ? someOutputs : sizes(s.outputChannels, target.array.columns);
+  // What fills whole rounds of the arrays leaves none of them idle.
+  const int64_t round = target.array.columns * target.array.count;
+  const auto withRounds = [&](std::vector<int64_t> all) {
+    for (int64_t size = round; size < s.outputChannels && !byTraffic; size += round)
+      all.push_back(size);
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+    return all;
+  };
+  const std::vector<int64_t> someOutputs =
+      s.tails.isGated() ? divisors(s.outputChannels / 2)
+                        : withRounds(tileSizes(s.outputChannels, target.array.columns));
+  const std::vector<int64_t> allOutputs = s.tails.isGated() || !byTraffic
+                                              ? someOutputs
+                                              : allSizes(s.outputChannels, target.array.columns);
   const std::vector<int64_t> inputs =
       s.inputBlock > 0 ? std::vector{s.inputBlock} : tileSizes(s.inputChannels, target.array.rows);
   const int64_t granule = s.winograd ? kWinogradOutputs : 1; // of pixels
-  // Blocks of resident channels hold whole rows of pixels.
-  const bool isInRows = s.inputBlock > 0 || !s.channelTiles.empty();
+  // Pixels of a tile follow each other in blocks of resident channels: whole rows, or parts of the
+  // only one.
+  const bool isInRows = (s.inputBlock > 0 || !s.channelTiles.empty()) && !s.hasOneRow();
   MatrixSearch search(s, target, selection, sizes(s.vertical.output, granule),
                       isInRows ? std::vector{s.horizontal.output}
                                : sizes(s.horizontal.output, granule));
