@@ -372,18 +372,9 @@ bool canCut(const MatrixShape &s, int64_t outputChannels) {
 
 void Search::operator()(const MatrixShape &s) {
   const bool byTraffic = options.objective == Objective::Traffic;
-  // What fills whole rounds of the arrays leaves none of them idle.
-  const int64_t round = target.array.columns * target.array.count;
-  const auto withRounds = [&](std::vector<int64_t> all) {
-    for (int64_t size = round; size < s.outputChannels && !byTraffic; size += round)
-      all.push_back(size);
-    std::sort(all.begin(), all.end());
-    all.erase(std::unique(all.begin(), all.end()), all.end());
-    return all;
-  };
-  const std::vector<int64_t> someOutputs =
-      s.tails.isGated() ? divisors(s.outputChannels / 2)
-                        : withRounds(tileSizes(s.outputChannels, target.array.columns));
+  const std::vector<int64_t> someOutputs = s.tails.isGated()
+                                               ? divisors(s.outputChannels / 2)
+                                               : outputTileSizes(s.outputChannels, target.array);
   const std::vector<int64_t> allOutputs = s.tails.isGated() || !byTraffic
                                               ? someOutputs
                                               : allSizes(s.outputChannels, target.array.columns);
@@ -445,6 +436,16 @@ std::vector<int64_t> tileSizes(int64_t size, int64_t granule) {
     sizes.push_back(tile);
   }
   return {sizes.rbegin(), sizes.rend()};
+}
+
+std::vector<int64_t> outputTileSizes(int64_t size, const ArrayTarget &array) {
+  std::vector<int64_t> sizes = tileSizes(size, array.columns);
+  const int64_t round = array.columns * array.count;
+  for (int64_t tile = round; tile < size; tile += round)
+    sizes.push_back(tile);
+  std::sort(sizes.begin(), sizes.end());
+  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  return sizes;
 }
 
 TileChoice searchTiles(const LayerShape &shape, const Target &target,

@@ -249,7 +249,7 @@ Fastest fastestOf(const MatrixShape &s, const Target &target) {
     for (int64_t buffers : {1, 2, 3, 4, 9, 10, 11, 12})
       for (int64_t height : heights)
         for (int64_t width : tileSizes(s.horizontal.output, granule))
-          for (int64_t co : tileSizes(s.outputChannels, target.array.columns))
+          for (int64_t co : outputTileSizes(s.outputChannels, target.array))
             for (int64_t ci : tileSizes(s.inputChannels, target.array.rows)) {
               if (order == 2 && (buffers == 4 || buffers > 8))
                 continue; // as with fewer
