@@ -245,17 +245,26 @@ struct MatrixWalk {
       // A resident operand is loaded with all its blocks when the first is wanted.
       if (input != lastInput && !isFromSram)
         read += tile[0] * byteWidth(x.type) * (inputStays ? x.dims[3] : channels);
-      if (weights != lastWeights)
+      if (!isThere(lastWeights, weights))
         for (int64_t first = ci; first < (weightsStay ? x.dims[3] : ci + channels);
              first += t.inputChannels)
           read += streamBytes(co, outputs, first, std::min(t.inputChannels, x.dims[3] - first));
       lastInput = input;
-      lastWeights = weights;
     }
-    if (co != lastParams)
+    if (!isThere(lastParams, {co, 0}))
       read += outputs * 16;
-    lastParams = co;
     written += tile[1] * outputs * byteWidth(y.type);
+  }
+
+  /// Is a block in one of the buffers of its operand, two where it is doubled? It is from now on.
+  bool isThere(std::vector<std::array<int64_t, 2>> &last,
+               const std::array<int64_t, 2> &block) const {
+    if (std::find(last.begin(), last.end(), block) != last.end())
+      return true;
+    last.push_back(block);
+    if (last.size() > (t.buffers % 8 >= 2 ? 2U : 1U))
+      last.erase(last.begin());
+    return false;
   }
 
   /// Bytes of the weights of output channels [co, co + outputs) and input channels [first, first +
@@ -298,8 +307,8 @@ struct MatrixWalk {
     return halves / 2 + halves % 2 + bits / 8 + (bits % 8 > 0);
   }
 
-  std::array<int64_t, 2> lastInput = {-1, -1}, lastWeights = {-1, -1};
-  int64_t lastParams = -1;
+  std::array<int64_t, 2> lastInput = {-1, -1};
+  std::vector<std::array<int64_t, 2>> lastWeights, lastParams; ///< newest last
 };
 
 Problem matrixProblem(const Network &network, const Layer &layer, const LayerPlan &plan,

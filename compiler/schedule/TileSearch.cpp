@@ -316,7 +316,7 @@ struct MatrixSearch {
     if (pixels < 1)
       return true;
     const int64_t tiles = ceilDiv(s.batch * s.vertical.output * s.horizontal.output, pixels);
-    if (!byWeights && outputs.tiles * inputs.tiles > 1)
+    if (!byWeights && !haveBuffers(t, outputs.tiles * inputs.tiles))
       least.weights *= tiles;
     return isBeaten(t, channels, least, tiles);
   }

@@ -115,8 +115,8 @@ struct BruteForce {
       moved += spatial * ciTiles > 1 ? x * coTiles : x;
     else
       moved += ciTiles > 1 ? x * coTiles : x;
-    moved += order != 'B' && coTiles * ciTiles > 1 ? weights * spatial : weights;
-    moved += order != 'B' && coTiles > 1 ? params * spatial : params;
+    moved += order != 'B' && coTiles * ciTiles > 2 ? weights * spatial : weights;
+    moved += order != 'B' && coTiles > 2 ? params * spatial : params;
     fewest = std::min(fewest, moved);
   }
 };
