@@ -245,17 +245,26 @@ struct MatrixWalk {
       // A resident operand is loaded with all its blocks when the first is wanted.
       if (input != lastInput && !isFromSram)
         read += tile[0] * byteWidth(x.type) * (inputStays ? x.dims[3] : channels);
-      if (weights != lastWeights)
+      if (!isThere(lastWeights, weights))
         for (int64_t first = ci; first < (weightsStay ? x.dims[3] : ci + channels);
              first += t.inputChannels)
           read += streamBytes(co, outputs, first, std::min(t.inputChannels, x.dims[3] - first));
       lastInput = input;
-      lastWeights = weights;
     }
-    if (co != lastParams)
+    if (!isThere(lastParams, {co, 0}))
       read += outputs * 16;
-    lastParams = co;
     written += tile[1] * outputs * byteWidth(y.type);
+  }
+
+  /// Is a block in one of the buffers of its operand, two where it is doubled? It is from now on.
+  bool isThere(std::vector<std::array<int64_t, 2>> &last,
+               const std::array<int64_t, 2> &block) const {
+    if (std::find(last.begin(), last.end(), block) != last.end())
+      return true;
+    last.push_back(block);
+    if (last.size() > (t.buffers % 8 >= 2 ? 2U : 1U))
+      last.erase(last.begin());
+    return false;
   }
 
   /// Bytes of the weights of output channels [co, co + outputs) and input channels [first, first +
@@ -298,8 +307,8 @@ struct MatrixWalk {
     return halves / 2 + halves % 2 + bits / 8 + (bits % 8 > 0);
   }
 
-  std::array<int64_t, 2> lastInput = {-1, -1}, lastWeights = {-1, -1};
-  int64_t lastParams = -1;
+  std::array<int64_t, 2> lastInput = {-1, -1};
+  std::vector<std::array<int64_t, 2>> lastWeights, lastParams; ///< newest last
 };
 
 Problem matrixProblem(const Network &network, const Layer &layer, const LayerPlan &plan,
@@ -414,15 +423,16 @@ Problem joinedProblem(const Network &network, const Plan &plan, size_t index,
 }
 
 /// How a layer must be cut to make or take a resident tensor whose blocks have so many channels:
-/// tiles of whole rows of pixels, of the channels of a block.
+/// tiles of whole rows of pixels, or of any pixels of the only row, of the channels of a block.
 Problem blockProblem(const Network &network, const Plan &plan, size_t index, bool isMaker,
                      int64_t channels) {
   const auto first = static_cast<size_t>(firstOfGroup(plan, static_cast<int64_t>(index)));
   const Layer &own = network.layers[index], &lead = network.layers[first];
   const Tiling &t = plan.layers[first].tiling;
   const bool isLead = first == index;
-  if (std::holds_alternative<MatrixLayer>(lead.spec) &&
-      t.width < network.tensors[lead.output].dims[2])
+  const auto &made = network.tensors[lead.output].dims;
+  if (std::holds_alternative<MatrixLayer>(lead.spec) && t.width < made[2] &&
+      (made[1] > 1 || network.tensors[lead.inputs[0]].dims[1] > 1))
     return "is cut in columns";
   if (const auto *attention = std::get_if<AttentionLayer>(&own.spec))
     return channels % (network.tensors[own.output].dims[3] / attention->heads) == 0

@@ -112,20 +112,21 @@ std::vector<SpatialTile> spatialTiles(const MatrixShape &s, const WindowCut &ver
   return tiles;
 }
 
-/// A ring of blocks: a block is loaded when it is not the one wanted last; resident operands ask
-/// for a group of blocks at once.
+/// A ring of blocks: a block is loaded when it is not the one wanted last, or where all blocks have
+/// a buffer of their own once; resident operands ask for a group of blocks at once.
 struct Stream {
-  int64_t wanted = -1; ///< key of the newest load
+  bool hasAll = false; ///< keys are the buffers
+  int64_t wanted = -1; ///< newest key
   int64_t loads = 0;
-  /// True if `key` must be loaded into the buffer of index `loads - 1`.
+  /// True if `key` must be loaded into the buffer of index buffer().
   bool next(int64_t key) {
-    if (key == wanted)
-      return false;
+    const bool isThere = hasAll ? key < loads : key == wanted;
     wanted = key;
-    ++loads;
-    return true;
+    if (!isThere)
+      ++loads;
+    return !isThere;
   }
-  int64_t buffer() const { return loads - 1; }
+  int64_t buffer() const { return hasAll ? wanted : loads - 1; }
 };
 
 } // namespace
@@ -143,7 +144,9 @@ void Emitter::expand(const MatrixShape &s) {
   const bool rolls = layout.ringRows > 0;
   const bool inputStays = tiling.order == LoopOrder::InputResident;
   const bool weightsStay = tiling.order == LoopOrder::WeightResident;
-  Stream inputStream, weightStream, paramStream;
+  Stream inputStream,
+      weightStream{.hasAll = !weightsStay && haveBuffers(tiling, outputs.tiles * inputs.tiles)},
+      paramStream{.hasAll = haveBuffers(tiling, outputs.tiles)};
   int64_t results = 0; // output tiles so far
 
   /// Bytes of a row of input pixels of a tile, of one block of channels.
@@ -219,13 +222,13 @@ void Emitter::expand(const MatrixShape &s) {
                        .padLeft = tile.horizontal.padding};
           conv.inputFormat = input().format();
           conv.input =
-              resident
-                  ? residentAt(*resident, {.dims = input().dims,
-                                           .first = {part.picture, run.first, 0, inputs.first(ci)},
-                                           .elementBytes = s.inputBytes})
-                  : at(layout.input, inputBuffer) +
-                        ((part.picture - tile.picture) * tile.vertical.count + run.slot) *
-                            rowBytes(tile, ci);
+              resident ? residentAt(*resident, {.dims = input().dims,
+                                                .first = {part.picture, run.first,
+                                                          tile.horizontal.first, inputs.first(ci)},
+                                                .elementBytes = s.inputBytes})
+                       : at(layout.input, inputBuffer) +
+                             ((part.picture - tile.picture) * tile.vertical.count + run.slot) *
+                                 rowBytes(tile, ci);
           conv.weights = at(layout.weights, weightBuffer);
           conv.accumulator = accumulator + part.pixelsBefore * outputs.extent(co) * kSumBytes;
           conv.clear = ci == 0 && run.first == part.runs.front().first;

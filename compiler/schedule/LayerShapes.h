@@ -84,6 +84,8 @@ struct MatrixShape {
   std::vector<int64_t> channelTiles = {};
 
   int64_t taps() const { return vertical.kernel * horizontal.kernel; }
+  /// Of pixels, as in a sequence of tokens.
+  bool hasOneRow() const { return vertical.input == 1 && vertical.output == 1; }
   int64_t weightCount() const { return outputChannels * taps() * inputChannels; }
   /// Bytes that are expected of the stream of a block.
   int64_t expectedBytes(const WeightExtent &block) const {

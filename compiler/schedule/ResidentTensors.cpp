@@ -227,10 +227,11 @@ SramSpan ResidentTensors::gap(size_t lead, int64_t sramBytes, int64_t alignment)
 
 namespace {
 
-/// Are the tiles of a group whole rows of pixels?
+/// Are the tiles of a group whole rows of pixels, or parts of the only one?
 bool hasWholeRows(const Network &network, const Layer &lead, const Tiling &tiling) {
   return !std::holds_alternative<MatrixLayer>(lead.spec) ||
-         tiling.width >= network.tensors[lead.output].dims[2];
+         tiling.width >= network.tensors[lead.output].dims[2] ||
+         std::get<MatrixShape>(shapeOf(network, lead)).hasOneRow();
 }
 
 } // namespace

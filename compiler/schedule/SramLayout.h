@@ -4,7 +4,8 @@
 // by it and expand() writes the same offsets into commands.
 //
 // A streamed operand has a ring of equal buffers: load i goes to buffer i mod count, so that the
-// next tile is loaded while the last one is used. Tiling::buffers counts up what is doubled:
+// next tile is loaded while the last one is used. Weights and parameters whose blocks all have
+// a buffer are loaded once. Tiling::buffers counts up what is doubled:
 //
 //   1  nothing
 //   2  streamed operands (what the two inner loops load, and the output)
@@ -32,6 +33,11 @@ namespace sdopt {
 
 inline constexpr int64_t kHaloKept = 8;
 inline int64_t bufferLevel(const Tiling &tiling) { return tiling.buffers % kHaloKept; }
+
+/// Has each of so many blocks of a streamed operand a buffer of its own? It is loaded once then.
+inline bool haveBuffers(const Tiling &tiling, int64_t blocks) {
+  return blocks <= (bufferLevel(tiling) >= 2 ? 2 : 1);
+}
 
 /// "A 8x16x64x64 x2, rows kept": loop order, tile (height x width x output channels x input
 /// channels), buffers; rows that tiles share stay in SRAM.

@@ -316,7 +316,7 @@ struct MatrixSearch {
     if (pixels < 1)
       return true;
     const int64_t tiles = ceilDiv(s.batch * s.vertical.output * s.horizontal.output, pixels);
-    if (!byWeights && outputs.tiles * inputs.tiles > 1)
+    if (!byWeights && !haveBuffers(t, outputs.tiles * inputs.tiles))
       least.weights *= tiles;
     return isBeaten(t, channels, least, tiles);
   }
@@ -374,14 +374,16 @@ void Search::operator()(const MatrixShape &s) {
   const bool byTraffic = options.objective == Objective::Traffic;
   const std::vector<int64_t> someOutputs = s.tails.isGated()
                                                ? divisors(s.outputChannels / 2)
-                                               : tileSizes(s.outputChannels, target.array.columns);
-  const std::vector<int64_t> allOutputs =
-      s.tails.isGated() ? someOutputs : sizes(s.outputChannels, target.array.columns);
+                                               : outputTileSizes(s.outputChannels, target.array);
+  const std::vector<int64_t> allOutputs = s.tails.isGated() || !byTraffic
+                                              ? someOutputs
+                                              : allSizes(s.outputChannels, target.array.columns);
   const std::vector<int64_t> inputs =
       s.inputBlock > 0 ? std::vector{s.inputBlock} : tileSizes(s.inputChannels, target.array.rows);
   const int64_t granule = s.winograd ? kWinogradOutputs : 1; // of pixels
-  // Blocks of resident channels hold whole rows of pixels.
-  const bool isInRows = s.inputBlock > 0 || !s.channelTiles.empty();
+  // Pixels of a tile follow each other in blocks of resident channels: whole rows, or parts of the
+  // only one.
+  const bool isInRows = (s.inputBlock > 0 || !s.channelTiles.empty()) && !s.hasOneRow();
   MatrixSearch search(s, target, selection, sizes(s.vertical.output, granule),
                       isInRows ? std::vector{s.horizontal.output}
                                : sizes(s.horizontal.output, granule));
@@ -434,6 +436,16 @@ std::vector<int64_t> tileSizes(int64_t size, int64_t granule) {
     sizes.push_back(tile);
   }
   return {sizes.rbegin(), sizes.rend()};
+}
+
+std::vector<int64_t> outputTileSizes(int64_t size, const ArrayTarget &array) {
+  std::vector<int64_t> sizes = tileSizes(size, array.columns);
+  const int64_t round = array.columns * array.count;
+  for (int64_t tile = round; tile < size; tile += round)
+    sizes.push_back(tile);
+  std::sort(sizes.begin(), sizes.end());
+  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  return sizes;
 }
 
 TileChoice searchTiles(const LayerShape &shape, const Target &target,

@@ -16,6 +16,10 @@ namespace sdopt {
 /// fifth apart, multiples of `granule` above it.
 std::vector<int64_t> tileSizes(int64_t size, int64_t granule = 1);
 
+/// The same for the output channels of a matrix layer, and those that fill whole rounds of the
+/// arrays, which leave none idle.
+std::vector<int64_t> outputTileSizes(int64_t size, const ArrayTarget &array);
+
 struct TileChoice {
   std::optional<LayerPlan> plan; ///< none: nothing fits
   int64_t leastSram = 0;         ///< bytes of the smallest tiling, where nothing fits

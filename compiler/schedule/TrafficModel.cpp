@@ -518,8 +518,9 @@ MatrixBytes bytesOf(const MatrixShape &s, const MatrixCut &cut, const WindowCut 
     inputTimes = spatial * inputs.tiles == 1 ? 1 : outputs.tiles;
   else if (t.order == LoopOrder::OutputStationary)
     inputTimes = inputs.tiles == 1 ? 1 : outputs.tiles;
-  const int64_t weightTimes = byWeights || outputs.tiles * inputs.tiles == 1 ? 1 : spatial;
-  const int64_t paramTimes = byWeights || outputs.tiles == 1 ? 1 : spatial;
+  const int64_t weightTimes =
+      byWeights || haveBuffers(t, outputs.tiles * inputs.tiles) ? 1 : spatial;
+  const int64_t paramTimes = byWeights || haveBuffers(t, outputs.tiles) ? 1 : spatial;
   const int64_t rows =
       ringRows(s, t, vertical, inputs.tiles == 1) > 0 ? vertical.sumNew : vertical.sumSpan;
   int64_t tails = 0;

@@ -31,18 +31,19 @@ struct Place {
     return (block > 0) == (other.block > 0) && meets(other.offset, other.end());
   }
 
-  /// The box of that extent that lies there in SRAM, whole rows of one picture and block.
+  /// The box of that extent that lies there in SRAM: whole rows of one picture and block, or a part
+  /// of its only row.
   std::optional<Box> blockBox(int64_t sram, const std::array<int64_t, 4> &extent) const {
+    const int64_t element = (sram - offset) / elementBytes;
     if (block == 0 || sram < offset || sram >= end() || (sram - offset) % elementBytes != 0 ||
-        extent[0] != 1 || extent[2] != dims[2] || extent[3] != block)
+        element % block != 0 || extent[0] != 1 || (extent[2] != dims[2] && dims[1] != 1) ||
+        extent[3] != block)
       return std::nullopt;
-    const int64_t element = (sram - offset) / elementBytes, rowElements = dims[2] * block;
-    if (element % rowElements != 0)
-      return std::nullopt;
-    const int64_t row = element / rowElements, rows = dims[0] * dims[1], inBlock = row % rows;
-    const Box box{.first = {inBlock / dims[1], inBlock % dims[1], 0, row / rows * block},
-                  .extent = extent};
-    if (box.first[1] + extent[1] > dims[1])
+    const int64_t pixel = element / block, row = pixel / dims[2], rows = dims[0] * dims[1];
+    const Box box{
+        .first = {row % rows / dims[1], row % dims[1], pixel % dims[2], row / rows * block},
+        .extent = extent};
+    if (box.first[1] + extent[1] > dims[1] || box.first[2] + extent[2] > dims[2])
       return std::nullopt;
     return box;
   }

@@ -2,13 +2,18 @@
 //   step-time PACKAGE MODULE [TARGET]          a module of a package
 //   step-time --layers unet|vae 8|16 [TARGET]  the layers of SD 2.1 at full size, planned anew;
 //                                              --stored: no result stays in SRAM for layers to
-//                                              come; --apart: nor for the next in tiles
+//                                              come; --apart: nor for the next in tiles;
+//                                              --4-bit: weights of 4 bits in groups of 64;
+//                                              --winograd: where it pays
 //   --each                                     layer by layer, too
 // Joined layers count with their leader. A layer's time is what it adds to the end of the one
 // before it: its floor (the largest of products / peak, bytes that no schedule saves / bandwidth,
 // elements / lanes), what its busiest unit takes beyond that, and the time in which that unit
 // waits: before its first command of the layer, after its last, or between. The latter is negative
-// where layers overlap.
+// where layers overlap. Classes (kind and pixels) come with the most time above their products
+// first.
+// The floor of the step is the largest of its products / peak, of the bytes of its weights as they
+// are stored, of its other constants, inputs and outputs / bandwidth, and of its elements / lanes.
 
 #include "compiler/schedule/JoinedLayers.h"
 #include "compiler/schedule/TileSearch.h"
@@ -22,6 +27,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,6 +39,8 @@ namespace {
 struct Share {
   double time = 0, floor = 0, busy = 0, before = 0, between = 0, after = 0;
   double bytes = 0, leastBytes = 0;
+  double products = 0, array = 0, bus = 0; ///< at peak; of arrays and bus, busy
+  std::array<double, 3> boundBy = {0, 0, 0};
   int layers = 0;
   void add(const Share &o) {
     time += o.time;
@@ -43,15 +51,33 @@ struct Share {
     after += o.after;
     bytes += o.bytes;
     leastBytes += o.leastBytes;
+    products += o.products;
+    array += o.array;
+    bus += o.bus;
+    for (size_t u = 0; u < boundBy.size(); ++u)
+      boundBy[u] += o.boundBy[u];
     layers += o.layers;
   }
 };
 
+constexpr const char *kUnits[] = {"array", "vector", "dram"};
+
+/// The unit that most of the time is bound by; with its share where others bind some, too.
+std::string boundOf(const Share &s) {
+  const auto most = std::max_element(s.boundBy.begin(), s.boundBy.end());
+  char text[32];
+  std::snprintf(text, sizeof text, "%s %.0f %%", kUnits[most - s.boundBy.begin()],
+                100 * *most / std::max(s.time, 1.0));
+  return text;
+}
+
 void print(const char *name, const Share &s, double clock) {
   const auto ms = [&](double cycles) { return cycles / clock * 1e3; };
-  std::printf("| %s | %d | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %.0f | %.0f |\n", name,
-              s.layers, ms(s.time), ms(s.floor), ms(s.busy), ms(s.before), ms(s.between),
-              ms(s.after), s.bytes * 1e-6, s.leastBytes * 1e-6);
+  std::printf("| %s | %d | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f | "
+              "%.0f | %.0f | %s |\n",
+              name, s.layers, ms(s.time), ms(s.products), ms(s.time - s.products), ms(s.array),
+              ms(s.bus), ms(s.floor), ms(s.busy), ms(s.before), ms(s.between), ms(s.after),
+              s.bytes * 1e-6, s.leastBytes * 1e-6, boundOf(s).c_str());
 }
 
 /// Of one layer: when each unit began and ended.
@@ -60,9 +86,44 @@ struct Use {
   std::array<double, 3> minimum = {0, 0, 0}, busy = {0, 0, 0};
   int64_t begin = INT64_MAX, end = -1;
 };
-constexpr const char *kUnits[] = {"array", "vector", "dram"};
 
 int unitOf(Queue queue) { return queue == Queue::Array ? 0 : queue == Queue::Vector ? 1 : 2; }
+
+struct ConstantsOf {
+  using Ids = std::vector<ConstantId>;
+  Ids operator()(const MatrixLayer &s) const { return {s.weights, s.params}; }
+  Ids operator()(const TableLayer &s) const { return {s.table}; }
+  Ids operator()(const GegluLayer &s) const { return {s.table}; }
+  Ids operator()(const NormLayer &s) const { return {s.channels}; }
+  Ids operator()(const ConstantLayer &s) const { return {s.codes}; }
+  template <typename Other> Ids operator()(const Other &) const { return {}; }
+};
+
+/// Bytes that a step cannot do without, however layers share what is on chip: its constants as they
+/// are stored, its inputs and outputs, and what the phases before leave for it.
+int64_t compulsoryBytes(const Network &network, const Plan &plan) {
+  std::set<ConstantId> constants;
+  std::set<TensorId> made, tensors;
+  for (const Layer &layer : network.layers) {
+    if (layer.phase != Phase::Step)
+      continue;
+    for (TensorId id : layer.inputs)
+      if (!made.contains(rootOf(network, id)))
+        tensors.insert(rootOf(network, id));
+    made.insert(rootOf(network, layer.output));
+    for (ConstantId id : std::visit(ConstantsOf(), layer.spec))
+      constants.insert(id);
+  }
+  for (size_t id = 0; id < network.tensors.size(); ++id)
+    if (network.tensors[id].role == TensorRole::Output)
+      tensors.insert(rootOf(network, static_cast<TensorId>(id)));
+  int64_t bytes = 0;
+  for (TensorId id : tensors)
+    bytes += network.tensors[id].bytes();
+  for (ConstantId id : constants)
+    bytes += packedBytes(network, plan, id);
+  return bytes;
+}
 
 void report(const PackageModule &module, const Target &target, bool lists) {
   const Network &network = module.info.network;
@@ -129,22 +190,29 @@ void report(const PackageModule &module, const Target &target, bool lists) {
     s.after = static_cast<double>(std::max<int64_t>(use.end - use.last[bound], 0));
     s.between = s.time - s.floor - s.busy - s.before - s.after;
     before = std::max(before, use.end);
-    const std::string kind =
-        std::string(kindName(network.layers[i])) + (s.layers > 1 ? " with joined layers" : "");
-    byKind[kind].add(s);
+    s.products = use.minimum[0];
+    s.array = use.busy[0];
+    s.bus = use.busy[2];
+    s.boundBy[bound] = s.time;
+    const auto &dims = network.tensors[network.layers[i].output].dims;
+    byKind[std::string(kindName(network.layers[i])) + " " + std::to_string(dims[1] * dims[2])].add(
+        s);
     byBound[kUnits[bound]].add(s);
     total.add(s);
     if (lists)
-      print((std::string(kindName(network.layers[i])) + " " + network.layers[i].name + " " +
-             kUnits[bound])
-                .c_str(),
-            s, target.clock);
+      print((std::string(kindName(network.layers[i])) + " " + network.layers[i].name).c_str(), s,
+            target.clock);
   }
-  std::printf("%s on %s, ms and MB of a step\n\n| | layers | time | floor | busiest unit beyond | "
-              "it waits before | between | after "
-              "| DRAM | least |\n|---|---|---|---|---|---|---|---|---|---|\n",
+  std::printf("%s on %s, ms and MB of a step\n\n| | layers | time | products | above them | arrays "
+              "busy | bus busy | floor | busiest unit beyond | it waits before | between | after | "
+              "DRAM | least | bound by |\n"
+              "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
               network.name.c_str(), target.name.c_str());
-  for (const auto &[name, share] : byKind)
+  std::vector<std::pair<std::string, Share>> classes(byKind.begin(), byKind.end());
+  std::stable_sort(classes.begin(), classes.end(), [](const auto &a, const auto &b) {
+    return a.second.time - a.second.products > b.second.time - b.second.products;
+  });
+  for (const auto &[name, share] : classes)
     print(name.c_str(), share, target.clock);
   for (const auto &[name, share] : byBound)
     print(("bound by " + name).c_str(), share, target.clock);
@@ -152,15 +220,28 @@ void report(const PackageModule &module, const Target &target, bool lists) {
   for (int u = 0; u < 3; ++u)
     std::printf("%s: busy %.2f ms, at least %.2f ms\n", kUnits[u], allBusy[u] / target.clock * 1e3,
                 allLeast[u] / target.clock * 1e3);
+  const double bytes = static_cast<double>(compulsoryBytes(network, module.info.plan));
+  const std::array<double, 3> floors = {allLeast[0] / target.clock, allLeast[1] / target.clock,
+                                        bytes / target.dram.bandwidth};
+  const auto largest = std::max_element(floors.begin(), floors.end());
+  std::printf("floor of the step: products %.2f ms, elements %.2f ms, %.0f MB %.2f ms; the step "
+              "takes %.3f of it (%s)\n",
+              floors[0] * 1e3, floors[1] * 1e3, bytes * 1e-6, floors[2] * 1e3,
+              total.time / target.clock / *largest, kUnits[largest - floors.begin()]);
 }
 
 /// SD 2.1 at full size, planned anew.
 absl::StatusOr<PackageModule> layersOf(const std::string &model, int bits, const Target &target,
-                                       bool joins, bool residents) {
+                                       const SearchOptions &options, bool narrow, bool winograd) {
   const ElementType type = bits == 8 ? ElementType::I8 : ElementType::I16;
-  const Network network = model == "unet" ? unet(64, type) : vaeDecoder(64, type);
-  absl::StatusOr<Plan> plan =
-      planNetwork(network, target, {.joins = joins, .residents = residents});
+  Network network = model == "unet" ? inPhases(unet(64, type)) : vaeDecoder(64, type);
+  if (narrow)
+    for (ConstantInfo &constant : network.constants)
+      if (constant.kind == ConstantKind::Weights)
+        constant.form = {.coding = WeightCoding::Grouped, .bits = 4, .groupSize = 64};
+  if (winograd)
+    useWinograd(network, target);
+  absl::StatusOr<Plan> plan = planNetwork(network, target, options);
   if (!plan.ok())
     return plan.status();
   return test::expandedModule(network, *std::move(plan), target);
@@ -175,23 +256,28 @@ int fail(const absl::Status &status) {
 
 int main(int argc, char **argv) {
   std::vector<std::string> words;
-  bool lists = false, joins = true, residents = true;
+  SearchOptions options;
+  bool lists = false, narrow = false, winograd = false;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--each")
       lists = true;
     else if (word == "--apart")
-      joins = residents = false;
+      options.joins = options.residents = false;
     else if (word == "--stored")
-      residents = false;
+      options.residents = false;
+    else if (word == "--4-bit")
+      narrow = true;
+    else if (word == "--winograd")
+      winograd = true;
     else
       words.push_back(word);
   }
   const bool isModel = words.size() >= 3 && words[0] == "--layers";
   if (words.size() < 2) {
-    std::fprintf(
-        stderr, "usage: step-time [--each] PACKAGE MODULE [TARGET]\n"
-                "       step-time [--each] [--apart] [--stored] --layers unet|vae 8|16 [TARGET]\n");
+    std::fprintf(stderr, "usage: step-time [--each] PACKAGE MODULE [TARGET]\n"
+                         "       step-time [--each] [--apart] [--stored] [--4-bit] [--winograd] "
+                         "--layers unet|vae 8|16 [TARGET]\n");
     return 1;
   }
   const size_t last = isModel ? 3 : 2;
@@ -199,7 +285,8 @@ int main(int argc, char **argv) {
   if (!target.ok())
     return fail(target.status());
   if (isModel) {
-    const auto module = layersOf(words[1], std::atoi(words[2].c_str()), *target, joins, residents);
+    const auto module =
+        layersOf(words[1], std::atoi(words[2].c_str()), *target, options, narrow, winograd);
     if (!module.ok())
       return fail(module.status());
     report(*module, *target, lists);

@@ -2,11 +2,9 @@
 
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/Plan.h"
-#include "compiler/schedule/WinogradLayers.h"
 #include "tests/schedule/StableDiffusion.h"
 
 #include <gtest/gtest.h>
-#include <map>
 
 namespace sdopt {
 namespace {
@@ -26,30 +24,6 @@ double milliseconds(const Plan &plan, const Target &target) {
   return sum;
 }
 
-struct Windows {
-  int all = 0, paying = 0;
-};
-
-/// Sets the flag of every layer that may have it, or that it pays for.
-Windows transform(Network &network, const Target &target, bool onlyPaying) {
-  Windows windows;
-  std::map<std::vector<int64_t>, bool> known;
-  for (Layer &layer : network.layers) {
-    auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
-    const auto channels = [&] { return network.tensors[layer.inputs[0]].dims[3]; };
-    if (!matrix ||
-        !winogradProblem(*matrix, network.constants[matrix->weights], channels()).empty())
-      continue;
-    const auto [pays, isNew] = known.try_emplace(signature(shapeOf(network, layer)), true);
-    if (isNew && onlyPaying)
-      pays->second = winogradChoice(network, layer, target).pays();
-    matrix->winograd = pays->second;
-    ++windows.all;
-    windows.paying += pays->second;
-  }
-  return windows;
-}
-
 // 27 % of the UNet's multiplications go and 54 % of the decoder's. Less of their time does: short
 // streams do not fill the arrays any better, which is why not every layer is worth it.
 TEST(FullSizeWinograd, TakesFewerMultiplicationsAndLessTime) {
@@ -57,8 +31,8 @@ TEST(FullSizeWinograd, TakesFewerMultiplicationsAndLessTime) {
   ASSERT_TRUE(target.ok()) << target.status();
   for (const Network &direct : {unet(64, ElementType::I8), vaeDecoder(64, ElementType::I8)}) {
     Network all = direct, paying = direct;
-    transform(all, *target, false);
-    const Windows windows = transform(paying, *target, true);
+    useWinograd(all, *target, false);
+    const Windows windows = useWinograd(paying, *target);
     const bool isUnet = direct.name == "unet";
     EXPECT_NEAR(multiplications(all) / multiplications(direct), isUnet ? 292.0 / 402 : 580.0 / 1257,
                 0.02);

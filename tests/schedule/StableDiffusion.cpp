@@ -1,9 +1,16 @@
 #include "tests/schedule/StableDiffusion.h"
 
+#include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/WinogradLayers.h"
 #include "tests/schedule/LayerZoo.h"
+
+#include <algorithm>
+#include <map>
 
 namespace sdopt {
 namespace {
+
+constexpr TensorId kText = 1;
 
 struct Model {
   NetworkBuilder b;
@@ -66,7 +73,7 @@ Network unet(int64_t size, ElementType type) {
   Model m{.b = {}, .type = type};
   m.b.network.name = "unet";
   const TensorId x = m.b.tensor({1, size, size, 9}, type, TensorRole::Input);
-  const TensorId text = m.b.tensor({1, 1, 77, 1024}, type, TensorRole::Input);
+  const TensorId text = m.b.tensor({1, 1, 77, 1024}, type, TensorRole::Input); // kText
   const TensorId step = m.b.tensor({1, 1, 1, 1}, ElementType::I32, TensorRole::Input);
   TensorId time = m.b.timeEmbedding(step, 1, 160);
   time = m.silu(m.b.linear(time, 1280, type));
@@ -101,6 +108,44 @@ Network unet(int64_t size, ElementType type) {
   h = m.conv3(m.silu(m.b.groupNorm(h, 32, type)), 4);
   m.b.network.tensors[h].role = TensorRole::Output;
   return m.b.network;
+}
+
+Network inPhases(const Network &unet) {
+  Network network = unet;
+  std::vector<Phase> phases; // by tensor
+  for (const TensorInfo &tensor : network.tensors)
+    phases.push_back(tensor.type == ElementType::I32      ? Phase::Schedule
+                     : &tensor == &network.tensors[kText] ? Phase::Prompt
+                                                          : Phase::Step);
+  for (Layer &layer : network.layers) {
+    layer.phase = phases[layer.inputs[0]];
+    for (TensorId id : layer.inputs)
+      if (phases[id] != layer.phase)
+        layer.phase = Phase::Step;
+    phases[layer.output] = layer.phase;
+  }
+  std::stable_sort(network.layers.begin(), network.layers.end(),
+                   [](const Layer &a, const Layer &b) { return a.phase < b.phase; });
+  return network;
+}
+
+Windows useWinograd(Network &network, const Target &target, bool onlyPaying) {
+  Windows windows;
+  std::map<std::vector<int64_t>, bool> known;
+  for (Layer &layer : network.layers) {
+    auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
+    const auto channels = [&] { return network.tensors[layer.inputs[0]].dims[3]; };
+    if (!matrix ||
+        !winogradProblem(*matrix, network.constants[matrix->weights], channels()).empty())
+      continue;
+    const auto [pays, isNew] = known.try_emplace(signature(shapeOf(network, layer)), true);
+    if (isNew && onlyPaying)
+      pays->second = winogradChoice(network, layer, target).pays();
+    matrix->winograd = pays->second;
+    ++windows.all;
+    windows.paying += pays->second;
+  }
+  return windows;
 }
 
 Network vaeDecoder(int64_t size, ElementType type) {

@@ -4,11 +4,23 @@
 #define SDOPT_TESTS_SCHEDULE_STABLEDIFFUSION_H
 
 #include "compiler/schedule/Network.h"
+#include "compiler/target/Target.h"
 
 namespace sdopt {
 
 /// The inpainting UNet (9 channels in) for `size` x `size` latents, every layer in order.
 Network unet(int64_t size, ElementType type);
+
+/// The same with what depends on the text, or on the timestep, alone in phases of their own, as
+/// sdopt-compile hoists it.
+Network inPhases(const Network &unet);
+
+/// Layers that may be by Winograd, and those that then are.
+struct Windows {
+  int all = 0, paying = 0;
+};
+/// Makes convolutions by F(2x2, 3x3): where it pays, or all that may be.
+Windows useWinograd(Network &network, const Target &target, bool onlyPaying = true);
 
 /// The VAE decoder from `size` x `size` latents.
 Network vaeDecoder(int64_t size, ElementType type);

@@ -115,8 +115,8 @@ struct BruteForce {
       moved += spatial * ciTiles > 1 ? x * coTiles : x;
     else
       moved += ciTiles > 1 ? x * coTiles : x;
-    moved += order != 'B' && coTiles * ciTiles > 1 ? weights * spatial : weights;
-    moved += order != 'B' && coTiles > 1 ? params * spatial : params;
+    moved += order != 'B' && coTiles * ciTiles > 2 ? weights * spatial : weights;
+    moved += order != 'B' && coTiles > 2 ? params * spatial : params;
     fewest = std::min(fewest, moved);
   }
 };
@@ -249,7 +249,7 @@ Fastest fastestOf(const MatrixShape &s, const Target &target) {
     for (int64_t buffers : {1, 2, 3, 4, 9, 10, 11, 12})
       for (int64_t height : heights)
         for (int64_t width : tileSizes(s.horizontal.output, granule))
-          for (int64_t co : tileSizes(s.outputChannels, target.array.columns))
+          for (int64_t co : outputTileSizes(s.outputChannels, target.array))
             for (int64_t ci : tileSizes(s.inputChannels, target.array.rows)) {
               if (order == 2 && (buffers == 4 || buffers > 8))
                 continue; // as with fewer

@@ -90,7 +90,7 @@ int64_t movedBytes(const Plan &plan) {
 
 TEST(ResidentTensors, GiveTheCodesOfLayersThroughDram) {
   std::mt19937 random(11);
-  int networks = 0, residents = 0, spilled = 0, cut = 0, nowhere = 0;
+  int networks = 0, residents = 0, spilled = 0, cut = 0, nowhere = 0, partsOfRows = 0;
   size_t wholes = 0, groups = 0;
   std::set<std::string> makers, readers;
   for (int round = 0; round < 120; ++round) {
@@ -132,8 +132,12 @@ TEST(ResidentTensors, GiveTheCodesOfLayersThroughDram) {
         makers.insert(kindName(network.layers[i]));
       }
       for (size_t k = 0; k < network.layers[i].inputs.size(); ++k)
-        if (places.ofInput(i, k))
+        if (places.ofInput(i, k)) {
           readers.insert(kindName(network.layers[i]));
+          partsOfRows +=
+              std::holds_alternative<MatrixLayer>(network.layers[i].spec) &&
+              plan->layers[i].tiling.width < network.tensors[network.layers[i].output].dims[2];
+        }
     }
     if (HasFailure())
       return;
@@ -142,6 +146,7 @@ TEST(ResidentTensors, GiveTheCodesOfLayersThroughDram) {
   EXPECT_GT(residents, 300);
   EXPECT_GT(spilled, 5);
   EXPECT_GT(cut, 20);
+  EXPECT_GT(partsOfRows, 5);
   EXPECT_GT(nowhere, 300);
   EXPECT_EQ(wholes, groups); // every one led by a matrix layer amounts to one product
   for (const char *kind :
