@@ -76,6 +76,16 @@ TEST(Records, RowsAreGroupedAndTheLastFilledUp) {
     EXPECT_EQ(out.values<float>()[i], static_cast<float>(i + 700));
 }
 
+TEST(Records, RowsOfACallAreSeveralBatches) {
+  absl::StatusOr<TensorMap> outputs = runRecords(
+      unetTensors(), {{"sample", counting({2, 6, 3})}, {"timestep", times({7, 8})}}, fake);
+  ASSERT_TRUE(outputs.ok()) << outputs.status().message();
+  const Tensor &out = outputs->at("out");
+  EXPECT_EQ(out.shape(), (Shape{2, 6, 3}));
+  for (int64_t i = 0; i < 36; ++i)
+    EXPECT_EQ(out.values<float>()[i], static_cast<float>(i + (i < 18 ? 700 : 800)));
+}
+
 TEST(Records, ScalarTimestep) {
   absl::StatusOr<TensorMap> outputs =
       runRecords(unetTensors(),

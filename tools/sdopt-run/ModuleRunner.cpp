@@ -75,6 +75,59 @@ absl::StatusOr<std::vector<Cut>> cutInputs(const std::vector<TensorInfo> &tensor
   return cuts;
 }
 
+/// Calls whose rows are several batches.
+struct Calls {
+  int64_t count = 0, parts = 1; ///< records of each
+
+  /// Those of an input [calls, parts * batch, ...].
+  static std::optional<Calls> of(const TensorInfo &info, const Tensor &value) {
+    const Shape &logical = info.logicalShape, &shape = value.shape();
+    if (logical.empty() || logical[0] < 1 || shape.size() != logical.size() + 1 ||
+        shape[1] <= logical[0] || shape[1] % logical[0] != 0 ||
+        !std::equal(logical.begin() + 1, logical.end(), shape.begin() + 2))
+      return std::nullopt;
+    return Calls{shape[0], shape[1] / logical[0]};
+  }
+
+  /// [calls * parts, ...]; what belongs to a call as a whole is there for each part of it.
+  Tensor records(const TensorInfo &info, const Tensor &value) const {
+    Shape shape = value.shape();
+    if (const std::optional<Calls> own = of(info, value)) {
+      shape[0] *= own->parts;
+      shape[1] /= own->parts;
+      return value.reshaped(shape);
+    }
+    if (shape.empty() || shape[0] != count)
+      return value;
+    shape[0] *= parts;
+    Tensor repeated(value.type(), shape);
+    const int64_t bytes = value.byteSize() / std::max<int64_t>(count, 1);
+    for (int64_t i = 0; i < count * parts; ++i)
+      std::memcpy(repeated.mutableBytes() + i * bytes, value.bytes() + i / parts * bytes,
+                  static_cast<size_t>(bytes));
+    return repeated;
+  }
+
+  /// The other way.
+  Tensor joined(const Tensor &value) const {
+    Shape shape = value.shape();
+    if (shape.size() < 2 || shape[0] != count * parts)
+      return value;
+    shape[0] = count;
+    shape[1] *= parts;
+    return value.reshaped(shape);
+  }
+};
+
+Calls callsOf(const std::vector<TensorInfo> &tensors, const TensorMap &inputs) {
+  for (const TensorInfo &info : tensors)
+    if (const auto input = inputs.find(info.name);
+        info.role == TensorRole::Input && input != inputs.end())
+      if (const std::optional<Calls> calls = Calls::of(info, input->second))
+        return *calls;
+  return {};
+}
+
 /// Copies elements [from, from + count) of `values` to position `to` of `target`.
 void copyElements(const Tensor &values, int64_t from, int64_t count, Tensor &target, int64_t to) {
   int64_t width = byteWidth(values.type());
@@ -149,7 +202,14 @@ absl::StatusOr<TensorMap>
 runRecords(const std::vector<TensorInfo> &tensors, const TensorMap &inputs,
            const RecordRunner &runner,
            const std::function<void(int64_t done, int64_t records)> &observer) {
-  absl::StatusOr<std::vector<Cut>> cuts = cutInputs(tensors, inputs);
+  const Calls calls = callsOf(tensors, inputs);
+  TensorMap given = inputs;
+  if (calls.parts > 1)
+    for (const TensorInfo &info : tensors)
+      if (const auto input = given.find(info.name);
+          info.role == TensorRole::Input && input != given.end())
+        input->second = calls.records(info, input->second);
+  absl::StatusOr<std::vector<Cut>> cuts = cutInputs(tensors, given);
   if (!cuts.ok())
     return cuts.status();
   int64_t records = 0;
@@ -168,7 +228,11 @@ runRecords(const std::vector<TensorInfo> &tensors, const TensorMap &inputs,
     if (observer)
       observer(index + 1, records);
   }
-  return joiner.take();
+  TensorMap outputs = joiner.take();
+  if (calls.parts > 1)
+    for (auto &[name, value] : outputs)
+      value = calls.joined(value);
+  return outputs;
 }
 
 absl::StatusOr<TensorMap>

@@ -6,6 +6,7 @@
 //                             samples 160x9x16x16    80 records of two rows
 //                             samples 5x9x16x16      3 records, the last filled up with its last
 //                             row
+//   logical shape 1x9x16x16   samples 80x2x9x16x16   80 calls of two records each
 //   logical shape 1 (or none) samples 80             one value for each record; a single value is
 //                                                    used for all records and all rows
 //
