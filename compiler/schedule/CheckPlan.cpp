@@ -320,7 +320,14 @@ Problem matrixProblem(const Network &network, const Layer &layer, const LayerPla
   if ((cutsBatch && (t.height % y.dims[1] != 0 || t.height > y.dims[0] * y.dims[1])) ||
       t.width > y.dims[2] || t.outputChannels > y.dims[3] || t.inputChannels > x.dims[3])
     return "has a tile larger than its tensors";
-  MatrixWalk walk{spec, x, y, t, network.constants[spec.weights], isFromSram};
+  MatrixWalk walk{.spec = spec,
+                  .x = x,
+                  .y = y,
+                  .t = t,
+                  .weights = network.constants[spec.weights],
+                  .isFromSram = isFromSram,
+                  .lastWeights = {},
+                  .lastParams = {}};
   walk.run();
   if (walk.written != y.bytes())
     return absl::StrCat("covers ", walk.written, " of ", y.bytes(), " output bytes");

@@ -2,10 +2,10 @@
 //
 // A result that is resident lies in SRAM from the layer that makes it to some of those that read
 // it. Its channels are cut into blocks that follow each other, each [pixels][channels] packed, so
-// that a tile of whole rows and of the channels of a block is one run of bytes: the layer that
-// makes it cuts its output channels into these blocks, and layers that read it cut theirs alike
-// (adaptive scheduling: a map that is split in N parts feeds a map that is split in N parts, or
-// goes to DRAM). No command differs from those of tiles.
+// that a tile of whole rows (of any pixels of tokens, which have one) and of the channels of a
+// block is one run of bytes: the layer that makes it cuts its output channels into these blocks,
+// and layers that read it cut theirs alike (adaptive scheduling: a map that is split in N parts
+// feeds a map that is split in N parts, or goes to DRAM). No command differs from those of tiles.
 //
 //   1x8x6x4, blocks of 2 channels    0        96       192
 //                                    | c0 c1  | c2 c3  |    a pixel of a block: 2 bytes

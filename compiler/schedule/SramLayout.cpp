@@ -164,29 +164,36 @@ GroupNormLayout layoutOf(const GroupNormShape &shape, const Tiling &t, int64_t a
   return layout;
 }
 
+int64_t headsTogether(const AttentionShape &shape, const Tiling &t) {
+  const int64_t heads = t.outputChannels / shape.headDim;
+  const bool haveOneStride = shape.isInputResident[1] == shape.isInputResident[2];
+  return heads > 1 && t.width >= shape.keys && shape.heads % heads == 0 && haveOneStride ? heads
+                                                                                         : 1;
+}
+
 AttentionLayout layoutOf(const AttentionShape &shape, const Tiling &t, int64_t alignment) {
   const AxisCut queries(shape.queries, t.height), keys(shape.keys, t.width);
-  const int64_t heads = shape.batch * shape.heads, blocks = heads * queries.tiles;
-  const int64_t residents = std::min<int64_t>(bufferLevel(t) >= 4 ? 2 : 1, heads);
+  const int64_t together = headsTogether(shape, t), channels = together * shape.headDim;
+  const int64_t groups = shape.batch * shape.heads / together, blocks = groups * queries.tiles;
+  const int64_t residents = std::min<int64_t>(bufferLevel(t) >= 4 ? 2 : 1, groups);
   const int64_t loaded = streamed(t, blocks * keys.tiles);
   const bool keysStay = keys.tiles == 1 || t.order == LoopOrder::WeightResident;
-  const int64_t sums = std::min<int64_t>(bufferLevel(t) >= 3 ? 2 : 1, blocks);
+  const int64_t sums = std::min<int64_t>(bufferLevel(t) >= 3 ? 2 : 1, blocks * together);
   SramCursor cursor(alignment);
   AttentionLayout layout;
   if (!shape.isInputResident[0])
-    layout.q = cursor.add(queries.tile * shape.headDim * shape.qBytes, streamed(t, blocks));
+    layout.q = cursor.add(queries.tile * channels * shape.qBytes, streamed(t, blocks));
   if (!shape.isInputResident[1])
-    layout.k = cursor.add(keys.tile * shape.headDim * shape.kBytes,
-                          keysStay ? keys.tiles * residents : loaded);
+    layout.k =
+        cursor.add(keys.tile * channels * shape.kBytes, keysStay ? keys.tiles * residents : loaded);
   if (!shape.isInputResident[2])
     layout.v =
-        cursor.add(keys.tile * shape.headDim * shape.vBytes, keys.tiles == 1 ? residents : loaded);
+        cursor.add(keys.tile * channels * shape.vBytes, keys.tiles == 1 ? residents : loaded);
   layout.rowMax = cursor.add(queries.tile * kWide, sums);
   layout.rowSum = cursor.add(queries.tile * kWide, sums);
   layout.accumulator = cursor.add(queries.tile * shape.headDim * kWide, sums);
   if (!shape.isResident)
-    layout.output =
-        cursor.add(queries.tile * shape.headDim * shape.outputBytes, streamed(t, blocks));
+    layout.output = cursor.add(queries.tile * channels * shape.outputBytes, streamed(t, blocks));
   layout.bytes = cursor.bytes();
   return layout;
 }

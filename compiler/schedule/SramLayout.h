@@ -123,6 +123,10 @@ struct GroupNormLayout {
 /// Order InputResident keeps the rows of the first pass for the second.
 GroupNormLayout layoutOf(const GroupNormShape &shape, const Tiling &tiling, int64_t alignment);
 
+/// Heads whose rows are loaded and stored together, Tiling::outputChannels in all: those of tokens
+/// follow each other in DRAM. More than one only where all keys are in one tile.
+int64_t headsTogether(const AttentionShape &shape, const Tiling &tiling);
+
 struct AttentionLayout {
   Ring q, k, v, rowMax, rowSum, accumulator, output;
   int64_t bytes = 0;

@@ -6,6 +6,7 @@
 #include "compiler/schedule/TrafficModel.h"
 #include "compiler/schedule/WinogradLayers.h"
 
+#include <limits>
 #include <tuple>
 
 namespace sdopt {
@@ -79,10 +80,15 @@ public:
   }
 
   TileChoice choice() {
+    double best = std::numeric_limits<double>::infinity();
+    for (const Offer &o : offers)
+      best = std::min(best, timeScore(o.estimate));
     const auto key = [&](const Offer &o) {
-      return objective == Objective::Traffic
-                 ? std::make_tuple(o.estimate.cycles, o.bytes(), o.estimate.tiles)
-                 : std::make_tuple(o.bytes(), o.estimate.tiles, o.estimate.cycles);
+      if (objective == Objective::Traffic)
+        return std::tuple(static_cast<double>(o.estimate.cycles), o.bytes(), o.estimate.tiles);
+      const double score = timeScore(o.estimate);
+      return std::tuple(score > best + best / kScoreSlack ? score : 0.0, o.estimate.tiles,
+                        o.estimate.cycles);
     };
     const Offer *first = nullptr;
     for (const Offer &o : offers)
@@ -167,24 +173,26 @@ struct Search {
     for (int64_t keys : tileSizes(s.keys, 32))
       for (LoopOrder o :
            {LoopOrder::InputResident, LoopOrder::WeightResident, LoopOrder::OutputStationary})
-        for (int64_t buffers : {4, 3, 2, 1}) {
-          if ((keys >= s.keys) != (o == LoopOrder::InputResident))
-            continue;
-          for (int64_t height : queries) {
-            const Tiling t{.order = o,
-                           .height = height,
-                           .width = keys,
-                           .outputChannels = s.headDim,
-                           .inputChannels = s.headDim,
-                           .buffers = buffers};
-            if (!selection.fits(layoutOf(s, t, target.sram.alignment).bytes))
+        for (int64_t heads : divisors(s.heads))
+          for (int64_t buffers : {4, 3, 2, 1}) {
+            if ((keys >= s.keys) != (o == LoopOrder::InputResident))
               continue;
-            offer(t);
-            // Fewer queries read keys and values more often.
-            if (options.objective == Objective::Traffic)
-              break;
+            for (int64_t height : queries) {
+              const Tiling t{.order = o,
+                             .height = height,
+                             .width = keys,
+                             .outputChannels = heads * s.headDim,
+                             .inputChannels = s.headDim,
+                             .buffers = buffers};
+              if (headsTogether(s, t) != heads ||
+                  !selection.fits(layoutOf(s, t, target.sram.alignment).bytes))
+                continue;
+              offer(t);
+              // Fewer queries read keys and values more often.
+              if (options.objective == Objective::Traffic)
+                break;
+            }
           }
-        }
   }
   void operator()(const UpsampleShape &s) {
     for (int64_t columns : s.isInputResident ? std::vector{s.width} : tileSizes(s.width))
@@ -436,6 +444,12 @@ std::vector<int64_t> tileSizes(int64_t size, int64_t granule) {
     sizes.push_back(tile);
   }
   return {sizes.rbegin(), sizes.rend()};
+}
+
+double timeScore(const Estimate &estimate) {
+  const auto cycles = static_cast<double>(estimate.cycles);
+  return static_cast<double>(estimate.cost.dramReadBytes + estimate.cost.dramWriteBytes) * cycles *
+         cycles;
 }
 
 std::vector<int64_t> outputTileSizes(int64_t size, const ArrayTarget &array) {

@@ -5,6 +5,7 @@
 
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/Plan.h"
+#include "compiler/schedule/TrafficModel.h"
 
 #include <cstdint>
 #include <optional>
@@ -27,7 +28,7 @@ struct TileChoice {
 
 /// What the best tiling has least of.
 enum class Objective : uint8_t {
-  Time = 0,   ///< estimated cycles; among those within a slack of the least, DRAM bytes
+  Time = 0,   ///< estimated cycles; among those within a slack of the least, timeScore()
   Traffic = 1 ///< DRAM bytes; among those within 1/128 of the least, cycles
 };
 
@@ -37,13 +38,19 @@ struct SearchOptions {
   std::optional<LoopOrder> order = std::nullopt;
   /// Tiling::buffers must be at least this; 2: streamed operands are always doubled.
   int64_t leastBuffers = 1;
-  /// By time, a layer may take 1 / cycleSlack longer than its least to move fewer bytes.
+  /// By time, a layer may take at most 1 / cycleSlack longer than its least to move fewer bytes.
   int64_t cycleSlack = 16;
   /// Layers may follow in the tiles of others; false as a baseline.
   bool joins = true;
   /// Results may stay in SRAM for layers to come; false as a baseline.
   bool residents = true;
 };
+
+/// DRAM bytes times the square of the estimated cycles: a part of the time is worth twice that part
+/// of the bytes. Of tilings within 1 / kScoreSlack of the least the one with fewest tiles is taken:
+/// estimates are no better.
+inline constexpr double kScoreSlack = 32;
+double timeScore(const Estimate &estimate);
 
 /// Tries every combination of tile sizes, loop orders and buffers that fits and may be the best.
 /// Ties: fewest tiles, then first tried.

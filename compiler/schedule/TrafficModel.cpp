@@ -39,8 +39,10 @@ public:
   }
 
   /// Bytes that the bus moves in the time of `bytes`, moved by `commands` in runs of `run` that
-  /// begin `stride` apart; 0: one run begins where another ends.
-  int64_t busBytes(int64_t bytes, int64_t commands, int64_t run, int64_t stride) const {
+  /// begin `stride` apart; 0: one run begins where another ends. Of a part of the rows of a picture
+  /// each has `rowRuns` of them, and rows begin `rowStride` apart.
+  int64_t busBytes(int64_t bytes, int64_t commands, int64_t run, int64_t stride, int64_t rowRuns,
+                   int64_t rowStride) const {
     const int64_t all = ceilDiv(bytes, commands);
     const bool follows = stride == 0 || run >= stride;
     const int64_t bursts = ceilDiv(follows ? all : run, burst);
@@ -51,8 +53,11 @@ public:
       return bytes + static_cast<int64_t>(first + static_cast<double>(commands) * opening);
     // Channels that no run begins in wait for those that all begin in.
     const int64_t step = stride % burst == 0 ? std::gcd(stride / burst, channels) : 1;
-    const double stripes =
-        static_cast<double>(stride) / static_cast<double>(dram.pageBytes * channels * groups);
+    const auto pages = static_cast<double>(dram.pageBytes * channels * groups);
+    double stripes = static_cast<double>(stride) / pages;
+    if (rowRuns > 0)
+      stripes = std::min(static_cast<double>(rowStride) / static_cast<double>(rowRuns) / pages,
+                         stripes + 1.0 / static_cast<double>(rowRuns));
     const double onBus = static_cast<double>(ceilDiv(bursts, step) * step * burst) +
                          std::min(static_cast<double>(groups) * stripes * waiting(bursts), opening);
     return static_cast<int64_t>(first +
@@ -83,15 +88,17 @@ struct Traffic {
   int64_t readBus = 0, writeBus = 0; ///< bytes that the bus could move in the time
   int64_t loads = 0, stores = 0;     ///< commands
 
-  void read(int64_t bytes, int64_t commands, int64_t run, int64_t stride = 0) {
+  void read(int64_t bytes, int64_t commands, int64_t run, int64_t stride = 0, int64_t rowRuns = 0,
+            int64_t rowStride = 0) {
     reads += bytes;
     loads += commands;
-    readBus += runs.busBytes(bytes, commands, run, stride);
+    readBus += runs.busBytes(bytes, commands, run, stride, rowRuns, rowStride);
   }
-  void write(int64_t bytes, int64_t commands, int64_t run, int64_t stride = 0) {
+  void write(int64_t bytes, int64_t commands, int64_t run, int64_t stride = 0, int64_t rowRuns = 0,
+             int64_t rowStride = 0) {
     writes += bytes;
     stores += commands;
-    writeBus += runs.busBytes(bytes, commands, run, stride);
+    writeBus += runs.busBytes(bytes, commands, run, stride, rowRuns, rowStride);
   }
   /// Of the loads so far.
   int64_t readCycles() const { return busCycles(readBus, target) + loads * latency(); }
@@ -194,6 +201,7 @@ struct ResultTiles {
   int64_t elements = 0, channels = 0; ///< of all tiles together; of one row
   int64_t tiles = 0, rowLoads = 0;    ///< times that a row of a picture is loaded
   int64_t run = 0, pitch = 0; ///< elements that follow each other in DRAM, from one run to the next
+  int64_t rowRuns = 0, rowPitch = 0; ///< of a part of the rows of a picture; 0: whole rows
 };
 
 /// Bytes of one joined layer.
@@ -225,6 +233,10 @@ ResultTiles resultsOf(const MatrixShape &s, const ChannelCut &cut, const WindowC
   }
   results.run = isWhole ? channels * horizontal.cut.tile : cut.outputs.tile;
   results.pitch = isWhole ? channels * s.horizontal.output : channels;
+  if (!isWhole && horizontal.cut.tiles > 1) {
+    results.rowRuns = horizontal.cut.tile;
+    results.rowPitch = channels * s.horizontal.output;
+  }
   return results;
 }
 
@@ -247,14 +259,16 @@ void addTails(const Tails &tails, const ResultTiles &results, const Target &targ
     const TailBytes bytes(tail, results);
     if (bytes.operand > 0)
       traffic.read(bytes.operand, results.tiles, results.run * tail.operandBytes,
-                   results.pitch * tail.operandBytes);
+                   results.pitch * tail.operandBytes, results.rowRuns,
+                   results.rowPitch * tail.operandBytes);
     if (bytes.rows > 0)
       traffic.read(bytes.rows, results.tiles, bytes.rows / results.rowLoads);
     if (bytes.constant > 0)
       traffic.read(bytes.constant, 1, bytes.constant);
     if (bytes.output > 0)
       traffic.write(bytes.output, results.tiles, results.run * tail.outputBytes,
-                    results.pitch * tail.outputBytes);
+                    results.pitch * tail.outputBytes, results.rowRuns,
+                    results.rowPitch * tail.outputBytes);
     vector += tail.passes * ceilDiv(results.elements, target.vector.lanes);
   }
 }
@@ -440,25 +454,27 @@ struct EstimateOf {
 
 Estimate EstimateOf::operator()(const AttentionShape &s) const {
   const AxisCut queries(s.queries, t.height), keys(s.keys, t.width);
-  const int64_t heads = s.batch * s.heads, row = s.headDim;
+  const int64_t heads = s.batch * s.heads, together = headsTogether(s, t);
+  const int64_t groups = heads / together, row = together * s.headDim;
   const bool resident = keys.tiles == 1;
   const bool keysStay = resident || t.order == LoopOrder::WeightResident;
-  const int64_t rows = heads * s.keys;
   const int64_t kTimes = keysStay ? 1 : 2 * queries.tiles, vTimes = resident ? 1 : queries.tiles;
-  const int64_t kBytes = s.isInputResident[1] ? 0 : rows * row * s.kBytes * kTimes;
-  const int64_t vBytes = s.isInputResident[2] ? 0 : rows * row * s.vBytes * vTimes;
+  const int64_t kBytes = s.isInputResident[1] ? 0 : groups * s.keys * row * s.kBytes * kTimes;
+  const int64_t vBytes = s.isInputResident[2] ? 0 : groups * s.keys * row * s.vBytes * vTimes;
   Traffic traffic{target};
-  const int64_t pitch = s.heads * row;
-  const int64_t blocks = heads * queries.tiles;
+  const int64_t pitch = s.heads * s.headDim;
+  const int64_t blocks = groups * queries.tiles;
   if (!s.isInputResident[0])
-    traffic.read(heads * s.queries * row * s.qBytes, blocks, row * s.qBytes, pitch * s.qBytes);
+    traffic.read(groups * s.queries * row * s.qBytes, blocks, row * s.qBytes, pitch * s.qBytes);
   if (kBytes > 0)
-    traffic.read(kBytes, heads * keys.tiles * kTimes, row * s.kBytes, pitch * s.kBytes);
+    traffic.read(kBytes, groups * keys.tiles * kTimes, row * s.kBytes, pitch * s.kBytes);
   if (vBytes > 0)
-    traffic.read(vBytes, heads * keys.tiles * vTimes, row * s.vBytes, pitch * s.vBytes);
-  if (s.isStored)
-    traffic.write(heads * s.queries * row * s.outputBytes, blocks, row * s.outputBytes,
-                  pitch * s.outputBytes);
+    traffic.read(vBytes, groups * keys.tiles * vTimes, row * s.vBytes, pitch * s.vBytes);
+  if (s.isStored) {
+    const int64_t stored = s.isResident ? s.headDim : row;
+    traffic.write(heads * s.queries * s.headDim * s.outputBytes, blocks * (row / stored),
+                  stored * s.outputBytes, pitch * s.outputBytes);
+  }
   // Scores twice (maxima, then sums), weighted sum of values once.
   const auto rate = [&](bool wideA, bool wideB) {
     return wideA && wideB ? target.array.a16a16Rate
@@ -467,16 +483,15 @@ Estimate EstimateOf::operator()(const AttentionShape &s) const {
   const double scores = rate(s.qBytes > 1, s.kBytes > 1), values = rate(true, s.vBytes > 1);
   Work work;
   forSizes(queries, [&](int64_t q, int64_t nq) {
-    work.vector += heads * nq * ceilDiv(q * row, target.vector.lanes);
+    work.vector += heads * nq * ceilDiv(q * s.headDim, target.vector.lanes);
     forSizes(keys, [&](int64_t k, int64_t nk) {
       work.array += heads * nq * nk *
-                    (2 * productCycles(target.array, scores, q, row, k) +
-                     productCycles(target.array, values, q, k, row));
+                    (2 * productCycles(target.array, scores, q, s.headDim, k) +
+                     productCycles(target.array, values, q, k, s.headDim));
     });
   });
   Estimate e = streamEstimate(traffic, work.array + (bufferLevel(t) >= 3 ? 0 : work.vector),
-                              heads * queries.tiles * keys.tiles,
-                              layoutOf(s, t, target.sram.alignment).bytes, t);
+                              blocks * keys.tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
   if (keysStay && bufferLevel(t) < 4)
     e.cycles += busCycles(kBytes + (resident ? vBytes : 0), target);
   return e;
@@ -557,6 +572,9 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
   int64_t inputRun = inputs.tile * s.inputBytes, outputRun = outputs.tile * s.outputBytes;
   int64_t inputPitch = s.inputChannels * s.inputBytes;
   int64_t outputPitch = s.outputChannels * s.outputBytes;
+  const bool hasParts = horizontal.cut.tiles > 1;
+  const int64_t inputRuns = hasParts && inputs.tiles > 1 ? horizontal.maxSpan : 0;
+  const int64_t outputRuns = hasParts && outputs.tiles > 1 ? horizontal.cut.tile : 0;
   if (inputs.tiles == 1) {
     inputRun *= horizontal.maxSpan;
     inputPitch *= s.horizontal.input;
@@ -569,7 +587,8 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
   const int64_t pixelTiles = s.batch * vertical.cut.tiles * horizontal.cut.tiles;
   Traffic traffic{target};
   if (bytes.input > 0)
-    traffic.read(bytes.input, pixelTiles * inputs.tiles * bytes.inputTimes, inputRun, inputPitch);
+    traffic.read(bytes.input, pixelTiles * inputs.tiles * bytes.inputTimes, inputRun, inputPitch,
+                 inputRuns, inputPitch * s.horizontal.input);
   const int64_t inputCycles = traffic.readCycles(), inputBus = traffic.readBus;
   traffic.read(bytes.weights, outputs.tiles * inputs.tiles * bytes.weightTimes,
                s.expectedBytes({outputs.tile, s.taps(), inputs.tile}));
@@ -577,7 +596,8 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
   const int64_t excess = decoderExcess(s, bytes.weightTimes, traffic.readBus - inputBus, target);
   traffic.read(bytes.params, outputs.tiles * bytes.paramTimes, outputs.tile * kRecord);
   if (bytes.output > 0)
-    traffic.write(bytes.output, pixelTiles * outputs.tiles, outputRun, outputPitch);
+    traffic.write(bytes.output, pixelTiles * outputs.tiles, outputRun, outputPitch, outputRuns,
+                  outputPitch * s.horizontal.output);
   int64_t tailVector = 0;
   if (!s.tails.layers.empty())
     addTails(s.tails, resultsOf(s, cut, vertical, horizontal, t), target, traffic, tailVector);
@@ -609,8 +629,13 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
   if (level < 4 && byWeights)
     resident = weightCycles + excess;
   const int64_t compute = level >= 3 ? e.cost.computeCycles : work.array + work.vector;
-  // Before the first overlap and after the last: the streamed share of one tile.
-  const int64_t fill = (e.cost.dramCycles - resident) / e.tiles;
+  // Before the first overlap and after the last: the streamed share of one tile, and one block of
+  // weights that are loaded once.
+  const int64_t blocks = outputs.tiles * inputs.tiles;
+  const int64_t once = !byWeights && haveBuffers(t, blocks)
+                           ? std::min(weightCycles + excess, e.cost.dramCycles - resident)
+                           : 0;
+  const int64_t fill = (e.cost.dramCycles - resident - once) / e.tiles + once / blocks;
   e.cycles = std::max(compute, e.cost.dramCycles - resident) + resident + fill;
   return e;
 }

@@ -20,6 +20,7 @@
 #include "compiler/simulator/CommandTiming.h"
 #include "compiler/simulator/Simulator.h"
 #include "tests/power/PlannedModule.h"
+#include "tests/power/StepFloor.h"
 #include "tests/schedule/StableDiffusion.h"
 
 #include <algorithm>
@@ -27,7 +28,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -88,42 +88,6 @@ struct Use {
 };
 
 int unitOf(Queue queue) { return queue == Queue::Array ? 0 : queue == Queue::Vector ? 1 : 2; }
-
-struct ConstantsOf {
-  using Ids = std::vector<ConstantId>;
-  Ids operator()(const MatrixLayer &s) const { return {s.weights, s.params}; }
-  Ids operator()(const TableLayer &s) const { return {s.table}; }
-  Ids operator()(const GegluLayer &s) const { return {s.table}; }
-  Ids operator()(const NormLayer &s) const { return {s.channels}; }
-  Ids operator()(const ConstantLayer &s) const { return {s.codes}; }
-  template <typename Other> Ids operator()(const Other &) const { return {}; }
-};
-
-/// Bytes that a step cannot do without, however layers share what is on chip: its constants as they
-/// are stored, its inputs and outputs, and what the phases before leave for it.
-int64_t compulsoryBytes(const Network &network, const Plan &plan) {
-  std::set<ConstantId> constants;
-  std::set<TensorId> made, tensors;
-  for (const Layer &layer : network.layers) {
-    if (layer.phase != Phase::Step)
-      continue;
-    for (TensorId id : layer.inputs)
-      if (!made.contains(rootOf(network, id)))
-        tensors.insert(rootOf(network, id));
-    made.insert(rootOf(network, layer.output));
-    for (ConstantId id : std::visit(ConstantsOf(), layer.spec))
-      constants.insert(id);
-  }
-  for (size_t id = 0; id < network.tensors.size(); ++id)
-    if (network.tensors[id].role == TensorRole::Output)
-      tensors.insert(rootOf(network, static_cast<TensorId>(id)));
-  int64_t bytes = 0;
-  for (TensorId id : tensors)
-    bytes += network.tensors[id].bytes();
-  for (ConstantId id : constants)
-    bytes += packedBytes(network, plan, id);
-  return bytes;
-}
 
 void report(const PackageModule &module, const Target &target, bool lists) {
   const Network &network = module.info.network;
@@ -220,14 +184,12 @@ void report(const PackageModule &module, const Target &target, bool lists) {
   for (int u = 0; u < 3; ++u)
     std::printf("%s: busy %.2f ms, at least %.2f ms\n", kUnits[u], allBusy[u] / target.clock * 1e3,
                 allLeast[u] / target.clock * 1e3);
-  const double bytes = static_cast<double>(compulsoryBytes(network, module.info.plan));
-  const std::array<double, 3> floors = {allLeast[0] / target.clock, allLeast[1] / target.clock,
-                                        bytes / target.dram.bandwidth};
-  const auto largest = std::max_element(floors.begin(), floors.end());
+  const test::StepFloor floor = test::stepFloor(module, target);
   std::printf("floor of the step: products %.2f ms, elements %.2f ms, %.0f MB %.2f ms; the step "
-              "takes %.3f of it (%s)\n",
-              floors[0] * 1e3, floors[1] * 1e3, bytes * 1e-6, floors[2] * 1e3,
-              total.time / target.clock / *largest, kUnits[largest - floors.begin()]);
+              "takes %.3f of it, %.3f of the sum of its layers' floors\n",
+              floor.products * 1e3, floor.elements * 1e3, static_cast<double>(floor.bytes) * 1e-6,
+              floor.transfers * 1e3, total.time / target.clock / floor.seconds(),
+              total.time / total.floor);
 }
 
 /// SD 2.1 at full size, planned anew.

@@ -52,7 +52,7 @@ TEST(FullSizeWinograd, TakesFewerMultiplicationsAndLessTime) {
                 direct.name.c_str(), multiplications(direct), times[0], windows.all,
                 multiplications(all), times[1], windows.paying, multiplications(paying), times[2]);
     EXPECT_LT(times[2], times[0]);
-    EXPECT_LE(times[2], times[1]);
+    EXPECT_LE(times[2], 1.01 * times[1]); // what pays is asked of layers by themselves
   }
 }
 

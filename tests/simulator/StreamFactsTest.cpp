@@ -62,6 +62,7 @@ TEST(StreamFacts, DenseWeightsCostWhatTheyAlwaysDid) {
 /// Half of the weights in every window: half of the rows, products and tiles.
 TEST(StreamFacts, TwoOfFourTakesHalf) {
   Target target = *loadTarget("mobile");
+  target.array.weightTiles = 1; // with two, the last fill is not hidden and not halved
   const WeightExtent block{.outputs = 128, .taps = 9, .inputs = 256};
   std::vector<int8_t> weights(block.weights());
   for (size_t i = 0; i < weights.size(); ++i)
