@@ -90,7 +90,8 @@ int64_t movedBytes(const Plan &plan) {
 
 TEST(ResidentTensors, GiveTheCodesOfLayersThroughDram) {
   std::mt19937 random(11);
-  int networks = 0, residents = 0, spilled = 0, cut = 0, nowhere = 0, partsOfRows = 0, together = 0;
+  int networks = 0, residents = 0, spilled = 0, cut = 0, nowhere = 0, partsOfRows = 0,
+      headsTogether = 0;
   size_t wholes = 0, groups = 0;
   std::set<std::string> makers, readers;
   for (int round = 0; round < 120; ++round) {
@@ -127,7 +128,7 @@ TEST(ResidentTensors, GiveTheCodesOfLayersThroughDram) {
       nowhere += plan->offsets[network.layers[i].output] == kNowhere;
       if (const LayerShape shape = shapeOf(network, network.layers[i]);
           const auto *attention = std::get_if<AttentionShape>(&shape))
-        together += plan->layers[i].tiling.outputChannels > attention->headDim;
+        headsTogether += plan->layers[i].tiling.outputChannels > attention->headDim;
       if (const SramPlace *place = places.ofResult(i)) {
         ++residents;
         spilled += places.isStored(i);
@@ -150,7 +151,7 @@ TEST(ResidentTensors, GiveTheCodesOfLayersThroughDram) {
   EXPECT_GT(spilled, 5);
   EXPECT_GT(cut, 20);
   EXPECT_GT(partsOfRows, 5);
-  EXPECT_GT(together, 5);
+  EXPECT_GT(headsTogether, 5);
   EXPECT_GT(nowhere, 300);
   EXPECT_EQ(wholes, groups); // every one led by a matrix layer amounts to one product
   for (const char *kind :
