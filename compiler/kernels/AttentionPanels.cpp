@@ -136,15 +136,14 @@ ValuePanels::ValuePanels(const DotKernels &kernels, const CodeRows &values, Wide
     : narrow(values.codes.format.type == ElementType::I8),
       steps((values.rows + kKeyStep - 1) / kKeyStep),
       lowBytes(!narrow && form == WideForm::WholeCodes ? 2 : 1) {
-  const bool isWhole = lowBytes == 2;
   int64_t columns = roundedUp(values.columns, kByteLanes), planeBytes = steps * kKeyStep * columns;
   auto *memory = reinterpret_cast<int8_t *>(valueScratch((narrow ? 1 : 1 + lowBytes) * planeBytes));
   panels[0] = memory;
   panels[1] = narrow ? nullptr : memory + planeBytes;
-  wholeTerms.resize(isWhole ? columns * steps : 0);
+  wholeTerms.resize(isWhole() ? columns * steps : 0);
   WideRow wide(kernels, values);
-  std::vector<int8_t> high(kKeyStep * columns), low(isWhole ? 0 : kKeyStep * columns);
-  std::vector<int16_t> whole(isWhole ? kKeyStep * columns : 0);
+  std::vector<int8_t> high(kKeyStep * columns), low(isWhole() ? 0 : kKeyStep * columns);
+  std::vector<int16_t> whole(isWhole() ? kKeyStep * columns : 0);
   for (int64_t step = 0; step < steps; ++step) {
     int64_t count = std::min(kKeyStep, values.rows - step * kKeyStep);
     for (int64_t i = 0; i < count; ++i) {
@@ -152,7 +151,7 @@ ValuePanels::ValuePanels(const DotKernels &kernels, const CodeRows &values, Wide
       int8_t *highRow = high.data() + i * columns;
       if (narrow) {
         std::memcpy(highRow, narrowRow(values, row), static_cast<size_t>(values.columns));
-      } else if (isWhole) {
+      } else if (isWhole()) {
         const int16_t *codes = wide.of(row);
         highBytesOf(codes, values.columns, highRow);
         std::copy_n(codes, values.columns, whole.data() + i * columns);
@@ -164,7 +163,7 @@ ValuePanels::ValuePanels(const DotKernels &kernels, const CodeRows &values, Wide
     for (int64_t dim = 0; dim < columns; dim += kByteLanes) {
       const int64_t at = (dim / kByteLanes * steps + step) * kByteChunk * kByteLanes;
       packByteColumns(high.data() + dim, columns, count, panels[0] + at);
-      if (isWhole) {
+      if (isWhole()) {
         packPairColumns(whole.data() + dim, columns, count, panels[1] + 2 * at);
         int32_t *terms = wholeTerms.data() + at / kByteChunk;
         for (int64_t i = 0; i < count; ++i)

@@ -95,6 +95,7 @@ class ValuePanels {
 public:
   ValuePanels(const DotKernels &kernels, const CodeRows &values, WideForm form);
   bool isNarrow() const { return narrow; }
+  bool isWhole() const { return lowBytes == 2; }
   const int8_t *panel(int64_t firstKey, int64_t firstDim, int plane) const {
     return panels[plane] +
            chunk(firstKey, firstDim) * kByteChunk * kByteLanes * (plane == 1 ? lowBytes : 1);

@@ -83,12 +83,16 @@ struct ExponentVectors {
   __m512i multiplier, half;
   __m128i shift, highShift; ///< s, s - 16
   ExponentLanes exponentials;
+  bool areWhole; ///< digits
 };
 
-SDOPT_AVX512 inline ExponentVectors exponentVectors(Scaling exponent) {
+SDOPT_AVX512 inline ExponentVectors exponentVectors(Scaling exponent, bool areWhole) {
   return {_mm512_set1_epi64(exponent.multiplier),
-          _mm512_set1_epi64(int64_t(1) << (exponent.shift - 1)), _mm_cvtsi32_si128(exponent.shift),
-          _mm_cvtsi32_si128(exponent.shift - 16), ExponentLanes()};
+          _mm512_set1_epi64(int64_t(1) << (exponent.shift - 1)),
+          _mm_cvtsi32_si128(exponent.shift),
+          _mm_cvtsi32_si128(exponent.shift - 16),
+          ExponentLanes(),
+          areWhole};
 }
 
 // Sixteen exponents t from those of the even and of the odd lanes. From kZeroExponent on all are
@@ -113,13 +117,14 @@ SDOPT_AVX512 inline __m512i wideExponents(__m512i high, __m512i low, const Expon
 }
 
 // Those of sixteen keys from `column` on.
-SDOPT_AVX512 inline void storeDigits(__m512i e, int64_t row, int64_t column,
+SDOPT_AVX512 inline void storeDigits(__m512i e, int64_t row, int64_t column, bool areWhole,
                                      ExponentialDigits &digits) {
   _mm_store_si128(reinterpret_cast<__m128i *>(digits.low[row] + column), _mm512_cvtepi32_epi8(e));
   _mm_store_si128(reinterpret_cast<__m128i *>(digits.high[row] + column),
                   _mm512_cvtepi32_epi8(_mm512_srli_epi32(e, 8)));
-  _mm256_store_si256(reinterpret_cast<__m256i *>(digits.whole[row] + column),
-                     _mm512_cvtepi32_epi16(_mm512_sub_epi32(e, _mm512_set1_epi32(32768))));
+  if (areWhole)
+    _mm256_store_si256(reinterpret_cast<__m256i *>(digits.whole[row] + column),
+                       _mm512_cvtepi32_epi16(_mm512_sub_epi32(e, _mm512_set1_epi32(32768))));
 }
 
 // Returns the sum of E.
@@ -142,7 +147,7 @@ SDOPT_AVX512 int64_t wideRow(const StepScores &scores, int64_t row, int64_t maxi
                        wideExponents(_mm512_srli_epi64(high, 32), _mm512_srli_epi64(low, 32), v));
     __m512i e = _mm512_maskz_mov_epi32(visible(count, g), v.exponentials(t));
     sum = _mm512_add_epi32(sum, e);
-    storeDigits(e, row, column + g * kByteLanes, digits);
+    storeDigits(e, row, column + g * kByteLanes, v.areWhole, digits);
   }
   return _mm512_reduce_add_epi32(sum);
 }
@@ -160,14 +165,15 @@ SDOPT_AVX512 int64_t narrowRow(const StepScores &scores, const int32_t *keyTerms
         joined(narrowExponents(distance, v), narrowExponents(_mm512_srli_epi64(distance, 32), v));
     __m512i e = _mm512_maskz_mov_epi32(visible(count, g), v.exponentials(t));
     sum = _mm512_add_epi32(sum, e);
-    storeDigits(e, row, column + g * kByteLanes, digits);
+    storeDigits(e, row, column + g * kByteLanes, v.areWhole, digits);
   }
   return _mm512_reduce_add_epi32(sum);
 }
 
 SDOPT_AVX512 void wideRows(const StepScores &scores, const Exponentials::Rows &rows, int64_t column,
-                           Scaling exponent, uint32_t fast, ExponentialDigits &digits) {
-  ExponentVectors v = exponentVectors(exponent);
+                           Scaling exponent, bool areWhole, uint32_t fast,
+                           ExponentialDigits &digits) {
+  ExponentVectors v = exponentVectors(exponent, areWhole);
   for (int64_t r = 0; r < kByteGroup; ++r)
     if (fast >> r & 1)
       rows.sums[r] += wideRow(scores, r, rows.maxima[r], rows.counts[r], v, column, digits);
@@ -175,8 +181,8 @@ SDOPT_AVX512 void wideRows(const StepScores &scores, const Exponentials::Rows &r
 
 SDOPT_AVX512 void narrowRows(const StepScores &scores, const int32_t *keyTerms,
                              const Exponentials::Rows &rows, int64_t column, Scaling exponent,
-                             uint32_t fast, ExponentialDigits &digits) {
-  ExponentVectors v = exponentVectors(exponent);
+                             bool areWhole, uint32_t fast, ExponentialDigits &digits) {
+  ExponentVectors v = exponentVectors(exponent, areWhole);
   for (int64_t r = 0; r < kByteGroup; ++r)
     if (fast >> r & 1)
       rows.sums[r] += narrowRow(scores, keyTerms, r, static_cast<int32_t>(rows.maxima[r]),
@@ -187,10 +193,10 @@ SDOPT_AVX512 void narrowRows(const StepScores &scores, const int32_t *keyTerms,
 
 void addWideMaxima(const StepScores &, int64_t, int64_t, int32_t *, int32_t *) {}
 void addNarrowMaxima(const int32_t *, const int32_t *, int64_t, int32_t *) {}
-void wideRows(const StepScores &, const Exponentials::Rows &, int64_t, Scaling, uint32_t,
+void wideRows(const StepScores &, const Exponentials::Rows &, int64_t, Scaling, bool, uint32_t,
               ExponentialDigits &) {}
 void narrowRows(const StepScores &, const int32_t *, const Exponentials::Rows &, int64_t, Scaling,
-                uint32_t, ExponentialDigits &) {}
+                bool, uint32_t, ExponentialDigits &) {}
 
 #endif
 
@@ -234,9 +240,10 @@ bool MaximumLanes::narrow(int64_t row, int64_t &maximum) const {
   return maximum != INT32_MIN;
 }
 
-Exponentials::Exponentials(const DotKernels &kernels, const AttentionParams &params)
+Exponentials::Exponentials(const DotKernels &kernels, const AttentionParams &params, bool areWhole)
     : kernels(kernels), exponent(params.exponent),
-      isRegular(exponent.multiplier >= 0 && exponent.shift >= 25 && exponent.shift <= 62) {}
+      isRegular(exponent.multiplier >= 0 && exponent.shift >= 25 && exponent.shift <= 62),
+      areWhole(areWhole) {}
 
 void Exponentials::exactRow(const int64_t *distances, int64_t row, const Rows &rows, int64_t column,
                             ExponentialDigits &digits) const {
@@ -253,7 +260,7 @@ void Exponentials::exactRow(const int64_t *distances, int64_t row, const Rows &r
 void Exponentials::wide(const StepScores &scores, const Rows &rows, int64_t column,
                         ExponentialDigits &digits) const {
   uint32_t fast = isRegular ? rowsWithin(rows.maxima, 45) : 0;
-  wideRows(scores, rows, column, exponent, fast, digits);
+  wideRows(scores, rows, column, exponent, areWhole, fast, digits);
   for (int64_t r = 0; r < kByteGroup; ++r) {
     if (fast >> r & 1)
       continue;
@@ -269,7 +276,7 @@ void Exponentials::wide(const StepScores &scores, const Rows &rows, int64_t colu
 void Exponentials::narrow(const StepScores &scores, const int32_t *keyTerms, const Rows &rows,
                           int64_t column, ExponentialDigits &digits) const {
   uint32_t fast = isRegular ? rowsWithin(rows.maxima, 29) : 0;
-  narrowRows(scores, keyTerms, rows, column, exponent, fast, digits);
+  narrowRows(scores, keyTerms, rows, column, exponent, areWhole, fast, digits);
   for (int64_t r = 0; r < kByteGroup; ++r) {
     if (fast >> r & 1)
       continue;

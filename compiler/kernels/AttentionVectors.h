@@ -41,13 +41,14 @@ inline constexpr int64_t kKeyBlock = 256;
 struct ExponentialDigits {
   alignas(64) uint8_t high[kByteGroup][kKeyBlock];
   alignas(64) uint8_t low[kByteGroup][kKeyBlock];
-  alignas(64) int16_t whole[kByteGroup][kKeyBlock]; ///< E - 32768
+  alignas(64) int16_t whole[kByteGroup][kKeyBlock]; ///< E - 32768, where it is asked for
 };
 
 /// Distances from the maxima to E.
 class Exponentials {
 public:
-  Exponentials(const DotKernels &kernels, const AttentionParams &params);
+  /// `areWhole`: digits have whole ones, too.
+  Exponentials(const DotKernels &kernels, const AttentionParams &params, bool areWhole);
 
   struct Rows {
     const int64_t *maxima; ///< narrow: minus the term of the query
@@ -66,6 +67,7 @@ private:
   const DotKernels &kernels;
   Scaling exponent;
   bool isRegular; ///< in the ranges of Scaling
+  bool areWhole;
 };
 
 } // namespace sdopt

@@ -209,7 +209,7 @@ void byteAttentionAccumulate(const DotKernels &kernels, const AttentionProducts 
   ScoreFormat format(q, k, products.wide);
   KeyPanels keys(kernels, keyRows(k, tile), format);
   ValuePanels values(kernels, keyRows(v, tile), products.wide);
-  Exponentials exponentials(kernels, params);
+  Exponentials exponentials(kernels, params, values.isWhole());
   forQueryGroups(tile, [&](int64_t first) {
     QueryGroup group(kernels, products, tile, q, format, keys, params, first);
     GroupAccumulation(group, keys, values, exponentials, tile.headDim, v.format.zeroPoint)
