@@ -4,14 +4,12 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Quality.h"
-#include "compiler/figures/CheckFigures.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/CostReport.h"
 #include "compiler/pipeline/Diagnostics.h"
 #include "compiler/pipeline/QualityReport.h"
 #include "compiler/pipeline/Registration.h"
-#include "compiler/pipeline/Verify.h"
 #include "compiler/pipeline/WeightReport.h"
 #include "compiler/pipeline/WidthSearch.h"
 #include "compiler/recipe/NamePattern.h"
@@ -602,35 +600,6 @@ absl::Status ModuleCompiler::round() {
       "round", [](OpPassManager &manager) { manager.addNestedPass<func::FuncOp>(createRound()); });
 }
 
-/// Float-equivalent passes may change an output by this much of its largest magnitude.
-constexpr double kFloatTolerance = 1e-5;
-
-/// On the first sample.
-absl::Status ModuleCompiler::verifySmoothed(func::FuncOp before, func::FuncOp after) {
-  progress("verify smooth");
-  absl::StatusOr<std::vector<std::vector<Tensor>>> inputs = verifyInputs(before, 1);
-  if (!inputs.ok())
-    return inputs.status();
-  FailureOr<SmallVector<Tensor>> reference = Evaluator(before, evaluation_).run(inputs->front());
-  FailureOr<SmallVector<Tensor>> smoothed = Evaluator(after, evaluation_).run(inputs->front());
-  if (failed(reference) || failed(smoothed))
-    return absl::InternalError("");
-  for (auto [i, expected, found] : llvm::enumerate(*reference, *smoothed)) {
-    if (expected.type() != ElementType::F32)
-      continue;
-    double largest = 0, error = 0;
-    for (auto [x, y] : llvm::zip(expected.values<float>(), found.values<float>())) {
-      largest = std::max(largest, std::fabs(static_cast<double>(x)));
-      error = std::max(error, std::fabs(static_cast<double>(x) - y));
-    }
-    if (!(error <= kFloatTolerance * largest))
-      return absl::InternalError("smooth changed result " + std::to_string(i) + " by " +
-                                 std::to_string(error / largest) +
-                                 " of its largest magnitude, more than 1e-5; report this");
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<double> ModuleCompiler::psnrIfQuantized(const SampleFile &samples) {
   OwningOpRef<ModuleOp> copy = module_->clone();
   undoMarkedPruning(function(*copy));
@@ -708,7 +677,9 @@ absl::Status ModuleCompiler::quantize() {
     takeTrial();
   else if (absl::Status status = round(); !status.ok())
     return status;
-  const std::map<std::string, std::string> names = codebookNames(function(*module_));
+  std::map<std::string, std::string> names;
+  if (!options_.codebooksOut.empty())
+    names = codebookNames(function(*module_));
   if (absl::Status status = runQuantizePasses(); !status.ok())
     return status;
   if (absl::Status status = exportCodebooks(names); !status.ok())
@@ -903,56 +874,6 @@ absl::StatusOr<std::vector<std::vector<Tensor>>> ModuleCompiler::verifyInputs(fu
   return inputs;
 }
 
-absl::Status ModuleCompiler::trustQuantized() {
-  if (!trusted_.empty())
-    return absl::OkStatus();
-  absl::StatusOr<std::vector<std::vector<Tensor>>> inputs =
-      verifyInputs(function(*quantized_), options_.verifySamples);
-  if (!inputs.ok())
-    return inputs.status();
-  const SmallVector<func::FuncOp> functions = sd::bucketFunctions(function(*quantized_));
-  for (func::FuncOp bucket : functions)
-    trusted_.emplace_back(bucket, reference_);
-  const int64_t timestep = timestepInput(functions.front());
-  for (const std::vector<Tensor> &input : *inputs) {
-    size_t bucket = 0;
-    if (functions.size() > 1)
-      bucket =
-          sd::bucketOf(functions, input[timestep].converted(ElementType::F32).values<float>()[0]);
-    absl::StatusOr<RunDigests> digests = digestsOf(functionRun(trusted_[bucket], input));
-    if (!digests.ok())
-      return digests.status();
-    trustedRuns_.push_back({input, *std::move(digests), bucket});
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ModuleCompiler::verifyLowered() {
-  if (options_.verify == VerifyMode::Off)
-    return absl::OkStatus();
-  progress("verify lower");
-  if (absl::Status status = trustQuantized(); !status.ok())
-    return status;
-  const SmallVector<func::FuncOp> functions = sd::bucketFunctions(function(*module_));
-  for (size_t bucket = 0; bucket < functions.size(); ++bucket) {
-    Evaluator &trusted = trusted_[bucket];
-    Evaluator lowered(functions[bucket], evaluation_);
-    for (const TrustedRun &run : trustedRuns_) {
-      if (run.bucket != bucket)
-        continue;
-      absl::Status status = compareRuns(run.digests, functionRun(trusted, run.inputs),
-                                        functionRun(lowered, run.inputs),
-                                        resultNames(trusted.function()), "lower", counts_);
-      if (!status.ok())
-        return status;
-    }
-    absl::Status status = verifyOpsInIsolation(trusted, lowered, counts_, counter("verify lower"));
-    if (!status.ok())
-      return status;
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ModuleCompiler::emit(PackageWriter &writer, const std::vector<double> &timesteps) {
   progress("emit");
   ErrorCollector errors(context_.get());
@@ -996,48 +917,6 @@ absl::Status ModuleCompiler::checkPackage(const PackageModule &module) {
   for (const Remark &remark : remarks_)
     *state_.partial.add_remarks() = remark;
   return absl::OkStatus();
-}
-
-absl::Status ModuleCompiler::verifyPackage(const PackageModule &module) {
-  progress("verify figures");
-  if (absl::Status status =
-          checkFigures(module, target_, state_.partial.modules(0), &counts_.figures);
-      !status.ok())
-    return status;
-  progress("verify package");
-  if (absl::Status status = trustQuantized(); !status.ok())
-    return status;
-  func::FuncOp reference = trusted_.front().function();
-  // The package has no input that nothing reads.
-  auto isInput = [&module](const std::string &name) {
-    return llvm::any_of(module.info.network.tensors, [&](const TensorInfo &tensor) {
-      return tensor.role == TensorRole::Input && tensor.name == name;
-    });
-  };
-  for (const TrustedRun &run : trustedRuns_) {
-    std::map<std::string, Tensor> named;
-    for (auto [i, tensor] : llvm::enumerate(run.inputs))
-      if (std::string name = sd::valueName(reference.getArgument(i)); isInput(name))
-        named[name] = tensor;
-    absl::Status status =
-        compareRuns(run.digests, functionRun(trusted_[run.bucket], run.inputs),
-                    simulatorRun(module, target_, named), resultNames(reference), "emit", counts_);
-    if (!status.ok())
-      return status;
-  }
-  trusted_.clear(); // its weights
-  absl::Status status;
-  const SmallVector<func::FuncOp> functions = sd::bucketFunctions(function(*module_));
-  for (size_t bucket = 0; status.ok() && bucket < functions.size(); ++bucket) {
-    Evaluator scheduled(functions[bucket], reference_);
-    status = verifyLayersInIsolation(scheduled, bucketModule(module, bucket), target_, counts_);
-  }
-  if (status.ok() && messages_.line)
-    messages_.line(model_.name + ": verified " + std::to_string(counts_.values) + " values (" +
-                   std::to_string(counts_.elements) + " codes), " + std::to_string(counts_.layers) +
-                   " layers in isolation, " + std::to_string(counts_.figures) +
-                   " figures of the report");
-  return status;
 }
 
 absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {

@@ -272,7 +272,7 @@ private:
 
   static bool hasImposedMask(Operation *op) {
     const TensorFile *masks = sd::resources(op->getContext()).masks;
-    return masks && llvm::is_contained(masks->names(), exchangeName(op));
+    return masks && masks->contains(exchangeName(op));
   }
 
   /// At all widths that are tried.
