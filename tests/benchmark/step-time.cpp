@@ -198,9 +198,7 @@ absl::StatusOr<PackageModule> layersOf(const std::string &model, int bits, const
   const ElementType type = bits == 8 ? ElementType::I8 : ElementType::I16;
   Network network = model == "unet" ? inPhases(unet(64, type)) : vaeDecoder(64, type);
   if (narrow)
-    for (ConstantInfo &constant : network.constants)
-      if (constant.kind == ConstantKind::Weights)
-        constant.form = {.coding = WeightCoding::Grouped, .bits = 4, .groupSize = 64};
+    network = fourBits(std::move(network));
   if (winograd)
     useWinograd(network, target);
   absl::StatusOr<Plan> plan = planNetwork(network, target, options);

@@ -129,6 +129,13 @@ Network inPhases(const Network &unet) {
   return network;
 }
 
+Network fourBits(Network network) {
+  for (ConstantInfo &constant : network.constants)
+    if (constant.kind == ConstantKind::Weights)
+      constant.form = {.coding = WeightCoding::Grouped, .bits = 4, .groupSize = 64};
+  return network;
+}
+
 Windows useWinograd(Network &network, const Target &target, bool onlyPaying) {
   Windows windows;
   std::map<std::vector<int64_t>, bool> known;

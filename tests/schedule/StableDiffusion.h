@@ -15,6 +15,9 @@ Network unet(int64_t size, ElementType type);
 /// sdopt-compile hoists it.
 Network inPhases(const Network &unet);
 
+/// The same with weights of 4 bits, in groups of 64.
+Network fourBits(Network network);
+
 /// Layers that may be by Winograd, and those that then are.
 struct Windows {
   int all = 0, paying = 0;

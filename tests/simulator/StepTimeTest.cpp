@@ -32,13 +32,6 @@ double ofFloor(const char *name, const Network &network, const Target &target,
   return seconds / floor.seconds();
 }
 
-Network fourBits(Network network) {
-  for (ConstantInfo &constant : network.constants)
-    if (constant.kind == ConstantKind::Weights)
-      constant.form = {.coding = WeightCoding::Grouped, .bits = 4, .groupSize = 64};
-  return network;
-}
-
 class StepTime : public testing::Test {
 protected:
   void SetUp() override {
