@@ -366,6 +366,8 @@ class BadInput(Cases):
         fails("shape of an unknown module", "--input-shape", "unnet.x=2x77", needles=["unnet"])
         fixed = self.testdata / "patterns-sd2" / "opset20-fp16"
         self.fails("flags: a batch that the model has not", "--batch", "3", model=fixed, needles=["--batch 3", "'input_ids'", f"'{MODULE}'", "2 rows"])
+        self.refused("flags: a batch of the VAE alone", "sdopt-compile", self.model, "--modules", "vae_encoder,vae_decoder", "--batch", "3",
+                     "--stop-after", "import", "--stages", self.work, needles=["--batch 3", "vae_encoder, vae_decoder"])
         rate = ["--gate", "pipeline.images_per_second>=1"]
         fails("a gate on pictures of a part", *rate, needles=["pipeline.images_per_second", "VAE decoder"])
         fails("dimension", "--dimension", "height=tall", needles=["--dimension"])
