@@ -203,7 +203,7 @@ Matrix<Interval> observedWeights(const TapTransforms &transforms, const ConvTile
 std::vector<int64_t> tapConvolve(const TapConvolution &convolution, const ConvTile &tile, Codes x,
                                  const int8_t *weights) {
   const TapTransforms &t = convolution.transforms;
-  const TapShifts &shifts = convolution.shifts;
+  const TapShiftMatrices &shifts = convolution.shifts;
   const int64_t n = t.products(), taps = n * n, channels = tile.inputChannels;
   Walk walk(t, tile);
   std::vector<int64_t> u, v, total(static_cast<size_t>(tile.outputChannels), 0);

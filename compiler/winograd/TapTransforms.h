@@ -42,7 +42,7 @@ absl::StatusOr<TapTransforms> tapTransforms(const RationalTransforms &transforms
 bool convolves(const TapTransforms &transforms);
 
 /// Bits to the right for each product, [n][n].
-struct TapShifts {
+struct TapShiftMatrices {
   Matrix<int64_t> codes, weights;
 };
 
@@ -61,7 +61,7 @@ Matrix<Interval> observedWeights(const TapTransforms &transforms, const ConvTile
 /// `weightBits`.
 struct TapConvolution {
   const TapTransforms &transforms;
-  const TapShifts &shifts;
+  const TapShiftMatrices &shifts;
   int64_t codeBits = 11, weightBits = 12;
 };
 std::vector<int64_t> tapConvolve(const TapConvolution &convolution, const ConvTile &tile, Codes x,

@@ -55,7 +55,7 @@ ConvTile window(int64_t height, int64_t width, int64_t inputs, int64_t outputs, 
           .padLeft = padding};
 }
 
-TapShifts noShifts(const TapTransforms &t) {
+TapShiftMatrices noShifts(const TapTransforms &t) {
   return {Matrix<int64_t>(t.products(), t.products()), Matrix<int64_t>(t.products(), t.products())};
 }
 
@@ -72,7 +72,7 @@ TEST(TapConvolution, IsExactWithoutShifts) {
           std::vector<int8_t> weights;
           for (int64_t i = 0; i < tile.outputChannels * 9 * tile.inputChannels; ++i)
             weights.push_back(static_cast<int8_t>(draw(random, pattern, i, -128, 127)));
-          const TapShifts none = noShifts(t);
+          const TapShiftMatrices none = noShifts(t);
           const TapConvolution exact{t, none, 40, 40};
           std::vector<int64_t> expected(
               static_cast<size_t>(tile.outputHeight * tile.outputWidth * tile.outputChannels));
@@ -107,8 +107,8 @@ struct Layer {
 
   /// Tap by tap, or one shift for all.
   double sqnr(const TapTransforms &t, int64_t codeBits, int64_t weightBits, bool tapwise) const {
-    TapShifts shifts{leastShifts(observedCodes(t, tile, codes()), codeBits),
-                     leastShifts(observedWeights(t, tile, weights.data()), weightBits)};
+    TapShiftMatrices shifts{leastShifts(observedCodes(t, tile, codes()), codeBits),
+                            leastShifts(observedWeights(t, tile, weights.data()), weightBits)};
     if (!tapwise)
       for (Matrix<int64_t> *all : {&shifts.codes, &shifts.weights})
         std::ranges::fill(all->entries, *std::ranges::max_element(all->entries));

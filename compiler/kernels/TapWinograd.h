@@ -1,0 +1,60 @@
+//===- TapWinograd.h - lossy convolutions, fewer products still -*- C++ -*-===//
+//
+// F(4x4, 3x3) in integers with a power of two for each of its 36 products ("taps"; docs/spec.md,
+// section 8): 36 products for each 4x4 outputs and pair of channels instead of 144. Transformed
+// codes and weights are rounded to what a multiplier of 11 x 12 bits takes, by shifts that belong
+// to the layer (R. Andri et al., "Going Further With Winograd Convolutions: Tap-Wise Quantization
+// on Efficient 4x4 Tiles", MICRO 2022, section III). Sums are kTapScale times those of the
+// convolution, about: what they lack is the price, and is measured.
+//
+// Codes are transformed minus their zero point, 0 outside the picture. 16-bit codes are rounded to
+// 22 bits once they are transformed, 2048 h + l, with products of h and of l.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_KERNELS_TAPWINOGRAD_H
+#define SDOPT_COMPILER_KERNELS_TAPWINOGRAD_H
+
+#include "compiler/kernels/IntegerKernels.h"
+
+#include <array>
+
+namespace sdopt {
+
+/// Outputs and inputs of a tile in one dimension, and its products in two.
+inline constexpr int64_t kTapOutputs = 4, kTapInputs = 6, kTapProducts = kTapInputs * kTapInputs;
+/// Bits of a factor of the products, with the sign: part of a transformed code, transformed weight.
+inline constexpr int64_t kTapCodeBits = 11, kTapWeightBits = 12;
+/// Of the sums: 24^2.
+inline constexpr int64_t kTapScale = 576;
+/// The largest shift: transformed codes minus zero points have 24 bits at most.
+inline constexpr int64_t kMostTapShift = 15;
+
+/// Bits to the right of each transformed code and weight, [row][column], 0 to kMostTapShift; half
+/// up, and saturated at the bits of a factor (codes of 16 bits: -2^21 to 2^21 - 1025).
+struct TapShifts {
+  std::array<uint8_t, kTapProducts> codes = {}, weights = {};
+  friend bool operator==(const TapShifts &, const TapShifts &) = default;
+};
+
+/// How the products of a 3x3 convolution are made.
+enum class WinogradForm : uint8_t {
+  None = 0,
+  F2x2 = 1, ///< F(2x2, 3x3), to the same bits (IntegerWinograd.h)
+  F4x4 = 2, ///< F(4x4, 3x3), rounded by TapShifts
+};
+
+/// acc += kTapScale times the convolution without the zero point, about. Tiles of 4x4 outputs begin
+/// at the first output; what the last ones have to spare is not kept, and codes beyond the input
+/// count as its zero point. The window is 3x3 of stride and dilation 1, the kernels are
+/// naiveKernels() or those of fastKernelLevels(); the same bits from all of them.
+void tapAccumulate(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
+                   const int8_t *weights, const TapShifts &shifts, int64_t *acc);
+
+/// The same in plain loops that mirror docs/spec.md. Returns the multiplications done.
+int64_t naiveTapAccumulate(const ConvTile &tile, Codes x, const int8_t *weights,
+                           const TapShifts &shifts, int64_t *acc);
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_KERNELS_TAPWINOGRAD_H
