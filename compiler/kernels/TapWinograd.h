@@ -18,6 +18,8 @@
 #include "compiler/kernels/IntegerKernels.h"
 
 #include <array>
+#include <span>
+#include <vector>
 
 namespace sdopt {
 
@@ -50,6 +52,19 @@ enum class WinogradForm : uint8_t {
 /// naiveKernels() or those of fastKernelLevels(); the same bits from all of them.
 void tapAccumulate(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
                    const int8_t *weights, const TapShifts &shifts, int64_t *acc);
+
+/// A bound of |acc| for each output channel, without the bias: whatever the codes, and whichever
+/// input channels are in the sum. `weights` are [outputChannels][3][3][inputChannels], `x` is the
+/// format of the codes. The bound is the lesser of two, at the worst of 16 outputs of a tile, each
+/// transformed code at its worst:
+///
+///   sum of |A| 2^exponent |U 2^s| |V 2^t|
+///   kTapScale sum|w| max|d| + sum of |A| 2^exponent (|U 2^s - F w F'| max|B' d B| + |U 2^s| e)
+///
+/// A: the factor in A' m A; s, t: the shifts; e: the most that V 2^t is off, by rounding and
+/// saturation. The second one is close to the plain convolution's where nothing saturates.
+std::vector<int64_t> tapAccumulatorBound(std::span<const int8_t> weights, int64_t outputChannels,
+                                         CodeFormat x, const TapShifts &shifts);
 
 /// The same in plain loops that mirror docs/spec.md. Returns the multiplications done.
 int64_t naiveTapAccumulate(const ConvTile &tile, Codes x, const int8_t *weights,
