@@ -27,6 +27,8 @@ namespace sdopt {
 inline constexpr int64_t kTapOutputs = 4, kTapInputs = 6, kTapProducts = kTapInputs * kTapInputs;
 /// Bits of a factor of the products, with the sign: part of a transformed code, transformed weight.
 inline constexpr int64_t kTapCodeBits = 11, kTapWeightBits = 12;
+/// What the upper factors of wide codes count.
+inline constexpr int64_t kTapWidePlane = int64_t{1} << kTapCodeBits;
 /// Of the sums: 24^2.
 inline constexpr int64_t kTapScale = 576;
 /// The largest shift: transformed codes minus zero points have 24 bits at most.

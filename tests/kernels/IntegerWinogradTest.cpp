@@ -1,5 +1,6 @@
 #include "compiler/kernels/IntegerWinograd.h"
 #include "RandomCodes.h"
+#include "Windows.h"
 #include "compiler/kernels/FastIntegerKernels.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/winograd/WinogradBounds.h"
@@ -10,20 +11,6 @@ namespace sdopt {
 namespace {
 
 using namespace sdopt::testing;
-
-ConvTile window(int64_t height, int64_t width, int64_t inputs, int64_t outputs, int64_t padTop = 1,
-                int64_t padLeft = 1, int64_t padBottom = 1, int64_t padRight = 1) {
-  return {.inputHeight = height,
-          .inputWidth = width,
-          .inputChannels = inputs,
-          .outputHeight = height + padTop + padBottom - 2,
-          .outputWidth = width + padLeft + padRight - 2,
-          .outputChannels = outputs,
-          .kernelHeight = 3,
-          .kernelWidth = 3,
-          .padTop = padTop,
-          .padLeft = padLeft};
-}
 
 struct Data {
   Tensor x;
