@@ -50,10 +50,14 @@ enum class WinogradForm : uint8_t {
 
 /// acc += kTapScale times the convolution without the zero point, about. Tiles of 4x4 outputs begin
 /// at the first output; what the last ones have to spare is not kept, and codes beyond the input
-/// count as its zero point. The window is 3x3 of stride and dilation 1, the kernels are
-/// naiveKernels() or those of fastKernelLevels(); the same bits from all of them.
+/// count as its zero point, which is a code (0 for I16). The window is 3x3 of stride and dilation
+/// 1. The same bits from all kernels; fast ones where they are those of fastKernelLevels().
 void tapAccumulate(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
                    const int8_t *weights, const TapShifts &shifts, int64_t *acc);
+
+/// The same in plain loops that mirror docs/spec.md. Returns the multiplications done.
+int64_t naiveTapAccumulate(const ConvTile &tile, Codes x, const int8_t *weights,
+                           const TapShifts &shifts, int64_t *acc);
 
 /// A bound of |acc| for each output channel, without the bias: whatever the codes, and whichever
 /// input channels are in the sum. `weights` are [outputChannels][3][3][inputChannels], `x` is the
@@ -67,10 +71,6 @@ void tapAccumulate(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
 /// saturation. The second one is close to the plain convolution's where nothing saturates.
 std::vector<int64_t> tapAccumulatorBound(std::span<const int8_t> weights, int64_t outputChannels,
                                          CodeFormat x, const TapShifts &shifts);
-
-/// The same in plain loops that mirror docs/spec.md. Returns the multiplications done.
-int64_t naiveTapAccumulate(const ConvTile &tile, Codes x, const int8_t *weights,
-                           const TapShifts &shifts, int64_t *acc);
 
 } // namespace sdopt
 

@@ -91,7 +91,7 @@ std::vector<int64_t> fast(const IntegerKernels &kernels, const Data &data,
   return acc;
 }
 
-const ConvTile kShapes[] = {
+constexpr ConvTile kShapes[] = {
     // The running example, then one pixel, one row, one column, primes.
     window(8, 6, 4, 4), window(1, 1, 1, 1), window(1, 7, 5, 3), window(11, 1, 3, 2),
     window(7, 13, 17, 5), window(5, 5, 1, 33), window(2, 3, 64, 16),

@@ -8,9 +8,9 @@
 namespace sdopt::testing {
 
 /// 3x3, stride and dilation 1.
-inline ConvTile window(int64_t height, int64_t width, int64_t inputs, int64_t outputs,
-                       int64_t padTop = 1, int64_t padLeft = 1, int64_t padBottom = 1,
-                       int64_t padRight = 1) {
+constexpr ConvTile window(int64_t height, int64_t width, int64_t inputs, int64_t outputs,
+                          int64_t padTop = 1, int64_t padLeft = 1, int64_t padBottom = 1,
+                          int64_t padRight = 1) {
   return {.inputHeight = height,
           .inputWidth = width,
           .inputChannels = inputs,
