@@ -149,30 +149,28 @@ private:
   /// Two panels of each position.
   void packWeights(int64_t firstOutput, int64_t lanes, int16_t *panels) const {
     const int64_t panelSize = depth_ * kPanelLanes;
-    thread_local std::vector<int16_t> rows;
-    rows.resize(static_cast<size_t>(kPositions * panelSize));
-    for (int64_t panel = 0; panel * kPanelLanes < lanes; ++panel) {
+    alignas(64) WinogradChunk u[kPanelLanes][kPositions];
+    for (int64_t panel = 0; panel * kPanelLanes < lanes; ++panel, panels += panelSize) {
       const int64_t count = std::min(kPanelLanes, lanes - panel * kPanelLanes);
-      for (int64_t lane = 0; lane < count; ++lane)
-        transformWeights(firstOutput + panel * kPanelLanes + lane, rows.data() + lane * depth_);
-      for (int64_t p = 0; p < kPositions; ++p)
-        packPanel(rows.data() + p * panelSize, depth_, count, depth_,
-                  panels + (2 * p + panel) * panelSize);
+      for (int64_t first = 0; first < depth_; first += kWinogradChunk) {
+        for (int64_t lane = 0; lane < count; ++lane)
+          transformWeights(firstOutput + panel * kPanelLanes + lane, first, u[lane]);
+        for (int64_t p = 0; p < kPositions; ++p)
+          packPanel(u[0][p], kPositions * kWinogradChunk, count,
+                    std::min(kWinogradChunk, depth_ - first),
+                    panels + 2 * p * panelSize + first * kPanelLanes);
+      }
     }
   }
 
-  /// to[position * 16 * depth + channel].
-  void transformWeights(int64_t output, int16_t *to) const {
-    for (int64_t first = 0; first < depth_; first += kWinogradChunk) {
-      const int64_t count = std::min(kWinogradChunk, t_.inputChannels - first);
-      alignas(64) WinogradChunk w[kTaps] = {}, u[kPositions];
-      for (int64_t tap = 0; tap < kTaps; ++tap)
-        std::copy_n(weights_ + (output * kTaps + tap) * t_.inputChannels + first, count, w[tap]);
-      form_.weights(w, u);
-      for (int64_t p = 0; p < kPositions; ++p)
-        std::copy_n(u[p], std::min(kWinogradChunk, depth_ - first),
-                    to + p * kPanelLanes * depth_ + first);
-    }
+  /// Channels from `first` on.
+  void transformWeights(int64_t output, int64_t first, WinogradChunk *u) const {
+    const int64_t count = std::min(kWinogradChunk, t_.inputChannels - first);
+    alignas(64) WinogradChunk w[kTaps] = {};
+    for (int64_t tap = 0; tap < kTaps; ++tap)
+      kernels_.widen(weights_ + (output * kTaps + tap) * t_.inputChannels + first, count, 0,
+                     w[tap]);
+    form_.weights(w, u);
   }
 
   /// `acc` begins at the first of the lanes.
