@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "compiler/kernels/TapWinograd.h"
+#include "compiler/kernels/TapMatrices.h"
 
 #include <algorithm>
 #include <vector>
@@ -13,17 +13,7 @@ namespace sdopt {
 
 namespace {
 
-constexpr int64_t kSide = kTapInputs, kTaps = 3;
-
-constexpr int64_t kInput[kSide][kSide] = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0},
-                                          {0, 4, -4, -1, 1, 0}, {0, -2, -1, 2, 1, 0},
-                                          {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
-constexpr int64_t kFilter[kSide][kTaps] = {{3, 0, 0}, {-1, -1, -1}, {-1, 1, -1},
-                                           {1, 2, 4}, {1, -2, 4},   {0, 0, 3}};
-constexpr int64_t kOutput[kTapOutputs][kSide] = {
-    {1, 1, 1, 1, 1, 0}, {0, 1, -1, 2, -2, 0}, {0, 1, 1, 4, 4, 0}, {0, 1, -1, 8, -8, 1}};
-/// Row j of the filter side counts 2^kExponents[j] times.
-constexpr int64_t kExponents[kSide] = {1, 2, 2, 0, 0, 3};
+constexpr int64_t kSide = kTapInputs, kTaps = kTapWindow;
 
 using Positions = std::array<int64_t, kTapProducts>;
 
@@ -49,15 +39,15 @@ Positions transformedCodes(const ConvTile &t, Codes x, const TapShifts &shifts, 
                            int64_t left, int64_t channel) {
   constexpr int64_t kMost = (1 << (kTapCodeBits - 1)) - 1;
   const bool isWide = x.format.type == ElementType::I16;
-  const int64_t least = isWide ? -(kMost + 1) * 2048 : -kMost - 1;
-  const int64_t most = isWide ? kMost * 2048 + kMost : kMost;
+  const int64_t least = isWide ? -(kMost + 1) * kTapWidePlane : -kMost - 1;
+  const int64_t most = isWide ? kMost * kTapWidePlane + kMost : kMost;
   Positions v = {};
   for (int64_t a = 0; a < kSide; ++a)
     for (int64_t b = 0; b < kSide; ++b) {
       int64_t &sum = v[a * kSide + b];
       for (int64_t i = 0; i < kSide; ++i)
         for (int64_t j = 0; j < kSide; ++j)
-          sum += kInput[a][i] * code(t, x, top + i, left + j, channel) * kInput[b][j];
+          sum += kTapInput[a][i] * code(t, x, top + i, left + j, channel) * kTapInput[b][j];
       sum = rounded(sum, shifts.codes[a * kSide + b], least, most);
     }
   return v;
@@ -72,7 +62,7 @@ Positions transformedWeights(const int8_t *weights, int64_t stride, const TapShi
       int64_t &sum = u[a * kSide + b];
       for (int64_t i = 0; i < kTaps; ++i)
         for (int64_t j = 0; j < kTaps; ++j)
-          sum += kFilter[a][i] * weights[(i * kTaps + j) * stride] * kFilter[b][j];
+          sum += kTapFilter[a][i] * weights[(i * kTaps + j) * stride] * kTapFilter[b][j];
       sum = rounded(sum, shifts.weights[a * kSide + b], -kMost - 1, kMost);
     }
   return u;
@@ -84,8 +74,9 @@ int64_t transformedSums(const Positions &m, const TapShifts &shifts, int64_t row
   for (int64_t a = 0; a < kSide; ++a)
     for (int64_t b = 0; b < kSide; ++b) {
       const int64_t p = a * kSide + b;
-      const int64_t power = kExponents[a] + kExponents[b] + shifts.codes[p] + shifts.weights[p];
-      y += kOutput[row][a] * kOutput[column][b] * m[p] * (int64_t{1} << power);
+      const int64_t power =
+          kTapExponents[a] + kTapExponents[b] + shifts.codes[p] + shifts.weights[p];
+      y += kTapOutput[row][a] * kTapOutput[column][b] * m[p] * (int64_t{1} << power);
     }
   return y;
 }
@@ -117,11 +108,6 @@ int64_t naiveTapAccumulate(const ConvTile &t, Codes x, const int8_t *weights,
       }
     }
   return multiplications;
-}
-
-void tapAccumulate(const IntegerKernels &, const ConvTile &tile, Codes x, const int8_t *weights,
-                   const TapShifts &shifts, int64_t *acc) {
-  naiveTapAccumulate(tile, x, weights, shifts, acc);
 }
 
 } // namespace sdopt
