@@ -304,9 +304,10 @@ struct TapWiseCase : Case {
     int64_t total = 0;
     offsets = constantOffsets(network, plan, total);
     absl::StatusOr<Program> made = expand(network, plan, target, offsets, total);
-    if (made.ok())
-      program = *std::move(made);
-    return made.status();
+    if (!made.ok())
+      return made.status();
+    program = *std::move(made);
+    return absl::OkStatus();
   }
   std::string flow() const {
     return std::string(checkDataflow(network, plan, program, offsets).message());

@@ -90,7 +90,8 @@ struct Case {
 };
 
 const Shape4 kShapes[] = {{1, 8, 6, 4, 4},   {2, 1, 1, 3, 2},     {2, 7, 13, 17, 5},
-                          {1, 1, 29, 5, 40}, {1, 16, 16, 64, 33}, {1, 2, 2, 2560, 3}};
+                          {1, 1, 29, 5, 40}, {1, 16, 16, 64, 33}, {1, 2, 2, 2560, 3},
+                          {2, 9, 14, 1, 1}};
 
 TEST(WinogradLayers, EqualDirectOnes) {
   for (const Shape4 &shape : kShapes)
