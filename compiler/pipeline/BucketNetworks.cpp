@@ -71,8 +71,13 @@ public:
           return own_.layerOps[i]->emitOpError("has other weights than in the first bucket of "
                                                "timesteps");
       }
-      if (auto *matrix = std::get_if<MatrixLayer>(&spec))
-        matrix->winograd = std::get<MatrixLayer>(result.layers[i].spec).winograd;
+      if (auto *matrix = std::get_if<MatrixLayer>(&spec)) {
+        const WinogradForm form = std::get<MatrixLayer>(result.layers[i].spec).winograd;
+        if ((form == WinogradForm::F4x4) != (matrix->winograd == WinogradForm::F4x4))
+          return own_.layerOps[i]->emitOpError("is by winograd of 4x4 outputs in one bucket of "
+                                               "timesteps only");
+        matrix->winograd = form;
+      }
       result.layers[i].spec = spec;
     }
     return result;

@@ -2,11 +2,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/schedule/CheckCommand.h"
+#include "compiler/schedule/CheckTapTiles.h"
 #include "compiler/schedule/Plan.h"
 
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <span>
 
 namespace sdopt {
 namespace {
@@ -153,9 +155,15 @@ public:
 
   static std::string window(const Layer &layer, const ConvCommand &c) {
     const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
-    if (c.winograd == (matrix && matrix->winograd))
-      return "";
-    return c.winograd ? "is by winograd; its layer is not" : "is not by winograd as its layer is";
+    static constexpr const char *kForms[] = {"not by winograd", "by winograd",
+                                             "by winograd of 4x4 outputs"};
+    const WinogradForm form = matrix ? matrix->winograd : WinogradForm::None;
+    if (c.winograd != form)
+      return absl::StrCat("is ", kForms[static_cast<size_t>(c.winograd)], "; its layer is ",
+                          kForms[static_cast<size_t>(form)]);
+    if (c.winograd == WinogradForm::F4x4 && !(c.taps == matrix->taps))
+      return "has shifts that are not its layer's";
+    return "";
   }
 
   /// A tensor of DRAM that is not wholly written.
@@ -199,11 +207,7 @@ public:
         addStay(i);
   }
 
-  std::string touch(const Command &command, const Program &program) {
-    std::vector<Footprint> footprints;
-    if (std::string problem = commandProblem(command, program, program.sramBytes, footprints);
-        !problem.empty())
-      return problem;
+  std::string touch(const Command &command, std::span<const Footprint> footprints) {
     const auto own = static_cast<size_t>(command.layer);
     for (bool write : {false, true})
       for (const Footprint &f : footprints)
@@ -296,6 +300,8 @@ absl::Status checkDataflow(const Network &network, const Plan &plan, const Progr
                            const std::vector<int64_t> &constantOffsets) {
   Dataflow flow(network, plan, constantOffsets);
   SramFlow sram(network, plan);
+  TapTiles tapTiles(network, plan);
+  std::vector<Footprint> footprints;
   if (program.phaseEnds.size() != kPhases)
     return absl::InvalidArgumentError(
         absl::StrCat("program has ", program.phaseEnds.size(), " phases; needs ", kPhases));
@@ -320,7 +326,11 @@ absl::Status checkDataflow(const Network &network, const Plan &plan, const Progr
     else if (const auto *gather = std::get_if<DmaGather>(&command.args))
       problem = flow.constant(layer, gather->dram, gather->tableRows * gather->rowBytes);
     if (problem.empty())
-      problem = sram.touch(command, program);
+      problem = commandProblem(command, program, program.sramBytes, footprints);
+    if (problem.empty())
+      problem = sram.touch(command, footprints);
+    if (problem.empty())
+      problem = tapTiles.check(command, footprints);
     if (!problem.empty())
       return absl::InvalidArgumentError(absl::StrCat("command ", i, " (", mnemonic(command),
                                                      ") of layer '", layer.name, "' ", problem));
