@@ -228,9 +228,11 @@ void UnitRecount::multiply(CommandRecount &cost, const Product &p,
     rate = array.a16w8Rate;
     mac = energy.mac16;
   }
-  if (p.winograd)
+  const bool transformed = p.winograd != WinogradForm::None;
+  const bool isTapWise = p.winograd == WinogradForm::F4x4;
+  if (transformed)
     mac = energy.macWinograd * (p.wideA || p.wideB ? 2 : 1);
-  const int64_t ends = 2 * array.rows + array.columns + (p.winograd ? 7 : 0);
+  const int64_t ends = 2 * array.rows + array.columns + (isTapWise ? 11 : transformed ? 7 : 0);
   const int64_t blocks = cuts(p.outputs, array.columns);
   std::vector<int64_t> tiles(static_cast<size_t>(blocks), cuts(p.reduction, array.rows) * p.taps);
   int64_t rows = p.reduction * p.taps * blocks;
@@ -256,7 +258,11 @@ void UnitRecount::multiply(CommandRecount &cost, const Product &p,
                           timeOf(p.streamed, *std::ranges::max_element(shares)));
   cost.macs += macs;
   cost.skipped += dense - macs;
-  const int64_t codes = p.streamed * rows * (p.winograd ? 4 : 1) * (p.wideA ? 2 : 1);
+  const int64_t codes = p.streamed * rows *
+                        (isTapWise     ? 16
+                         : transformed ? 4
+                                       : 1) *
+                        (p.wideA ? 2 : 1);
   cost.energy += static_cast<double>(macs) * mac + static_cast<double>(codes) * energy.sramByte;
 }
 
@@ -264,33 +270,42 @@ void UnitRecount::convolve(CommandRecount &cost, const ConvCommand &conv,
                            const StreamRecount *stream) const {
   const ConvTile &t = conv.tile;
   const EnergyTarget &energy = target_.energy;
-  const StreamRecount *sparse = stream && stream->tellsZeros && !conv.winograd ? stream : nullptr;
+  const bool plain = conv.winograd == WinogradForm::None;
+  const StreamRecount *sparse = stream && stream->tellsZeros && plain ? stream : nullptr;
   const int64_t pixels = t.outputHeight * t.outputWidth;
-  const int64_t squares = cuts(t.outputHeight, 2) * cuts(t.outputWidth, 2);
   const int64_t pairs = t.inputChannels * t.outputChannels;
   const bool wide = isWide(conv.inputFormat);
   const int64_t taps = t.kernelHeight * t.kernelWidth;
-  if (conv.winograd) {
-    multiply(cost, {squares, t.inputChannels, t.outputChannels, 16, wide, false, true}, nullptr);
-    // 16 numbers of 64, for each block of outputs; 36 additions for each weight tile of inputs.
-    const int64_t codes =
-        squares * t.inputChannels * cuts(t.outputChannels, target_.array.columns) * (64 - 16);
-    const int64_t sums =
-        squares * t.outputChannels * cuts(t.inputChannels, target_.array.rows) * 36;
-    const int64_t results = pixels * t.outputChannels;
-    cost.energy +=
-        static_cast<double>((codes + sums + results) * (wide ? 2 : 1) + pairs * (64 - 16)) *
-        energy.addition;
+  int64_t readsOfPair = taps;
+  if (plain) {
+    multiply(cost, {pixels, t.inputChannels, t.outputChannels, taps, wide, false}, sparse);
   } else {
-    multiply(cost, {pixels, t.inputChannels, t.outputChannels, taps, wide, false, false}, sparse);
+    const bool isTapWise = conv.winograd == WinogradForm::F4x4;
+    const int64_t side = isTapWise ? 4 : 2, products = isTapWise ? 36 : 16;
+    const int64_t squares = cuts(t.outputHeight, side) * cuts(t.outputWidth, side);
+    multiply(cost,
+             {squares, t.inputChannels, t.outputChannels, products, wide, false, conv.winograd},
+             nullptr);
+    // A tile's numbers of all their terms, for each block of outputs, and what rounds them; for
+    // each weight tile of inputs the additions to sums.
+    readsOfPair = isTapWise ? 256 : 64;
+    const int64_t planes = wide ? 2 : 1;
+    const int64_t codes = squares * t.inputChannels *
+                          cuts(t.outputChannels, target_.array.columns) *
+                          (isTapWise ? 576 : (64 - 16) * planes);
+    const int64_t sums = squares * t.outputChannels * cuts(t.inputChannels, target_.array.rows) *
+                         (isTapWise ? 324 : 36) * planes;
+    const int64_t results = pixels * t.outputChannels * (isTapWise ? 1 : planes);
+    const int64_t weights = pairs * (isTapWise ? 256 : 64 - 16);
+    cost.energy += static_cast<double>(codes + sums + results + weights) * energy.addition;
   }
-  const int64_t weights = sparse ? sparse->nonzeros : pairs * (conv.winograd ? 64 : taps);
+  const int64_t weights = sparse ? sparse->nonzeros : pairs * readsOfPair;
   const int64_t sums = pixels * t.outputChannels * kSum * (conv.clear ? 1 : 2);
   cost.energy += static_cast<double>(weights + sums) * energy.sramByte;
 }
 
 void UnitRecount::attend(CommandRecount &cost, const AttentionTile &t, bool q, bool k) const {
-  multiply(cost, {t.queries, t.headDim, t.keys, 1, q, k, false}, nullptr);
+  multiply(cost, {t.queries, t.headDim, t.keys, 1, q, k}, nullptr);
 }
 
 void UnitRecount::compute(CommandRecount &cost, const CommandArgs &args) const {
@@ -365,7 +380,7 @@ CommandRecount UnitRecount::cost(const Command &command, const StreamRecount *st
   } else if (const auto *sums = std::get_if<AttentionAccumulateCommand>(&args)) {
     attend(cost, sums->tile, isWide(sums->qFormat), isWide(sums->kFormat));
     const AttentionTile &t = sums->tile;
-    multiply(cost, {t.queries, t.keys, t.headDim, 1, true, isWide(sums->vFormat), false}, nullptr);
+    multiply(cost, {t.queries, t.keys, t.headDim, 1, true, isWide(sums->vFormat)}, nullptr);
   } else {
     compute(cost, args);
   }

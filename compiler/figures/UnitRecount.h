@@ -55,7 +55,8 @@ public:
 private:
   struct Product {
     int64_t streamed, reduction, outputs, taps;
-    bool wideA, wideB, winograd;
+    bool wideA, wideB;
+    WinogradForm winograd = WinogradForm::None;
   };
   void multiply(CommandRecount &cost, const Product &product, const StreamRecount *sparse) const;
   void convolve(CommandRecount &cost, const ConvCommand &conv, const StreamRecount *stream) const;

@@ -276,7 +276,8 @@ Opcode opcodeOf(const CommandArgs &args) {
       Opcode::Modulate,        Opcode::DmaWeights,
   };
   static_assert(std::size(kOpcodes) == std::variant_size_v<CommandArgs>);
-  if (const auto *conv = std::get_if<ConvCommand>(&args); conv && conv->winograd)
+  if (const auto *conv = std::get_if<ConvCommand>(&args);
+      conv && conv->winograd == WinogradForm::F2x2)
     return Opcode::ConvWinograd;
   if (const auto *geglu = std::get_if<GegluCommand>(&args); geglu && geglu->gate >= 0)
     return Opcode::GegluHalves;
@@ -286,7 +287,7 @@ Opcode opcodeOf(const CommandArgs &args) {
 std::optional<CommandArgs> argsOf(uint8_t opcode) {
   if (opcode == static_cast<uint8_t>(Opcode::ConvWinograd)) {
     ConvCommand conv;
-    conv.winograd = true;
+    conv.winograd = WinogradForm::F2x2;
     return conv;
   }
   if (opcode == static_cast<uint8_t>(Opcode::GegluHalves)) {

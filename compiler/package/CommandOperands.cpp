@@ -266,7 +266,7 @@ struct FieldCheck {
               {"dilation", t.dilationW}});
     notNegative({{"pad", t.padTop}, {"pad", t.padLeft}});
     format("input_format", c.inputFormat);
-    if (problem.empty() && c.winograd &&
+    if (problem.empty() && c.winograd == WinogradForm::F2x2 &&
         (!hasWinogradForm(t) || t.inputChannels > kWinogradChannels))
       problem = absl::StrCat("needs a 3x3 window of stride and dilation 1 over at most ",
                              kWinogradChannels, " input channels");

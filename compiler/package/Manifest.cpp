@@ -39,7 +39,7 @@ struct SpecWriter {
     m->set_pad_right(spec.padRight);
     m->set_weights(spec.weights);
     m->set_params(spec.params);
-    m->set_winograd(spec.winograd);
+    m->set_winograd(spec.winograd == WinogradForm::F2x2);
   }
   void operator()(const CombineLayer &spec) {
     auto *m = out.mutable_combine();
@@ -241,7 +241,7 @@ MatrixLayer take(const manifest::MatrixSpec &in) {
           .padRight = in.pad_right(),
           .weights = in.weights(),
           .params = in.params(),
-          .winograd = in.winograd()};
+          .winograd = in.winograd() ? WinogradForm::F2x2 : WinogradForm::None};
 }
 
 NormLayer take(const manifest::NormSpec &in) {

@@ -192,9 +192,9 @@ Problem weightsProblem(const ModuleInfo &module, size_t index) {
     return absl::StrCat("takes constant '", weights.name, "', whose ", problem);
   const int64_t outputs = network.tensors[layer.output].dims[3];
   const int64_t inputs = network.tensors[layer.inputs[0]].dims[3];
-  if (matrix->winograd)
-    if (std::string problem = winogradProblem(*matrix, weights, inputs); !problem.empty())
-      return problem;
+  if (std::string problem = winogradProblem(matrix->winograd, *matrix, weights, inputs);
+      !problem.empty())
+    return problem;
   const int64_t bytes =
       saturatingProduct({outputs, matrix->kernelHeight, matrix->kernelWidth, inputs});
   if (weights.bytes != bytes)

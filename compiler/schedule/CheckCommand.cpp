@@ -244,10 +244,11 @@ struct CommandCheck {
       within("kernel, stride or dilation", value, 1, kMaxWindow);
     for (int64_t value : {t.padTop, t.padLeft})
       within("padding", value, 0, kMaxWindow);
-    require(!c.winograd || (t.kernelHeight == 3 && t.kernelWidth == 3 && t.strideH == 1 &&
-                            t.strideW == 1 && t.dilationH == 1 && t.dilationW == 1),
+    require(c.winograd == WinogradForm::None ||
+                (t.kernelHeight == 3 && t.kernelWidth == 3 && t.strideH == 1 && t.strideW == 1 &&
+                 t.dilationH == 1 && t.dilationW == 1),
             "transforms a window that is not 3x3 of stride and dilation 1");
-    require(!c.winograd || t.inputChannels <= kMostTransformed,
+    require(c.winograd != WinogradForm::F2x2 || t.inputChannels <= kMostTransformed,
             absl::StrCat("transforms ", t.inputChannels,
                          " input channels; sums of 32 bits need 1..", kMostTransformed));
     if (!format("input format", c.inputFormat, true))

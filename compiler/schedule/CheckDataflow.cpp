@@ -153,9 +153,15 @@ public:
 
   static std::string window(const Layer &layer, const ConvCommand &c) {
     const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
-    if (c.winograd == (matrix && matrix->winograd))
-      return "";
-    return c.winograd ? "is by winograd; its layer is not" : "is not by winograd as its layer is";
+    static constexpr const char *kForms[] = {"not by winograd", "by winograd",
+                                             "by winograd of 4x4 outputs"};
+    const WinogradForm form = matrix ? matrix->winograd : WinogradForm::None;
+    if (c.winograd != form)
+      return absl::StrCat("is ", kForms[static_cast<size_t>(c.winograd)], "; its layer is ",
+                          kForms[static_cast<size_t>(form)]);
+    if (c.winograd == WinogradForm::F4x4 && !(c.taps == matrix->taps))
+      return "has shifts that are not its layer's";
+    return "";
   }
 
   /// A tensor of DRAM that is not wholly written.

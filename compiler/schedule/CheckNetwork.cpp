@@ -137,8 +137,14 @@ struct SpecCheck {
             absl::StrCat("takes constant '", info.name, "', whose share is ", info.share,
                          "; needs 1..", kShareUnit));
     constant("params", s.params, ConstantKind::ChannelParams, y[3] * kRecord);
-    if (s.winograd)
-      require(winogradProblem(s, info, x[3]).empty(), winogradProblem(s, info, x[3]));
+    const std::string unfit = winogradProblem(s.winograd, s, info, x[3]);
+    require(unfit.empty(), unfit);
+    require(s.winograd == WinogradForm::F4x4 || s.taps == TapShifts(),
+            "has shifts of winograd of 4x4 outputs and is not done so");
+    for (const auto &shifts : {s.taps.codes, s.taps.weights})
+      for (int64_t shift : shifts)
+        require(shift <= kMostTapShift,
+                absl::StrCat("has a shift of ", shift, "; needs 0..", kMostTapShift));
   }
 
   void operator()(const CombineLayer &s) {

@@ -18,6 +18,7 @@
 #define SDOPT_COMPILER_SCHEDULE_COMMAND_H
 
 #include "compiler/kernels/IntegerKernels.h"
+#include "compiler/kernels/TapWinograd.h"
 #include "compiler/kernels/WeightStream.h"
 
 #include <array>
@@ -84,14 +85,16 @@ struct DmaWeights {
   WeightExtent block;
 };
 
-/// Array: acc (+)= conv(x, w). `clear` starts from zero. With `winograd` by F(2x2, 3x3), to the
-/// same bits: a window of winogradProblem().
+/// Array: acc (+)= conv(x, w). `clear` starts from zero. With a `winograd` form: a window of
+/// winogradProblem(); F4x4 adds tapAccumulate() with `taps`, of a tile that begins at a multiple of
+/// 4 rows and columns of the layer's result.
 struct ConvCommand {
   ConvTile tile;
   CodeFormat inputFormat;
   SramOffset input = 0, weights = 0, accumulator = 0;
   bool clear = true;
-  bool winograd = false;
+  WinogradForm winograd = WinogradForm::None;
+  TapShifts taps = {};
 };
 
 /// Vector: codes from accumulators [rows][channels].

@@ -233,6 +233,7 @@ void Emitter::expand(const MatrixShape &s) {
           conv.accumulator = accumulator + part.pixelsBefore * outputs.extent(co) * kSumBytes;
           conv.clear = ci == 0 && run.first == part.runs.front().first;
           conv.winograd = spec.winograd;
+          conv.taps = spec.taps;
           add(conv);
         }
     }

@@ -1,9 +1,9 @@
 // Names of kinds, orders, queues and commands; the work of a layer.
 
-#include "compiler/kernels/IntegerWinograd.h"
 #include "compiler/schedule/Command.h"
 #include "compiler/schedule/Network.h"
 #include "compiler/schedule/Plan.h"
+#include "compiler/schedule/WinogradLayers.h"
 
 namespace sdopt {
 namespace {
@@ -37,7 +37,8 @@ struct MnemonicOf {
   const char *operator()(const DmaStore &) const { return "dma.store"; }
   const char *operator()(const DmaGather &) const { return "dma.gather"; }
   const char *operator()(const ConvCommand &c) const {
-    return c.winograd ? "conv.winograd" : "conv";
+    static constexpr const char *kNames[] = {"conv", "conv.winograd", "conv.winograd4"};
+    return kNames[static_cast<size_t>(c.winograd)];
   }
   const char *operator()(const RequantizeCommand &) const { return "requantize"; }
   const char *operator()(const CombineCommand &) const { return "combine"; }
@@ -84,11 +85,9 @@ int64_t multiplyAccumulates(const Network &network, const Layer &layer) {
   const auto dims = [&](TensorId id) { return network.tensors[id].dims; };
   if (const auto *matrix = std::get_if<MatrixLayer>(&layer.spec)) {
     const auto x = dims(layer.inputs[0]), y = dims(layer.output);
-    if (matrix->winograd)
-      return y[0] * winogradMultiplications({.inputChannels = x[3],
-                                             .outputHeight = y[1],
-                                             .outputWidth = y[2],
-                                             .outputChannels = y[3]});
+    if (matrix->winograd != WinogradForm::None)
+      return y[0] * winogradTiles(matrix->winograd, y[1], y[2]) *
+             workOf(matrix->winograd).products * x[3] * y[3];
     return y[0] * y[1] * y[2] * y[3] * matrix->kernelHeight * matrix->kernelWidth * x[3];
   }
   if (std::holds_alternative<AttentionLayer>(layer.spec)) {

@@ -226,7 +226,8 @@ struct SignatureOf {
                 static_cast<int64_t>(s.weights.coding), s.weights.bits, s.weights.groupSize,
                 s.weights.symmetric ? 1 : 0, s.weights.sharedTaps ? 1 : 0, s.weights.paletteOutputs,
                 static_cast<int64_t>(s.weights.zeros), s.weights.kept, s.weights.run,
-                s.weights.lanes, s.weightShare, s.packedBytes, s.winograd ? 1 : 0, s.inputBlock});
+                s.weights.lanes, s.weightShare, s.packedBytes, static_cast<int64_t>(s.winograd),
+                s.inputBlock});
     append(out, s.tails);
     append(out, s.channelTiles);
   }

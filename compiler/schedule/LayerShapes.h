@@ -73,7 +73,7 @@ struct MatrixShape {
   int64_t inputChannels = 1, outputChannels = 1;
   int64_t inputBytes = 1, outputBytes = 1; ///< of one element
   bool wideInput = false;
-  bool winograd = false;
+  WinogradForm winograd = WinogradForm::None;
   WeightForm weights;
   int64_t weightShare = kShareUnit; ///< ConstantInfo::share
   int64_t packedBytes = 0;          ///< of all streams, once they are known; 0: not yet

@@ -83,7 +83,7 @@ struct BoundOf {
                                s.leastWeightBytes() + s.outputChannels * 16 + output();
     // The other bound is of convolutions that make every product of their definition and store
     // every sum.
-    if (s.winograd || onChip.result || onChip.inputs[0])
+    if (s.winograd != WinogradForm::None || onChip.result || onChip.inputs[0])
       return compulsory;
     const int64_t all = s.batch * rows.pairs * columns.pairs * s.inputChannels * s.outputChannels;
     // Products with zeros that the array skips are not made: at most one for each output that a

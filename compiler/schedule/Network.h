@@ -11,6 +11,7 @@
 #define SDOPT_COMPILER_SCHEDULE_NETWORK_H
 
 #include "compiler/kernels/IntegerKernels.h"
+#include "compiler/kernels/TapWinograd.h"
 #include "compiler/kernels/WeightStream.h"
 
 #include <cstdint>
@@ -82,7 +83,10 @@ struct MatrixLayer {
   int64_t padTop = 0, padLeft = 0, padBottom = 0, padRight = 0;
   ConstantId weights = kNone; ///< Weights
   ConstantId params = kNone;  ///< ChannelParams
-  bool winograd = false;      ///< by F(2x2, 3x3), to the same bits (WinogradLayers.h)
+  /// F4x4 is part of what the layer means: its params expect kTapScale times the sums. F2x2 is a
+  /// choice of the schedule.
+  WinogradForm winograd = WinogradForm::None;
+  TapShifts taps = {}; ///< of F4x4
 };
 
 /// inputs {a} or {a, b}; b is of a's dims, or [batch,1,1,channels] if params.broadcastRows.
@@ -209,7 +213,7 @@ const char *kindName(const Layer &layer);
 std::vector<TensorId> keptTensors(const Network &network, Phase phase);
 
 /// Multiply-accumulates of the layer (both products of attention counted; of a layer by Winograd
-/// those of its transformed codes, in 2x2 outputs from the first pixel on).
+/// those of its transformed codes, in tiles of outputs from the first pixel on).
 int64_t multiplyAccumulates(const Network &network, const Layer &layer);
 
 } // namespace sdopt

@@ -139,6 +139,18 @@ struct Search {
                                                    : tileSizes(size, granule);
   }
 
+  /// Sizes of an axis of pixels, those between tiles of Winograd's outputs at best.
+  std::vector<int64_t> pixelSizes(int64_t size, WinogradForm form) const {
+    const int64_t granule = workOf(form).outputs;
+    std::vector<int64_t> all = sizes(size, granule);
+    if (workOf(form).isLossy) {
+      for (int64_t &tile : all)
+        tile = std::min(ceilDiv(tile, granule) * granule, size);
+      all.erase(std::unique(all.begin(), all.end()), all.end());
+    }
+    return all;
+  }
+
   void operator()(const MatrixShape &s);
 
   void operator()(const RowsShape &s) {
@@ -261,7 +273,7 @@ struct MatrixSearch {
 
   bool hasHalo() const {
     return (s.vertical.kernel - 1) * s.vertical.dilation + 1 > s.vertical.stride &&
-           s.vertical.output > 1;
+           s.vertical.output > 1 && !workOf(s.winograd).isLossy;
   }
   bool fits(const Tiling &t, const MatrixCut &cut, const SpatialCut &row,
             const SpatialCut &column) {
@@ -388,13 +400,12 @@ void Search::operator()(const MatrixShape &s) {
                                               : allSizes(s.outputChannels, target.array.columns);
   const std::vector<int64_t> inputs =
       s.inputBlock > 0 ? std::vector{s.inputBlock} : tileSizes(s.inputChannels, target.array.rows);
-  const int64_t granule = s.winograd ? kWinogradOutputs : 1; // of pixels
   // Pixels of a tile follow each other in blocks of resident channels: whole rows, or parts of the
   // only one.
   const bool isInRows = (s.inputBlock > 0 || !s.channelTiles.empty()) && !s.hasOneRow();
-  MatrixSearch search(s, target, selection, sizes(s.vertical.output, granule),
+  MatrixSearch search(s, target, selection, pixelSizes(s.vertical.output, s.winograd),
                       isInRows ? std::vector{s.horizontal.output}
-                               : sizes(s.horizontal.output, granule));
+                               : pixelSizes(s.horizontal.output, s.winograd));
   // The best candidates tend to come late in these lists: an early good one prunes the rest. The
   // fewest bytes come with the fewest buffers.
   const auto cutChannels = [&](int64_t level, int64_t halo, LoopOrder o, bool onlyTallest) {

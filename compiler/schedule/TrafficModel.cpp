@@ -278,15 +278,19 @@ int64_t reductionsOf(const AxisCut &inputs, const ArrayTarget &array) {
   return (inputs.tiles - 1) * ceilDiv(inputs.tile, array.rows) + ceilDiv(inputs.last, array.rows);
 }
 
+/// Of each streamed row and pair of channels.
+int64_t productsOf(const MatrixShape &s) {
+  return s.winograd == WinogradForm::None ? s.taps() : workOf(s.winograd).products;
+}
+
 /// A tile of h x w outputs and that many blocks of columns of weights, all tiles of input channels.
 int64_t windowCycles(const MatrixShape &shape, const AxisCut &inputs, const ArrayTarget &array,
                      int64_t h, int64_t w, int64_t blocks) {
   const int64_t reductions = reductionsOf(inputs, array);
   const double rate = shape.wideInput ? array.a16w8Rate : 1.0;
-  if (shape.winograd)
-    return blockCycles(array, rate, ceilDiv(h, kWinogradOutputs) * ceilDiv(w, kWinogradOutputs),
-                       reductions * kWinogradProducts, blocks, inputs.tiles, kWinogradDepth);
-  return blockCycles(array, rate, h * w, reductions * shape.taps(), blocks, inputs.tiles);
+  return blockCycles(array, rate, winogradTiles(shape.winograd, h, w),
+                     reductions * productsOf(shape), blocks, inputs.tiles,
+                     workOf(shape.winograd).depth);
 }
 
 Work matrixWork(const MatrixShape &shape, const ChannelCut &channels, const WindowCut &vertical,
@@ -507,11 +511,11 @@ ArrayBound leastArrayCycles(const MatrixShape &s, const MatrixCut &cut, const Ta
   int64_t blocks = 0;
   forSizes(cut.outputs,
            [&](int64_t size, int64_t times) { blocks += times * ceilDiv(size, array.columns); });
-  const int64_t reductions =
-      reductionsOf(cut.inputs, array) * (s.winograd ? kWinogradProducts : s.taps());
+  const WinogradWork &work = workOf(s.winograd);
+  const int64_t reductions = reductionsOf(cut.inputs, array) * productsOf(s);
   const int64_t outputs = s.batch * s.vertical.output * s.horizontal.output;
-  const int64_t streamed = s.winograd ? outputs / (kWinogradOutputs * kWinogradOutputs) : outputs;
-  const int64_t fill = fillCycles(array) + (s.winograd ? kWinogradDepth : 0);
+  const int64_t streamed = outputs / (work.outputs * work.outputs);
+  const int64_t fill = fillCycles(array) + work.depth;
   const double rate = s.wideInput ? array.a16w8Rate : 1.0;
   const double products = static_cast<double>(blocks) * static_cast<double>(reductions) /
                           static_cast<double>(array.count);

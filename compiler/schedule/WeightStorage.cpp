@@ -20,8 +20,10 @@ constexpr std::array<int64_t, 3> kRuns = {4, 8, 16};
 constexpr int64_t kRunBits = 4, kLongestZeros = 15; // of ZeroLayout::Runs
 constexpr int64_t kFewLanes = 8;                    // an eighth
 constexpr int64_t kLeastSaving = 64;
-/// Products of F(2x2, 3x3), of plain ones.
-constexpr int64_t kWinogradProductsOfOutput = 4, kPlainProducts = 9;
+/// Products of an output and an input channel in a 3x3 window: plain ones, of F(2x2, 3x3), of
+/// F(4x4, 3x3).
+constexpr int64_t kPlainProducts = 9, kF2x2Products = 4;
+constexpr double kF4x4Products = 2.25;
 
 /// What one block of outputs contributes to all forms.
 struct BlockCounts {
@@ -242,15 +244,18 @@ std::optional<Storage> parseStorage(std::string_view text) {
   return std::nullopt;
 }
 
-WeightUse weightUse(double products, bool wideInput, bool winograd, const Target &target) {
+WeightUse weightUse(double products, bool wideInput, WinogradForm winograd, const Target &target) {
   const double peak =
       static_cast<double>(target.array.count * target.array.rows * target.array.columns);
   const double cycles = products / peak / (wideInput ? target.array.a16w8Rate : 1.0);
-  return {winograd ? cycles * kWinogradProductsOfOutput / kPlainProducts : cycles, winograd};
+  if (winograd == WinogradForm::None)
+    return {cycles, winograd};
+  const double kept = winograd == WinogradForm::F2x2 ? kF2x2Products : kF4x4Products;
+  return {cycles * kept / kPlainProducts, winograd};
 }
 
 bool isMostlyZeros(int64_t zeros, int64_t weights) {
-  return kPlainProducts * (weights - zeros) < kWinogradProductsOfOutput * weights;
+  return kPlainProducts * (weights - zeros) < kF2x2Products * weights;
 }
 
 void StorageChoice::extend(int64_t some, int64_t all) {
@@ -296,7 +301,7 @@ StorageChoice chooseStorage(const WeightForm &plain, const StoredWeights &weight
         if (zeros == ZeroLayout::Structured)
           std::tie(form.kept, form.run) = measurement.structure();
         const bool isThere = zeros != ZeroLayout::Structured || form.run > 0;
-        if (isThere && !(use.winograd && form.tellsZeros()))
+        if (isThere && (use.winograd == WinogradForm::None || !form.tellsZeros()))
           forms.push_back(form);
       }
   double allowedCycles = 0;

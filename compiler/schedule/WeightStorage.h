@@ -9,6 +9,7 @@
 #ifndef SDOPT_COMPILER_SCHEDULE_WEIGHTSTORAGE_H
 #define SDOPT_COMPILER_SCHEDULE_WEIGHTSTORAGE_H
 
+#include "compiler/kernels/TapWinograd.h"
 #include "compiler/kernels/WeightStream.h"
 #include "compiler/target/Target.h"
 
@@ -53,12 +54,13 @@ struct StorageChoice {
 /// What a layer does with its weights.
 struct WeightUse {
   double computeCycles = 0; ///< that the arrays need at least, with all weights
-  bool winograd = false;    ///< by Winograd: no form that tells zeros will do
+  /// Not by plain products: no form that tells zeros will do.
+  WinogradForm winograd = WinogradForm::None;
 };
 
 /// Of a layer with so many products, of 16-bit inputs or of 8-bit ones.
-WeightUse weightUse(double products, bool wideInput, bool winograd, const Target &target);
-/// With so many zeros the array has fewer products than Winograd leaves.
+WeightUse weightUse(double products, bool wideInput, WinogradForm winograd, const Target &target);
+/// With so many zeros the array has fewer products than F(2x2, 3x3) leaves.
 bool isMostlyZeros(int64_t zeros, int64_t weights);
 
 /// Weights [outputs][taps][inputs] as codes of a plain form; `meant` are the int8 weights of the

@@ -2,7 +2,8 @@
 //
 // F(2x2, 3x3) (docs/spec.md, section 7) changes no result: which layers are done so is a choice of
 // the schedule, where window, weights and target allow it. Weights whose zeros are skipped do not:
-// their transform has next to none.
+// their transform has next to none. F(4x4, 3x3) with a shift for each product (section 8) is what a
+// layer means; the schedule has to keep its tiles where the layer has them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -11,7 +12,9 @@
 
 #include "absl/status/status.h"
 #include "compiler/kernels/IntegerWinograd.h"
-#include "compiler/schedule/Network.h"
+#include "compiler/kernels/TapWinograd.h"
+#include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/Plan.h"
 #include "compiler/target/Target.h"
 
 #include <optional>
@@ -19,31 +22,51 @@
 
 namespace sdopt {
 
-/// What the transforms are made of where each number is made at once: codes and weights of the 16
-/// transformed ones of a tile, and outputs that their 16 sums are added to.
-inline constexpr int64_t kWinogradCodeTerms = 64, kWinogradWeightTerms = 64, kWinogradSumTerms = 36;
-/// Additions one after the other on the way of a number: trees over 4 codes and 9 weights, then to
-/// the sum.
-inline constexpr int64_t kWinogradDepth = 2 + 4 + 1;
+/// What the arrays do for a tile of one input and one output channel. Nothing is kept: each of its
+/// transformed codes and weights is made at once of all its terms, once for each product.
+struct WinogradWork {
+  int64_t outputs;   ///< of a tile in one dimension; tiles of a layer are cut between them
+  int64_t products;  ///< none: the window's
+  int64_t codeTerms; ///< codes that all transformed ones are made of
+  int64_t weightTerms;
+  int64_t sumTerms;             ///< outputs that all sums of products are added to
+  int64_t roundings;            ///< additions of a half, of the codes and of the weights
+  int64_t depth;                ///< additions one after the other on the way of a number
+  int64_t codeBits, weightBits; ///< of the factors, with the sign
+  bool isLossy;                 ///< tiles that begin elsewhere give other results
+};
+
+const WinogradWork &workOf(WinogradForm form);
+
+/// Tiles of so many outputs.
+int64_t winogradTiles(WinogradForm form, int64_t height, int64_t width);
 
 /// Why the layer cannot be done so, as the rest of a sentence about it; empty if it can.
-std::string winogradProblem(const MatrixLayer &layer, const ConstantInfo &weights,
-                            int64_t inputChannels);
+std::string winogradProblem(WinogradForm form, const MatrixLayer &layer,
+                            const ConstantInfo &weights, int64_t inputChannels);
 
 /// Are the multipliers wide enough?
-bool multipliesTransformed(const MultiplierTarget &multiplier);
+bool multipliesTransformed(WinogradForm form, const MultiplierTarget &multiplier);
+
+/// Why a layer of that shape cannot be cut so, as the rest of a sentence about it; empty if it can:
+/// where tiles begin matters to a lossy form, and its windows cannot be summed in two commands.
+std::string winogradTilingProblem(const MatrixShape &shape, const Tiling &tiling);
 
 /// FAILED_PRECONDITION names the first layer by Winograd for which the multipliers are too narrow.
 absl::Status checkWinograd(const Network &network, const MultiplierTarget &multiplier);
 
-/// Cycles of one layer, with what overlaps overlapping, at the tilings that searchTiles() finds for
-/// either way; nothing where none fits.
+/// Cycles of a layer whose products are made so, with what overlaps overlapping, at the tiling that
+/// searchTiles() finds; nothing where none fits. The layer has no winogradProblem() with that form,
+/// and the multipliers are wide enough.
+std::optional<int64_t> winogradCycles(MatrixShape shape, WinogradForm form, const Target &target);
+
+/// The same without and with F(2x2, 3x3).
 struct WinogradChoice {
   std::optional<int64_t> direct, winograd;
   bool pays() const { return winograd && (!direct || *winograd < *direct); }
 };
 
-/// Of a matrix layer without winogradProblem(); whether it is by Winograd now does not matter.
+/// Of a matrix layer without winogradProblem(); what its form is now does not matter.
 WinogradChoice winogradChoice(const Network &network, const Layer &layer, const Target &target);
 
 } // namespace sdopt

@@ -103,7 +103,9 @@ public:
     if (c.clear)
       std::fill_n(accumulator, t.outputHeight * t.outputWidth * t.outputChannels, 0);
     const Codes x = codes(c.input, c.inputFormat);
-    if (c.winograd)
+    if (c.winograd == WinogradForm::F4x4)
+      tapAccumulate(kernels_, t, x, at<int8_t>(c.weights), c.taps, accumulator);
+    else if (c.winograd == WinogradForm::F2x2)
       winogradAccumulate(kernels_, t, x, at<int8_t>(c.weights), accumulator);
     else
       kernels_.convAccumulate(t, x, at<int8_t>(c.weights), accumulator);

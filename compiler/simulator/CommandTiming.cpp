@@ -9,8 +9,6 @@
 namespace sdopt {
 namespace {
 
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 bool isWide(CodeFormat format) { return format.type != ElementType::I8; }
 
 /// Elements that a vector command passes through the lanes, and how often.
@@ -56,7 +54,9 @@ void CommandTiming::addProduct(CommandCost &cost, const Product &product,
   const bool both = product.wideA && product.wideB, any = product.wideA || product.wideB;
   const double rate = both ? array.a16a16Rate : any ? array.a16w8Rate : 1.0;
   const int64_t blocks = ceilDiv(product.outputs, array.columns);
-  const int64_t fill = 2 * array.rows + array.columns + (product.transformed ? kWinogradDepth : 0);
+  const WinogradWork &work = workOf(product.winograd);
+  const bool isTransformed = product.winograd != WinogradForm::None;
+  const int64_t fill = 2 * array.rows + array.columns + work.depth;
   // The weights of a tile take a cycle for each row to come, beside the products or after them.
   const bool ahead = array.weightTiles > 1;
   auto streaming = [&](int64_t rows) {
@@ -91,9 +91,9 @@ void CommandTiming::addProduct(CommandCost &cost, const Product &product,
   const EnergyTarget &energy = target_.energy;
   const double mac = both ? energy.mac16x16 : any ? energy.mac16 : energy.mac8;
   cost.energy +=
-      static_cast<double>(macs) * (product.transformed ? energy.macWinograd * (any ? 2 : 1) : mac);
+      static_cast<double>(macs) * (isTransformed ? energy.macWinograd * (any ? 2 : 1) : mac);
   // The streamed operand is read again for every block of outputs and every tap.
-  const int64_t terms = product.transformed ? kWinogradCodeTerms / kWinogradProducts : 1;
+  const int64_t terms = isTransformed ? work.codeTerms / work.products : 1;
   const int64_t streamedBytes = product.streamed * rows * terms * (product.wideA ? 2 : 1);
   cost.energy += static_cast<double>(streamedBytes) * energy.sramByte;
 }
@@ -159,40 +159,47 @@ void CommandTiming::add(CommandCost &cost, const DmaGather &c, const GatherIds &
   addTransfer(cost, c.rows * c.rowBytes, false);
 }
 
-// To add numbers up takes one addition less than there are numbers.
+// To add numbers up takes one addition less than there are numbers. 16-bit codes of F(2x2, 3x3) are
+// two planes with transforms of their own, those of F(4x4, 3x3) two parts of a transformed code.
 void CommandTiming::addTransforms(CommandCost &cost, const ConvCommand &c) const {
   const ConvTile &t = c.tile;
   const ArrayTarget &array = target_.array;
-  const int64_t tiles = winogradTiles(t), planes = isWide(c.inputFormat) ? 2 : 1;
+  const WinogradWork &work = workOf(c.winograd);
+  const int64_t tiles = winogradTiles(c.winograd, t.outputHeight, t.outputWidth);
+  const int64_t planes = isWide(c.inputFormat) ? 2 : 1;
   const int64_t codes = tiles * t.inputChannels * ceilDiv(t.outputChannels, array.columns) *
-                        (kWinogradCodeTerms - kWinogradProducts);
+                        (work.codeTerms - work.products + work.roundings);
   const int64_t weights =
-      t.inputChannels * t.outputChannels * (kWinogradWeightTerms - kWinogradProducts);
+      t.inputChannels * t.outputChannels * (work.weightTerms - work.products + work.roundings);
   const int64_t sums =
-      tiles * t.outputChannels * ceilDiv(t.inputChannels, array.rows) * kWinogradSumTerms;
+      tiles * t.outputChannels * ceilDiv(t.inputChannels, array.rows) * work.sumTerms;
   const int64_t ends = t.outputHeight * t.outputWidth * t.outputChannels;
-  const int64_t additions = (codes + sums + ends) * planes + weights;
+  const int64_t additions = c.winograd == WinogradForm::F2x2
+                                ? (codes + sums + ends) * planes + weights
+                                : codes + sums * planes + ends + weights;
   cost.additions += additions;
   cost.energy += static_cast<double>(additions) * target_.energy.addition;
 }
 
 void CommandTiming::add(CommandCost &cost, const ConvCommand &c, const StreamFacts *facts) const {
   const ConvTile &t = c.tile;
-  const StreamFacts *sparse = facts && facts->isSparse && !c.winograd ? facts : nullptr;
-  const int64_t taps = c.winograd ? kWinogradProducts : t.kernelHeight * t.kernelWidth;
+  const bool isTransformed = c.winograd != WinogradForm::None;
+  const WinogradWork &work = workOf(c.winograd);
+  const StreamFacts *sparse = facts && facts->isSparse && !isTransformed ? facts : nullptr;
+  const int64_t taps = t.kernelHeight * t.kernelWidth;
   addProduct(cost,
-             {.streamed = c.winograd ? winogradTiles(t) : t.outputHeight * t.outputWidth,
+             {.streamed = winogradTiles(c.winograd, t.outputHeight, t.outputWidth),
               .reduction = t.inputChannels,
               .outputs = t.outputChannels,
-              .taps = taps,
+              .taps = isTransformed ? work.products : taps,
               .wideA = isWide(c.inputFormat),
-              .transformed = c.winograd},
+              .winograd = c.winograd},
              sparse);
-  if (c.winograd)
+  if (isTransformed)
     addTransforms(cost, c);
   const int64_t weights =
       sparse ? sparse->nonzeros
-             : t.outputChannels * t.inputChannels * (c.winograd ? kWinogradWeightTerms : taps);
+             : t.outputChannels * t.inputChannels * (isTransformed ? work.weightTerms : taps);
   const int64_t sums = t.outputHeight * t.outputWidth * t.outputChannels * 8 * (c.clear ? 1 : 2);
   cost.energy += static_cast<double>(weights + sums) * target_.energy.sramByte;
 }

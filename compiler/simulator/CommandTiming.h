@@ -49,8 +49,8 @@ private:
   /// One matrix product on the arrays: streamed x reduction x outputs, `taps` times.
   struct Product {
     int64_t streamed = 0, reduction = 0, outputs = 0, taps = 1;
-    bool wideA = false, wideB = false; ///< 16-bit operands
-    bool transformed = false;          ///< of Winograd's transforms, whose adders are around it
+    bool wideA = false, wideB = false;          ///< 16-bit operands
+    WinogradForm winograd = WinogradForm::None; ///< whose adders are around it
   };
   void addProduct(CommandCost &cost, const Product &product,
                   const StreamFacts *sparse = nullptr) const;

@@ -94,15 +94,15 @@ FailureOr<int64_t> weightCost(Operation *layer, const LayerRecipe &settings) {
       cast<RankedTensorType>(layer->getResult(0).getType()).getNumElements() / extent.outputs;
   const std::optional<Storage> storage = parseStorage(settings.storage);
   int64_t bytes = 0;
-  for (bool winograd : {false, true}) {
-    if (winograd && !mayBeWinograd(layer, *resources.recipe))
+  for (WinogradForm winograd : {WinogradForm::None, WinogradForm::F2x2}) {
+    if (winograd != WinogradForm::None && !mayBeWinograd(layer, *resources.recipe))
       continue;
     const WeightUse use =
         weightUse(static_cast<double>(positions) * static_cast<double>(extent.weights()),
                   settings.activationBits == 16, winograd, *resources.target);
     const StorageChoice choice =
         chooseStorage(form, weights, meant, extent, *storage, use, *resources.target);
-    if (!winograd || !isMostlyZeros(choice.zeros, extent.weights()))
+    if (winograd == WinogradForm::None || !isMostlyZeros(choice.zeros, extent.weights()))
       bytes = std::max(bytes, choice.best().bytes);
   }
   return 8 * bytes + scales;

@@ -322,7 +322,8 @@ private:
       weights.zeros = storage.getZeroWeights();
     }
     layer.params = addConstant(op.getParams(), ConstantKind::ChannelParams);
-    layer.winograd = op->hasAttr(npu::NpuDialect::kWinogradAttr);
+    if (op->hasAttr(npu::NpuDialect::kWinogradAttr))
+      layer.winograd = WinogradForm::F2x2;
     return add(op, {op.getInput()}, layer);
   }
 

@@ -39,7 +39,8 @@ std::optional<Storage> ruleOf(Operation *op) {
 }
 
 /// What the layer does with `share` of its weights.
-WeightUse useOf(const MatrixShape &shape, bool winograd, double share, const Target &target) {
+WeightUse useOf(const MatrixShape &shape, WinogradForm winograd, double share,
+                const Target &target) {
   const auto products =
       static_cast<double>(shape.batch * shape.vertical.output * shape.horizontal.output) *
       static_cast<double>(shape.weightCount());
@@ -66,7 +67,7 @@ public:
                ConstantCache &scales)
       : op_(op), shape_(shape), rule_(rule), resources_(resources), scales_(scales) {}
 
-  FailureOr<StorageChoice> choose(bool winograd) {
+  FailureOr<StorageChoice> choose(WinogradForm winograd) {
     // Layouts of zeros need to know all of them.
     if (!codes_ && shape_.weights.isPlainInt8()) {
       FailureOr<std::optional<StorageChoice>> choice = ofSample(winograd);
@@ -85,7 +86,7 @@ public:
   }
 
 private:
-  FailureOr<std::optional<StorageChoice>> ofSample(bool winograd) {
+  FailureOr<std::optional<StorageChoice>> ofSample(WinogradForm winograd) {
     const std::optional<StorageChoice> none;
     const SmallVector<int64_t> outputs = sampledOutputs(shape_);
     if (outputs.empty() || (rule_ != Storage::Auto && rule_ != Storage::Entropy))
@@ -104,7 +105,7 @@ private:
     return std::optional(std::move(choice));
   }
 
-  StorageChoice of(const StoredWeights &weights, const Tensor &meant, bool winograd) const {
+  StorageChoice of(const StoredWeights &weights, const Tensor &meant, WinogradForm winograd) const {
     const double share =
         static_cast<double>(meant.size()) / static_cast<double>(shape_.weightCount());
     return chooseStorage(shape_.weights, weights, meant.values<int8_t>(),
@@ -153,9 +154,10 @@ struct StorePass : impl::StoreBase<StorePass> {
     const auto shape = std::get<MatrixShape>(shapeOf(network, layer));
     LayerStorage storage(op, shape, *rule, resources, scales);
     FailureOr<StorageChoice> chosen = storage.choose(shape.winograd);
-    if (succeeded(chosen) && shape.winograd && isMostlyZeros(chosen->zeros, shape.weightCount())) {
+    if (succeeded(chosen) && shape.winograd == WinogradForm::F2x2 &&
+        isMostlyZeros(chosen->zeros, shape.weightCount())) {
       op->removeAttr(npu::NpuDialect::kWinogradAttr);
-      chosen = storage.choose(/*winograd=*/false);
+      chosen = storage.choose(WinogradForm::None);
     }
     if (failed(chosen))
       return failure();

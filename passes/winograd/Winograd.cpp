@@ -40,7 +40,7 @@ struct WinogradPass : impl::WinogradBase<WinogradPass> {
     FailureOr<NpuNetwork> npu = networkOf(function);
     if (failed(npu))
       return signalPassFailure();
-    if (!multipliesTransformed(target->array.multiplier))
+    if (!multipliesTransformed(WinogradForm::F2x2, target->array.multiplier))
       return;
     const Network &network = npu->network;
     std::map<std::vector<int64_t>, size_t> known;
@@ -53,7 +53,7 @@ struct WinogradPass : impl::WinogradBase<WinogradPass> {
       const Layer &layer = network.layers[i];
       const LayerShape shape = shapeOf(network, layer);
       const auto &matrix = std::get<MatrixLayer>(layer.spec);
-      if (!winogradProblem(matrix, network.constants[matrix.weights],
+      if (!winogradProblem(WinogradForm::F2x2, matrix, network.constants[matrix.weights],
                            std::get<MatrixShape>(shape).inputChannels)
                .empty())
         continue;

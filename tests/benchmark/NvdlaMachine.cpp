@@ -75,13 +75,13 @@ absl::StatusOr<Choice> chooseTiles(const Network &network, const Layer &layer, c
     return absl::ResourceExhaustedError("no tiles fit layer '" + layer.name + "'");
   const Choice direct = {*best.plan};
   const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
-  if (!matrix || !winogradProblem(*matrix, network.constants[matrix->weights],
+  if (!matrix || !winogradProblem(WinogradForm::F2x2, *matrix, network.constants[matrix->weights],
                                   network.tensors[layer.inputs[0]].dims[3])
                       .empty())
     return direct;
   const int64_t cycles = estimate(shape, direct.plan.tiling, target).cycles;
   auto &transformed = std::get<MatrixShape>(shape);
-  transformed.winograd = true;
+  transformed.winograd = WinogradForm::F2x2;
   if (rules.growsWeights) { // in a form of which more bytes than weights can be expected
     transformed.weights.zeros = ZeroLayout::Runs;
     transformed.weightShare = ceilDiv(kShareUnit * kTransformedWeights, kKernelWeights);
@@ -110,7 +110,7 @@ absl::StatusOr<PackageModule> moduleOf(Network network, const Target &target, co
     }
     plan->layers[i] = found->second.plan;
     if (found->second.winograd)
-      std::get<MatrixLayer>(layer.spec).winograd = true;
+      std::get<MatrixLayer>(layer.spec).winograd = WinogradForm::F2x2;
   }
   return test::expandedModule(network, *std::move(plan), target);
 }
@@ -128,7 +128,8 @@ absl::StatusOr<MachineCost> costOf(const Network &network, const Target &target,
   absl::StatusOr<PackageModule> module = moduleOf(network, target, rules);
   if (!module.ok())
     return module.status();
-  const bool winograd = std::get<MatrixLayer>(module->info.network.layers[0].spec).winograd;
+  const bool winograd =
+      std::get<MatrixLayer>(module->info.network.layers[0].spec).winograd != WinogradForm::None;
   if (winograd && rules.growsWeights)
     growWeights(*module);
   const absl::StatusOr<RunStatistics> run = simulate(*module, target);

@@ -23,11 +23,11 @@ std::pair<int, int> transform(ModuleInfo &module) {
   Network &network = module.network;
   for (Layer &layer : network.layers) {
     auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
-    if (!matrix || !winogradProblem(*matrix, network.constants[matrix->weights],
+    if (!matrix || !winogradProblem(WinogradForm::F2x2, *matrix, network.constants[matrix->weights],
                                     network.tensors[layer.inputs[0]].dims[3])
                         .empty())
       continue;
-    matrix->winograd = true;
+    matrix->winograd = WinogradForm::F2x2;
     const auto &y = network.tensors[layer.output].dims;
     ++windows.first;
     windows.second += y[1] % 2 || y[2] % 2;
@@ -35,7 +35,7 @@ std::pair<int, int> transform(ModuleInfo &module) {
   for (Command &command : module.program.commands)
     if (auto *conv = std::get_if<ConvCommand>(&command.args)) {
       const auto *matrix = std::get_if<MatrixLayer>(&network.layers[command.layer].spec);
-      conv->winograd = matrix && matrix->winograd;
+      conv->winograd = matrix ? matrix->winograd : WinogradForm::None;
     }
   return windows;
 }

@@ -173,7 +173,8 @@ CommandArgs randomArgs(size_t index, std::mt19937 &random) {
   Filler filler{random};
   visitFields(filler, args);
   // Fields that depend on each other.
-  if (auto *c = std::get_if<ConvCommand>(&args); c && (c->winograd = random() % 2)) {
+  if (auto *c = std::get_if<ConvCommand>(&args); c && random() % 2) {
+    c->winograd = WinogradForm::F2x2;
     c->tile.kernelHeight = c->tile.kernelWidth = 3;
     c->tile.strideH = c->tile.strideW = c->tile.dilationH = c->tile.dilationW = 1;
     c->tile.inputChannels = 1 + c->tile.inputChannels % 3640;

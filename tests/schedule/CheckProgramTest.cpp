@@ -180,22 +180,24 @@ TEST(CheckProgram, FindsBadFields) {
 TEST(CheckProgram, FindsWindowsThatWinogradHasNot) {
   const Case sound;
   const size_t conv = sound.all<ConvCommand>()[0];
-  const auto check = [&](bool winograd, auto change) {
+  const auto check = [&](WinogradForm winograd, auto change) {
     Case c = sound;
     c.args<ConvCommand>(conv).winograd = winograd;
     change(c.args<ConvCommand>(conv).tile);
     return c.check();
   };
-  EXPECT_EQ(check(true, [](ConvTile &) {}), absl::OkStatus());
+  EXPECT_EQ(check(WinogradForm::F2x2, [](ConvTile &) {}), absl::OkStatus());
   const auto expectBad = [&](auto change) {
-    EXPECT_EQ(check(false, change), absl::OkStatus());
-    EXPECT_THAT(std::string(check(true, change).message()), HasSubstr("3x3 of stride"));
+    EXPECT_EQ(check(WinogradForm::None, change), absl::OkStatus());
+    EXPECT_THAT(std::string(check(WinogradForm::F2x2, change).message()),
+                HasSubstr("3x3 of stride"));
   };
   expectBad([](ConvTile &t) { t.kernelWidth = 1; });
   expectBad([](ConvTile &t) { t.strideW = 2; });
   expectBad([](ConvTile &t) { t.dilationH = 2; });
-  EXPECT_THAT(std::string(check(true, [](ConvTile &t) { t.inputChannels = 3641; }).message()),
-              HasSubstr("transforms 3641 input channels; sums of 32 bits need 1..3640"));
+  EXPECT_THAT(
+      std::string(check(WinogradForm::F2x2, [](ConvTile &t) { t.inputChannels = 3641; }).message()),
+      HasSubstr("transforms 3641 input channels; sums of 32 bits need 1..3640"));
 }
 
 /// A convolution whose weights are stored in groups.
@@ -261,18 +263,21 @@ TEST(CheckPlan, CountsStoredWeights) {
 TEST(CheckDataflow, FindsAnotherWayToConvolve) {
   Case c;
   const size_t conv = c.all<ConvCommand>()[0];
-  c.args<ConvCommand>(conv).winograd = true;
+  c.args<ConvCommand>(conv).winograd = WinogradForm::F2x2;
   const auto message = [&] {
     return std::string(checkDataflow(c.network, c.plan, c.program, c.offsets).message());
   };
   EXPECT_THAT(message(),
-              HasSubstr("(conv.winograd) of layer 't1' is by winograd; its layer is not"));
-  std::get<MatrixLayer>(c.network.layers[0].spec).winograd = true;
+              HasSubstr("(conv.winograd) of layer 't1' is by winograd; its layer is not by "
+                        "winograd"));
+  std::get<MatrixLayer>(c.network.layers[0].spec).winograd = WinogradForm::F2x2;
   for (size_t i : c.all<ConvCommand>())
-    c.args<ConvCommand>(i).winograd = c.program.commands[i].layer == 0;
+    c.args<ConvCommand>(i).winograd =
+        c.program.commands[i].layer == 0 ? WinogradForm::F2x2 : WinogradForm::None;
   EXPECT_EQ(message(), "");
-  c.args<ConvCommand>(conv).winograd = false;
-  EXPECT_THAT(message(), HasSubstr("(conv) of layer 't1' is not by winograd as its layer is"));
+  c.args<ConvCommand>(conv).winograd = WinogradForm::None;
+  EXPECT_THAT(message(), HasSubstr("(conv) of layer 't1' is not by winograd; its layer is by "
+                                   "winograd"));
 }
 
 TEST(CheckDataflow, FindsMisplacedTransfers) {

@@ -60,7 +60,7 @@ TensorId NetworkBuilder::winograd(TensorId x, int64_t outputs, std::array<int64_
                                   ElementType type) {
   const TensorId y = conv(x, outputs, 3, 1, type);
   auto &s = std::get<MatrixLayer>(network.layers.back().spec);
-  s.winograd = true;
+  s.winograd = WinogradForm::F2x2;
   const auto [top, left, bottom, right] = padding;
   s.padTop = top;
   s.padLeft = left;

@@ -142,13 +142,14 @@ Windows useWinograd(Network &network, const Target &target, bool onlyPaying) {
   for (Layer &layer : network.layers) {
     auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
     const auto channels = [&] { return network.tensors[layer.inputs[0]].dims[3]; };
-    if (!matrix ||
-        !winogradProblem(*matrix, network.constants[matrix->weights], channels()).empty())
+    if (!matrix || !winogradProblem(WinogradForm::F2x2, *matrix, network.constants[matrix->weights],
+                                    channels())
+                        .empty())
       continue;
     const auto [pays, isNew] = known.try_emplace(signature(shapeOf(network, layer)), true);
     if (isNew && onlyPaying)
       pays->second = winogradChoice(network, layer, target).pays();
-    matrix->winograd = pays->second;
+    matrix->winograd = pays->second ? WinogradForm::F2x2 : WinogradForm::None;
     ++windows.all;
     windows.paying += pays->second;
   }

@@ -242,7 +242,7 @@ struct Fastest {
 
 Fastest fastestOf(const MatrixShape &s, const Target &target) {
   std::vector<std::pair<int64_t, double>> all; // cycles, score
-  const int64_t granule = s.winograd ? 2 : 1;
+  const int64_t granule = s.winograd == WinogradForm::F2x2 ? 2 : 1;
   std::vector<int64_t> heights = tileSizes(s.vertical.output, granule);
   for (int64_t pictures : tileSizes(s.batch))
     if (pictures > 1)

@@ -96,7 +96,7 @@ TEST(WeightStorage, TellsNoZerosToWinograd) {
   const Weights few(320, 1, 320, 10), half(320, 1, 320, 100, 2, 4);
   for (const Weights &weights : {few, half})
     for (Storage storage : {Storage::Auto, Storage::Bitmap, Storage::Structured, Storage::Runs}) {
-      const WeightUse use{.computeCycles = 1e6, .winograd = true};
+      const WeightUse use{.computeCycles = 1e6, .winograd = WinogradForm::F2x2};
       const StorageChoice choice = weights.choose(storage, use);
       for (const MeasuredForm &measured : choice.tried)
         EXPECT_FALSE(measured.form.tellsZeros()) << name(measured.form);

@@ -75,7 +75,7 @@ struct Problem {
       ConstantInfo &weights = network.constants[matrix->weights];
       do
         weights.form = randomForm(random);
-      while (matrix->winograd && weights.form.tellsZeros());
+      while (matrix->winograd != WinogradForm::None && weights.form.tellsZeros());
       weights.share = pick(random, 1, kShareUnit);
       makeWeights(*matrix, random);
     }

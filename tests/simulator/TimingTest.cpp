@@ -180,7 +180,7 @@ TEST(CommandTiming, WinogradByHand) {
   Command command = test::sampleModule().program.commands[3];
   auto &conv = std::get<ConvCommand>(command.args);
   const double direct = timing.cost(command).energy;
-  conv.winograd = true;
+  conv.winograd = WinogradForm::F2x2;
   const CommandCost cost = timing.cost(command);
   EXPECT_EQ(cost.cycles, 16 * (24 + 24 + 7));
   EXPECT_EQ(cost.multiplyAccumulates, 12 * 16 * 4 * 4);

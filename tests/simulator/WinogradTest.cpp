@@ -23,8 +23,8 @@ struct Case {
   std::map<std::string, Tensor> inputs;
   Target target;
 
-  Case(const Shape4 &shape, ElementType type, int32_t zeroPoint, bool extreme, bool winograd,
-       int64_t sram)
+  Case(const Shape4 &shape, ElementType type, int32_t zeroPoint, bool extreme,
+       WinogradForm winograd, int64_t sram)
       : target(smallTarget(sram)) {
     target.energy = {.mac8 = 1e-13, .mac16 = 2e-13, .macWinograd = 1.7e-13, .addition = 3e-14};
     NetworkBuilder b;
@@ -84,8 +84,8 @@ TEST(WinogradLayers, EqualDirectOnes) {
       for (int32_t zeroPoint : {-128, 5})
         for (bool extreme : {false, true}) {
           const int32_t z = type == ElementType::I8 ? zeroPoint : 0;
-          const Case direct(shape, type, z, extreme, false, 64 * 1024),
-              winograd(shape, type, z, extreme, true, 64 * 1024);
+          const Case direct(shape, type, z, extreme, WinogradForm::None, 64 * 1024),
+              winograd(shape, type, z, extreme, WinogradForm::F2x2, 64 * 1024);
           RunStatistics slow, fast;
           const Tensor expected = direct.run(naiveKernels(), false, slow);
           for (const IntegerKernels *kernels : {&naiveKernels(), &fastKernels()})
@@ -99,8 +99,8 @@ TEST(WinogradLayers, MultiplyLess) {
   for (ElementType type : {ElementType::I8, ElementType::I16}) {
     RunStatistics direct, winograd;
     const Shape4 shape{1, 32, 32, 64, 64};
-    Case(shape, type, 0, false, false, 128 * 1024).run(fastKernels(), true, direct);
-    Case(shape, type, 0, false, true, 128 * 1024).run(fastKernels(), true, winograd);
+    Case(shape, type, 0, false, WinogradForm::None, 128 * 1024).run(fastKernels(), true, direct);
+    Case(shape, type, 0, false, WinogradForm::F2x2, 128 * 1024).run(fastKernels(), true, winograd);
     EXPECT_EQ(direct.multiplyAccumulates, 32 * 32 * 64 * 64 * 9);
     EXPECT_EQ(winograd.multiplyAccumulates * 9, direct.multiplyAccumulates * 4);
     EXPECT_LT(winograd.layers[0].arrayCycles, direct.layers[0].arrayCycles);
@@ -109,7 +109,7 @@ TEST(WinogradLayers, MultiplyLess) {
 }
 
 TEST(WinogradLayers, NarrowMultipliersAreRefused) {
-  Case narrow({1, 8, 6, 4, 4}, ElementType::I8, 0, false, true, 64 * 1024);
+  Case narrow({1, 8, 6, 4, 4}, ElementType::I8, 0, false, WinogradForm::F2x2, 64 * 1024);
   narrow.target.array.multiplier = {8, 8};
   Simulator simulator(narrow.module, narrow.target);
   EXPECT_EQ(simulator.run(narrow.inputs).status().message(),
