@@ -71,8 +71,16 @@ public:
           return own_.layerOps[i]->emitOpError("has other weights than in the first bucket of "
                                                "timesteps");
       }
-      if (auto *matrix = std::get_if<MatrixLayer>(&spec))
-        matrix->winograd = std::get<MatrixLayer>(result.layers[i].spec).winograd;
+      if (auto *matrix = std::get_if<MatrixLayer>(&spec)) {
+        const auto &first = std::get<MatrixLayer>(result.layers[i].spec);
+        const auto hasTaps = [](const MatrixLayer &layer) {
+          return layer.winograd == WinogradForm::F4x4;
+        };
+        if (hasTaps(*matrix) != hasTaps(first) || matrix->taps != first.taps)
+          return own_.layerOps[i]->emitOpError("has other tap shifts than in the first bucket of "
+                                               "timesteps");
+        matrix->winograd = first.winograd;
+      }
       result.layers[i].spec = spec;
     }
     return result;

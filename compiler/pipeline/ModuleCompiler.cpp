@@ -697,9 +697,11 @@ void ModuleCompiler::addQuantizePasses(OpPassManager &manager) const {
 }
 
 absl::Status ModuleCompiler::runQuantizePasses() {
+  openRecordedInputs("quantize");
   return runPasses("quantize", [this](OpPassManager &manager) {
     addQuantizePasses(manager);
     manager.addPass(createCSEPass());
+    manager.addPass(createQuantizeWinograd());
   });
 }
 
