@@ -39,8 +39,8 @@ Positions transformedCodes(const ConvTile &t, Codes x, const TapShifts &shifts, 
                            int64_t left, int64_t channel) {
   constexpr int64_t kMost = (1 << (kTapCodeBits - 1)) - 1;
   const bool isWide = x.format.type == ElementType::I16;
-  const int64_t least = isWide ? -(kMost + 1) * 2048 : -kMost - 1;
-  const int64_t most = isWide ? kMost * 2048 + kMost : kMost;
+  const int64_t least = isWide ? -(kMost + 1) * kTapWidePlane : -kMost - 1;
+  const int64_t most = isWide ? kMost * kTapWidePlane + kMost : kMost;
   Positions v = {};
   for (int64_t a = 0; a < kSide; ++a)
     for (int64_t b = 0; b < kSide; ++b) {
@@ -108,11 +108,6 @@ int64_t naiveTapAccumulate(const ConvTile &t, Codes x, const int8_t *weights,
       }
     }
   return multiplications;
-}
-
-void tapAccumulate(const IntegerKernels &, const ConvTile &tile, Codes x, const int8_t *weights,
-                   const TapShifts &shifts, int64_t *acc) {
-  naiveTapAccumulate(tile, x, weights, shifts, acc);
 }
 
 } // namespace sdopt

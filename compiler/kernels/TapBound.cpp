@@ -1,6 +1,7 @@
 //===- TapBound.cpp - how far the sums of F(4x4, 3x3) reach ------------------===//
 
 #include "compiler/kernels/KernelThreads.h"
+#include "compiler/kernels/TapLanes.h"
 #include "compiler/kernels/TapMatrices.h"
 #include "compiler/kernels/TargetClones.h"
 
@@ -12,43 +13,20 @@ namespace sdopt {
 namespace {
 
 constexpr int64_t kSide = kTapInputs, kTaps = kTapWindow * kTapWindow;
-/// Channels whose 36 weights are transformed together.
-constexpr int64_t kChunk = 64;
-using Chunk = int16_t[kChunk];
-
-/// F w along one axis: three become six.
-inline void transformTaps(const Chunk &first, const Chunk &second, const Chunk &third, Chunk *out) {
-  for (int64_t c = 0; c < kChunk; ++c) {
-    const int32_t a = first[c], b = second[c], e = third[c];
-    const int32_t ends = a + e, far = a + 4 * e;
-    out[0][c] = static_cast<int16_t>(3 * a);
-    out[1][c] = static_cast<int16_t>(-ends - b);
-    out[2][c] = static_cast<int16_t>(b - ends);
-    out[3][c] = static_cast<int16_t>(far + 2 * b);
-    out[4][c] = static_cast<int16_t>(far - 2 * b);
-    out[5][c] = static_cast<int16_t>(3 * e);
-  }
-}
 
 /// Sums over input channels for each position: of |U| and of |U 2^s - F w F'|.
 struct WeightSums {
   std::array<int64_t, kTapProducts> magnitudes = {}, errors = {};
 };
 
-SDOPT_CLONES void addChunk(const Chunk *w, const TapShifts &shifts, WeightSums &sums) {
-  constexpr int32_t kMost = (1 << (kTapWeightBits - 1)) - 1;
-  Chunk columns[kTapWindow][kSide], u[kTapProducts];
-  for (int64_t x = 0; x < kTapWindow; ++x)
-    transformTaps(w[x], w[kTapWindow + x], w[2 * kTapWindow + x], columns[x]);
-  for (int64_t y = 0; y < kSide; ++y)
-    transformTaps(columns[0][y], columns[1][y], columns[2][y], u + kSide * y);
+/// Of weights before and after they are rounded.
+SDOPT_CLONES void addChunk(const WinogradChunk *exact, const WinogradChunk *rounded,
+                           const TapShifts &shifts, WeightSums &sums) {
   for (int64_t p = 0; p < kTapProducts; ++p) {
-    const int32_t shift = shifts.weights[p], half = (1 << shift) >> 1;
     int32_t magnitude = 0, error = 0;
-    for (int64_t c = 0; c < kChunk; ++c) {
-      const int32_t rounded = std::clamp((u[p][c] + half) >> shift, -kMost - 1, kMost);
-      magnitude += std::abs(rounded);
-      error += std::abs(rounded * (1 << shift) - u[p][c]);
+    for (int64_t c = 0; c < kWinogradChunk; ++c) {
+      magnitude += std::abs(rounded[p][c]);
+      error += std::abs((rounded[p][c] << shifts.weights[p]) - exact[p][c]);
     }
     sums.magnitudes[p] += magnitude;
     sums.errors[p] += error;
@@ -57,11 +35,15 @@ SDOPT_CLONES void addChunk(const Chunk *w, const TapShifts &shifts, WeightSums &
 
 WeightSums weightSums(const int8_t *weights, int64_t channels, const TapShifts &shifts) {
   WeightSums sums;
-  for (int64_t first = 0; first < channels; first += kChunk) {
-    Chunk w[kTaps] = {};
+  for (int64_t first = 0; first < channels; first += kWinogradChunk) {
+    const int64_t count = std::min(kWinogradChunk, channels - first);
+    WinogradChunk w[kTaps] = {}, exact[kTapProducts], rounded[kTapProducts];
     for (int64_t tap = 0; tap < kTaps; ++tap)
-      std::copy_n(weights + tap * channels + first, std::min(kChunk, channels - first), w[tap]);
-    addChunk(w, shifts, sums);
+      std::copy_n(weights + tap * channels + first, count, w[tap]);
+    transformTapWeights(w, exact);
+    std::memcpy(rounded, exact, sizeof(exact));
+    roundTaps(shifts.weights, kTapWeightBits, rounded);
+    addChunk(exact, rounded, shifts, sums);
   }
   return sums;
 }
@@ -84,10 +66,10 @@ CodeReach codeReach(CodeFormat x, int64_t row, int64_t column, int64_t shift) {
   const int64_t least = std::min<int64_t>(0, int64_t{x.min()} - x.zeroPoint),
                 most = std::max<int64_t>(0, int64_t{x.max()} - x.zeroPoint);
   const int64_t low = positive * least - negative * most, high = positive * most - negative * least;
-  const int64_t unit = int64_t{1} << shift, half = unit / 2, limit = 1 << (kTapCodeBits - 1),
-                planes = x.type == ElementType::I16 ? 2 * limit : 1;
-  // The most is 2^21 - 1025 in two planes.
-  const int64_t bottom = -limit * planes, top = planes > 1 ? (limit - 1) * (planes + 1) : limit - 1;
+  const int64_t unit = int64_t{1} << shift, half = unit / 2, limit = 1 << (kTapCodeBits - 1);
+  const bool isWide = x.type == ElementType::I16;
+  const int64_t bottom = isWide ? -limit * kTapWidePlane : -limit,
+                top = isWide ? (limit - 1) * (kTapWidePlane + 1) : limit - 1;
   const auto rounded = [&](int64_t value) {
     return unit * std::clamp((value + half) >> shift, bottom, top);
   };

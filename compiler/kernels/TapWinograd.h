@@ -27,6 +27,8 @@ namespace sdopt {
 inline constexpr int64_t kTapOutputs = 4, kTapInputs = 6, kTapProducts = kTapInputs * kTapInputs;
 /// Bits of a factor of the products, with the sign: part of a transformed code, transformed weight.
 inline constexpr int64_t kTapCodeBits = 11, kTapWeightBits = 12;
+/// What the upper factors of wide codes count.
+inline constexpr int64_t kTapWidePlane = int64_t{1} << kTapCodeBits;
 /// Of the sums: 24^2.
 inline constexpr int64_t kTapScale = 576;
 /// The largest shift: transformed codes minus zero points have 24 bits at most.
@@ -48,10 +50,14 @@ enum class WinogradForm : uint8_t {
 
 /// acc += kTapScale times the convolution without the zero point, about. Tiles of 4x4 outputs begin
 /// at the first output; what the last ones have to spare is not kept, and codes beyond the input
-/// count as its zero point. The window is 3x3 of stride and dilation 1, the kernels are
-/// naiveKernels() or those of fastKernelLevels(); the same bits from all of them.
+/// count as its zero point, which is a code (0 for I16). The window is 3x3 of stride and dilation
+/// 1. The same bits from all kernels; fast ones where they are those of fastKernelLevels().
 void tapAccumulate(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
                    const int8_t *weights, const TapShifts &shifts, int64_t *acc);
+
+/// The same in plain loops that mirror docs/spec.md. Returns the multiplications done.
+int64_t naiveTapAccumulate(const ConvTile &tile, Codes x, const int8_t *weights,
+                           const TapShifts &shifts, int64_t *acc);
 
 /// A bound of |acc| for each output channel, without the bias: whatever the codes, and whichever
 /// input channels are in the sum. `weights` are [outputChannels][3][3][inputChannels], `x` is the
@@ -65,10 +71,6 @@ void tapAccumulate(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
 /// saturation. The second one is close to the plain convolution's where nothing saturates.
 std::vector<int64_t> tapAccumulatorBound(std::span<const int8_t> weights, int64_t outputChannels,
                                          CodeFormat x, const TapShifts &shifts);
-
-/// The same in plain loops that mirror docs/spec.md. Returns the multiplications done.
-int64_t naiveTapAccumulate(const ConvTile &tile, Codes x, const int8_t *weights,
-                           const TapShifts &shifts, int64_t *acc);
 
 } // namespace sdopt
 

@@ -1,5 +1,6 @@
 #include "compiler/kernels/IntegerWinograd.h"
 #include "RandomCodes.h"
+#include "Windows.h"
 #include "compiler/kernels/FastIntegerKernels.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/winograd/WinogradBounds.h"
@@ -10,20 +11,6 @@ namespace sdopt {
 namespace {
 
 using namespace sdopt::testing;
-
-ConvTile window(int64_t height, int64_t width, int64_t inputs, int64_t outputs, int64_t padTop = 1,
-                int64_t padLeft = 1, int64_t padBottom = 1, int64_t padRight = 1) {
-  return {.inputHeight = height,
-          .inputWidth = width,
-          .inputChannels = inputs,
-          .outputHeight = height + padTop + padBottom - 2,
-          .outputWidth = width + padLeft + padRight - 2,
-          .outputChannels = outputs,
-          .kernelHeight = 3,
-          .kernelWidth = 3,
-          .padTop = padTop,
-          .padLeft = padLeft};
-}
 
 struct Data {
   Tensor x;
@@ -68,7 +55,7 @@ void expectExact(const Data &data, CodeFormat format, const ConvTile &tile) {
     ASSERT_EQ(winograd(*kernels, data, format, tile), expected);
 }
 
-const ConvTile kShapes[] = {
+constexpr ConvTile kShapes[] = {
     // The running example, then one pixel, one row, one column, primes.
     window(8, 6, 4, 4), window(1, 1, 1, 1), window(1, 7, 5, 3), window(11, 1, 3, 2),
     window(7, 13, 17, 5), window(5, 5, 1, 33), window(2, 3, 64, 16),

@@ -12,6 +12,7 @@
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/IntegerKernels.h"
 #include "compiler/kernels/IntegerWinograd.h"
+#include "compiler/kernels/TapWinograd.h"
 
 #include <chrono>
 #include <cstdio>
@@ -91,8 +92,12 @@ constexpr Layer kLayers[] = {
 };
 
 void measureLayers(const Clock &clock) {
-  std::printf("%-28s %12s %12s %12s %12s %12s %12s\n", "GMAC/s (of 9 taps)", "A8 sums", "A8 layer",
-              "A8 winograd", "A16 sums", "A16 layer", "A16 winograd");
+  std::printf("%-28s %10s %10s %10s %10s %10s %10s %10s %10s\n", "GMAC/s (of 9 taps)", "A8 sums",
+              "A8 layer", "A8 F(2x2)", "A8 F(4x4)", "A16 sums", "A16 layer", "A16 F(2x2)",
+              "A16 F(4x4)");
+  TapShifts shifts;
+  shifts.codes.fill(5);
+  shifts.weights.fill(2);
   for (const Layer &layer : kLayers) {
     const ConvTile &t = layer.tile;
     int64_t depth = t.kernelHeight * t.kernelWidth * t.inputChannels;
@@ -113,16 +118,20 @@ void measureLayers(const Clock &clock) {
                  params.data(), format, y.mutableBytes());
       });
       double products = static_cast<double>(outputs * depth) * 1e-9;
-      std::printf(" %12.1f %12.1f", products / seconds, products / direct);
+      std::printf(" %10.1f %10.1f", products / seconds, products / direct);
       if (!hasWinogradForm(t)) {
-        std::printf(" %12s", "");
+        std::printf(" %10s %10s", "", "");
         continue;
       }
       double winograd = clock.best([&] {
         winogradAccumulate(fastKernels(), t, {x.bytes(), format}, weights.values<int8_t>().data(),
                            acc.data());
       });
-      std::printf(" %12.1f", products / winograd);
+      double taps = clock.best([&] {
+        tapAccumulate(fastKernels(), t, {x.bytes(), format}, weights.values<int8_t>().data(),
+                      shifts, acc.data());
+      });
+      std::printf(" %10.1f %10.1f", products / winograd, products / taps);
     }
     std::printf("\n");
   }
