@@ -276,19 +276,21 @@ Opcode opcodeOf(const CommandArgs &args) {
       Opcode::Modulate,        Opcode::DmaWeights,
   };
   static_assert(std::size(kOpcodes) == std::variant_size_v<CommandArgs>);
-  if (const auto *conv = std::get_if<ConvCommand>(&args);
-      conv && conv->winograd == WinogradForm::F2x2)
-    return Opcode::ConvWinograd;
+  if (const auto *conv = std::get_if<ConvCommand>(&args)) {
+    constexpr Opcode kForms[] = {Opcode::Conv, Opcode::ConvWinograd, Opcode::ConvWinograd4};
+    return kForms[static_cast<size_t>(conv->winograd)];
+  }
   if (const auto *geglu = std::get_if<GegluCommand>(&args); geglu && geglu->gate >= 0)
     return Opcode::GegluHalves;
   return kOpcodes[args.index()];
 }
 
 std::optional<CommandArgs> argsOf(uint8_t opcode) {
-  if (opcode == static_cast<uint8_t>(Opcode::ConvWinograd)) {
+  for (WinogradForm form : {WinogradForm::F2x2, WinogradForm::F4x4}) {
     ConvCommand conv;
-    conv.winograd = WinogradForm::F2x2;
-    return conv;
+    conv.winograd = form;
+    if (opcode == static_cast<uint8_t>(opcodeOf(conv)))
+      return conv;
   }
   if (opcode == static_cast<uint8_t>(Opcode::GegluHalves)) {
     GegluCommand geglu;

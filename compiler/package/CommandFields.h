@@ -34,6 +34,7 @@ enum class Opcode : uint8_t {
   AttentionMaxima = 0x11,
   AttentionAccumulate = 0x12,
   ConvWinograd = 0x13,
+  ConvWinograd4 = 0x14,
   Requantize = 0x20,
   Combine = 0x21,
   Table = 0x22,
@@ -126,6 +127,14 @@ template <typename Archive> void visitFields(Archive &a, ConvTile &t) {
   a.template list<uint16_t>("pad", t.padTop, t.padLeft);
 }
 
+template <typename Archive> void visitFields(Archive &a, TapShifts &taps) {
+  const auto list = [&](const char *name, auto &shifts) {
+    std::apply([&](auto &...shift) { a.template list<uint8_t>(name, shift...); }, shifts);
+  };
+  list("code_shifts", taps.codes);
+  list("weight_shifts", taps.weights);
+}
+
 template <typename Archive> void visitFields(Archive &a, ConvCommand &c) {
   visitFields(a, c.tile);
   a.format("input_format", c.inputFormat);
@@ -133,6 +142,8 @@ template <typename Archive> void visitFields(Archive &a, ConvCommand &c) {
   a.template field<uint32_t>("weights", c.weights);
   a.template field<uint32_t>("accumulator", c.accumulator);
   a.flag("clear", c.clear);
+  if (c.winograd == WinogradForm::F4x4)
+    visitFields(a, c.taps);
 }
 
 template <typename Archive> void visitFields(Archive &a, RequantizeCommand &c) {

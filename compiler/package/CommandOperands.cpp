@@ -270,6 +270,15 @@ struct FieldCheck {
         (!hasWinogradForm(t) || t.inputChannels > kWinogradChannels))
       problem = absl::StrCat("needs a 3x3 window of stride and dilation 1 over at most ",
                              kWinogradChannels, " input channels");
+    if (problem.empty() && c.winograd == WinogradForm::F4x4 && !hasWinogradForm(t))
+      problem = "needs a 3x3 window of stride and dilation 1";
+    const auto shifts = [&](const char *name, const auto &all) {
+      for (int64_t shift : all)
+        if (shift > kMostTapShift)
+          refuse(name, shift, absl::StrCat("at most ", kMostTapShift).c_str());
+    };
+    shifts("code_shifts", c.taps.codes);
+    shifts("weight_shifts", c.taps.weights);
   }
   void operator()(const RequantizeCommand &c) {
     positive({{"rows", c.rows}, {"channels", c.channels}});

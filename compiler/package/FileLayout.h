@@ -30,7 +30,7 @@ inline constexpr int64_t kEntryBytes = 64;
 inline constexpr int64_t kTrailerBytes = 64;
 inline constexpr int64_t kSectionAlignment = 4096;
 inline constexpr uint16_t kFormatMajor = 4;
-inline constexpr uint16_t kFormatMinor = 1;
+inline constexpr uint16_t kFormatMinor = 2;
 
 inline int64_t alignedToSection(int64_t offset) {
   return (offset + kSectionAlignment - 1) / kSectionAlignment * kSectionAlignment;
@@ -59,7 +59,8 @@ struct Section {
 
 struct FileHeader {
   uint16_t major = kFormatMajor;
-  uint16_t minor = 0; ///< 1: with sections of buckets of timesteps
+  /// 1: with sections of buckets of timesteps; 2: with layers by F(4x4, 3x3), and perhaps those.
+  uint16_t minor = 0;
   uint32_t sections = 0;
   int64_t fileBytes = 0;
   int64_t tableOffset = 0;

@@ -40,6 +40,9 @@ struct SpecWriter {
     m->set_weights(spec.weights);
     m->set_params(spec.params);
     m->set_winograd(spec.winograd == WinogradForm::F2x2);
+    if (spec.winograd == WinogradForm::F4x4)
+      for (const auto &shifts : {spec.taps.codes, spec.taps.weights})
+        m->mutable_tap_shifts()->append(shifts.begin(), shifts.end());
   }
   void operator()(const CombineLayer &spec) {
     auto *m = out.mutable_combine();
@@ -228,20 +231,34 @@ PairScaling take(const manifest::PairScaling &in) {
   return {in.multiplier_a(), in.multiplier_b(), in.shift()};
 }
 
-MatrixLayer take(const manifest::MatrixSpec &in) {
-  return {.kernelHeight = in.kernel_height(),
-          .kernelWidth = in.kernel_width(),
-          .strideH = in.stride_h(),
-          .strideW = in.stride_w(),
-          .dilationH = in.dilation_h(),
-          .dilationW = in.dilation_w(),
-          .padTop = in.pad_top(),
-          .padLeft = in.pad_left(),
-          .padBottom = in.pad_bottom(),
-          .padRight = in.pad_right(),
-          .weights = in.weights(),
-          .params = in.params(),
-          .winograd = in.winograd() ? WinogradForm::F2x2 : WinogradForm::None};
+absl::StatusOr<MatrixLayer> take(const manifest::MatrixSpec &in) {
+  const std::string &shifts = in.tap_shifts();
+  if (!shifts.empty() && (shifts.size() != 2 * kTapProducts || in.winograd()))
+    return absl::DataLossError(in.winograd() ? "has shifts of F(4x4, 3x3) and is by F(2x2, 3x3)"
+                                             : absl::StrCat("has ", shifts.size(),
+                                                            " shifts of F(4x4, 3x3); needs ",
+                                                            2 * kTapProducts));
+  WinogradForm form = in.winograd() ? WinogradForm::F2x2 : WinogradForm::None;
+  TapShifts taps;
+  if (!shifts.empty()) {
+    form = WinogradForm::F4x4;
+    std::copy_n(shifts.begin(), kTapProducts, taps.codes.begin());
+    std::copy_n(shifts.begin() + kTapProducts, kTapProducts, taps.weights.begin());
+  }
+  return MatrixLayer{.kernelHeight = in.kernel_height(),
+                     .kernelWidth = in.kernel_width(),
+                     .strideH = in.stride_h(),
+                     .strideW = in.stride_w(),
+                     .dilationH = in.dilation_h(),
+                     .dilationW = in.dilation_w(),
+                     .padTop = in.pad_top(),
+                     .padLeft = in.pad_left(),
+                     .padBottom = in.pad_bottom(),
+                     .padRight = in.pad_right(),
+                     .weights = in.weights(),
+                     .params = in.params(),
+                     .winograd = form,
+                     .taps = taps};
 }
 
 NormLayer take(const manifest::NormSpec &in) {
@@ -271,8 +288,12 @@ absl::StatusOr<PermuteLayer> take(const manifest::PermuteSpec &in) {
 
 absl::StatusOr<LayerSpec> takeSpec(const manifest::Layer &in) {
   switch (in.spec_case()) {
-  case manifest::Layer::kMatrix:
-    return take(in.matrix());
+  case manifest::Layer::kMatrix: {
+    absl::StatusOr<MatrixLayer> spec = take(in.matrix());
+    if (!spec.ok())
+      return spec.status();
+    return *spec;
+  }
   case manifest::Layer::kCombine:
     return CombineLayer{{take(in.combine().scaling()), in.combine().broadcast_rows()},
                         in.combine().channel_offset()};
@@ -465,6 +486,21 @@ absl::Status take(const manifest::Provenance &in, Provenance &provenance) {
 }
 
 } // namespace
+
+uint16_t minorVersion(const std::vector<ModuleInfo> &modules) {
+  const auto isTapWise = [](const Layer &layer) {
+    const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
+    return matrix && matrix->winograd == WinogradForm::F4x4;
+  };
+  uint16_t minor = 0;
+  for (const ModuleInfo &module : modules) {
+    if (std::ranges::any_of(module.network.layers, isTapWise))
+      return 2;
+    if (!module.buckets.empty())
+      minor = 1;
+  }
+  return minor;
+}
 
 std::string encodeManifest(const PackageManifest &in) {
   manifest::Manifest out;

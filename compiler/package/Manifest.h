@@ -25,6 +25,9 @@ std::string encodeManifest(const PackageManifest &manifest);
 /// DATA_LOSS names the module and the entry that is wrong.
 absl::StatusOr<PackageManifest> decodeManifest(std::span<const std::byte> bytes);
 
+/// Minor version of a file with these modules: the least that knows what they have.
+uint16_t minorVersion(const std::vector<ModuleInfo> &modules);
+
 /// Consistency of a module without its commands: names, ids, dimensions, offsets inside the arena
 /// and the constants region, constants of the right kind, tilings of at least 1. Also run by the
 /// writer.

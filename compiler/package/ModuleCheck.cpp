@@ -195,6 +195,10 @@ Problem weightsProblem(const ModuleInfo &module, size_t index) {
   if (std::string problem = winogradProblem(matrix->winograd, *matrix, weights, inputs);
       !problem.empty())
     return problem;
+  for (const auto &shifts : {matrix->taps.codes, matrix->taps.weights})
+    for (int64_t shift : shifts)
+      if (shift > kMostTapShift)
+        return absl::StrCat("has a shift of ", shift, "; needs 0..", kMostTapShift);
   const int64_t bytes =
       saturatingProduct({outputs, matrix->kernelHeight, matrix->kernelWidth, inputs});
   if (weights.bytes != bytes)
@@ -290,7 +294,7 @@ Problem moduleProblem(const ModuleInfo &module) {
   return constantsProblem(module);
 }
 
-/// All but scales, zero points and parameters of layers.
+/// All but scales, zero points and parameters of layers; how products are made is part of the plan.
 bool haveSamePlan(const ModuleInfo &a, const ModuleInfo &b) {
   const auto sizes = [](const ModuleInfo &module) {
     const Program &program = module.program;
@@ -299,8 +303,13 @@ bool haveSamePlan(const ModuleInfo &a, const ModuleInfo &b) {
   const auto isSameTensor = [](const TensorInfo &x, const TensorInfo &y) {
     return x.dims == y.dims && x.type == y.type && x.role == y.role && x.aliasOf == y.aliasOf;
   };
-  const auto isSameLayer = [](const Layer &x, const Layer &y) {
-    return x.inputs == y.inputs && x.output == y.output && x.phase == y.phase;
+  const auto formOf = [](const Layer &layer) {
+    const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
+    return matrix ? matrix->winograd : WinogradForm::None;
+  };
+  const auto isSameLayer = [&](const Layer &x, const Layer &y) {
+    return x.inputs == y.inputs && x.output == y.output && x.phase == y.phase &&
+           formOf(x) == formOf(y);
   };
   return sizes(a) == sizes(b) && a.plan.offsets == b.plan.offsets &&
          a.constantOffsets == b.constantOffsets &&

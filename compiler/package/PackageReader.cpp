@@ -113,10 +113,10 @@ private:
                                                  layout_.sections.size())));
     if (bytesOfHex<16>(provenance_.targetDigest) != layout_.header.targetDigest)
       return at(where, absl::DataLossError("target digest differs from the header's"));
-    if (layout_.header.minor != (buckets > 0 ? 1 : 0))
-      return at(where, absl::DataLossError(absl::StrCat("has ", buckets,
-                                                        " buckets of timesteps, "
-                                                        "not of this format version")));
+    if (const uint16_t minor = minorVersion(manifest.modules); layout_.header.minor != minor)
+      return at(where, absl::DataLossError(absl::StrCat("is of format version ", kFormatMajor, ".",
+                                                        minor, "; the header says ", kFormatMajor,
+                                                        ".", layout_.header.minor)));
     std::set<std::string> names;
     for (ModuleInfo &module : manifest.modules) {
       if (!names.insert(module.network.name).second)

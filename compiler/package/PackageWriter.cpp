@@ -122,8 +122,7 @@ public:
     if (!status.ok())
       return status;
     FileHeader header;
-    for (const Section &section : sections_)
-      header.minor |= section.kind == SectionKind::Bucket ? 1 : 0;
+    header.minor = minorVersion(manifest_.modules);
     header.sections = static_cast<uint32_t>(sections_.size());
     header.tableOffset = position_;
     header.fileBytes = position_ + header.sections * kEntryBytes + kTrailerBytes;

@@ -13,6 +13,10 @@ constexpr int64_t kMaxCount = (int64_t{1} << 31) - 1;
 constexpr int64_t kMaxWindow = 1 << 16; ///< kernels, strides, dilations, padding
 constexpr int64_t kMaxStride = int64_t{1} << 44;
 constexpr int64_t kMaxRuns = 4096; ///< separate runs of one transfer in SRAM
+/// Of F(4x4, 3x3), at most: the sums of a row of its matrices in two dimensions, with the exponents
+/// of the filter side on the result side; rounding doubles a number at most.
+constexpr double kTapCodes = 2 * 10 * 10, kTapWeights = 2 * 7 * 7 * 128, kTapSums = 32 * 32;
+constexpr double kMaxByteCode = 256;
 /// 4 * 9 * 128 * 128 times as many are below 2^31.
 constexpr int64_t kMostTransformed = 3640;
 constexpr double kMaxCode = 65536; ///< |code - zero point| of 16 bits, with room
@@ -257,11 +261,18 @@ struct CommandCheck {
          width(c.inputFormat));
     read("weights", c.weights, {t.outputChannels, t.kernelHeight, t.kernelWidth, t.inputChannels},
          1);
+    const bool isTapWise = c.winograd == WinogradForm::F4x4;
+    for (const auto &shifts : {c.taps.codes, c.taps.weights})
+      for (int64_t shift : shifts)
+        within("shift", shift, 0, isTapWise ? kMostTapShift : 0);
     const double products = static_cast<double>(t.kernelHeight) *
                             static_cast<double>(t.kernelWidth) *
                             static_cast<double>(t.inputChannels);
+    const double tapSum = kTapCodes *
+                          (c.inputFormat.type == ElementType::I8 ? kMaxByteCode : kMaxCode) *
+                          kTapWeights * kTapSums * static_cast<double>(t.inputChannels);
     accumulate("accumulator", c.accumulator, {t.outputHeight, t.outputWidth, t.outputChannels, 8},
-               Content::Accumulators, products * kMaxCode * 128, c.clear);
+               Content::Accumulators, isTapWise ? tapSum : products * kMaxCode * 128, c.clear);
   }
   void check(const Command &command, const RequantizeCommand &c) {
     queue(command, Queue::Vector);

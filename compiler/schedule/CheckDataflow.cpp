@@ -2,11 +2,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/schedule/CheckCommand.h"
+#include "compiler/schedule/CheckTapTiles.h"
 #include "compiler/schedule/Plan.h"
 
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <span>
 
 namespace sdopt {
 namespace {
@@ -205,11 +207,7 @@ public:
         addStay(i);
   }
 
-  std::string touch(const Command &command, const Program &program) {
-    std::vector<Footprint> footprints;
-    if (std::string problem = commandProblem(command, program, program.sramBytes, footprints);
-        !problem.empty())
-      return problem;
+  std::string touch(const Command &command, std::span<const Footprint> footprints) {
     const auto own = static_cast<size_t>(command.layer);
     for (bool write : {false, true})
       for (const Footprint &f : footprints)
@@ -302,6 +300,8 @@ absl::Status checkDataflow(const Network &network, const Plan &plan, const Progr
                            const std::vector<int64_t> &constantOffsets) {
   Dataflow flow(network, plan, constantOffsets);
   SramFlow sram(network, plan);
+  TapTiles tapTiles(network, plan);
+  std::vector<Footprint> footprints;
   if (program.phaseEnds.size() != kPhases)
     return absl::InvalidArgumentError(
         absl::StrCat("program has ", program.phaseEnds.size(), " phases; needs ", kPhases));
@@ -326,7 +326,11 @@ absl::Status checkDataflow(const Network &network, const Plan &plan, const Progr
     else if (const auto *gather = std::get_if<DmaGather>(&command.args))
       problem = flow.constant(layer, gather->dram, gather->tableRows * gather->rowBytes);
     if (problem.empty())
-      problem = sram.touch(command, program);
+      problem = commandProblem(command, program, program.sramBytes, footprints);
+    if (problem.empty())
+      problem = sram.touch(command, footprints);
+    if (problem.empty())
+      problem = tapTiles.check(command, footprints);
     if (!problem.empty())
       return absl::InvalidArgumentError(absl::StrCat("command ", i, " (", mnemonic(command),
                                                      ") of layer '", layer.name, "' ", problem));

@@ -320,6 +320,14 @@ Problem matrixProblem(const Network &network, const Layer &layer, const LayerPla
   if ((cutsBatch && (t.height % y.dims[1] != 0 || t.height > y.dims[0] * y.dims[1])) ||
       t.width > y.dims[2] || t.outputChannels > y.dims[3] || t.inputChannels > x.dims[3])
     return "has a tile larger than its tensors";
+  if (spec.winograd == WinogradForm::F4x4) {
+    const bool cutsRows = t.height < y.dims[1], cutsColumns = t.width < y.dims[2];
+    if ((cutsRows && t.height % 4 != 0) || (cutsColumns && t.width % 4 != 0))
+      return absl::StrCat("has tiles of ", t.height, "x", t.width,
+                          " outputs that cut those of 4x4 that belong together");
+    if (t.buffers > 8)
+      return "keeps rows in a ring that cuts its windows";
+  }
   MatrixWalk walk{.spec = spec,
                   .x = x,
                   .y = y,

@@ -42,6 +42,12 @@ absl::Status inputProblem(const Network &network, const Plan &plan, const Target
         return absl::InvalidArgumentError(absl::StrCat("module '", network.name, "': layer '",
                                                        network.layers[i].name, "' has tile size ",
                                                        size, "; needs at least 1"));
+    if (std::holds_alternative<MatrixLayer>(network.layers[i].spec))
+      if (const std::string wrong =
+              winogradTilingProblem(std::get<MatrixShape>(shapeOf(network, network.layers[i])), t);
+          !wrong.empty())
+        return absl::InvalidArgumentError(absl::StrCat("module '", network.name, "': layer '",
+                                                       network.layers[i].name, "' ", wrong));
     const auto *norm = std::get_if<NormLayer>(&network.layers[i].spec);
     const int64_t channels = network.tensors[network.layers[i].output].dims[3];
     if (norm && !plan.layers[i].joined && t.outputChannels % (channels / norm->groups) != 0)

@@ -14,6 +14,7 @@
 #include "compiler/simulator/WholeLayers.h"
 #include "compiler/simulator/WholeResults.h"
 #include "compiler/simulator/WholeTails.h"
+#include "compiler/simulator/WholeTapLayers.h"
 
 #include <algorithm>
 #include <cstring>
@@ -463,7 +464,11 @@ bool Simulator::State::executeWhole(const WholeLayer &layer, std::span<const Wei
   for (int64_t picture = 0; picture < layer.pictures; ++picture) {
     const Codes x{input.codes() + picture * inputBytes, layer.inputFormat};
     std::byte *y = result.codes() + picture * outputBytes;
-    if (!convolveTiles(kernels, tile, x, weights, params, layer.outputFormat, y))
+    const bool isDone =
+        layer.taps
+            ? convolveTapWise(kernels, tile, x, weights, *layer.taps, params, layer.outputFormat, y)
+            : convolveTiles(kernels, tile, x, weights, params, layer.outputFormat, y);
+    if (!isDone)
       return false;
   }
   result.spread();

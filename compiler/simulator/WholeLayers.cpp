@@ -141,6 +141,8 @@ public:
                    .dilationW = spec_.dilationW,
                    .padTop = spec_.padTop,
                    .padLeft = spec_.padLeft};
+    if (spec_.winograd == WinogradForm::F4x4)
+      whole_.taps = spec_.taps;
     stages_.push_back({.place = output_, .isStored = residents.isStored(lead)});
     addResident(residents, lead);
     for (size_t i = lead + 1; i < end; ++i)
@@ -420,7 +422,7 @@ private:
 
   bool follow(const ConvCommand &c) {
     const ConvTile &t = c.tile;
-    if (byteWidth(c.inputFormat.type) != input_.elementBytes || !isKernel(t) ||
+    if (byteWidth(c.inputFormat.type) != input_.elementBytes || !isKernel(t) || !isForm(c) ||
         !agree(c.inputFormat))
       return false;
     const auto box = inputAt(c.input, t);
@@ -442,6 +444,13 @@ private:
     return std::tie(t.kernelHeight, t.kernelWidth, t.strideH, t.strideW, t.dilationH,
                     t.dilationW) == std::tie(spec_.kernelHeight, spec_.kernelWidth, spec_.strideH,
                                              spec_.strideW, spec_.dilationH, spec_.dilationW);
+  }
+
+  /// Does it add the same to the sums as the layer?
+  bool isForm(const ConvCommand &c) const {
+    if (c.winograd == WinogradForm::F4x4)
+      return whole_.taps == c.taps;
+    return !whole_.taps;
   }
 
   bool agree(CodeFormat format) {
@@ -668,7 +677,7 @@ private:
                     spec_.padTop};
     const Axis columns{input_.dims[2], spec_.kernelWidth, spec_.strideW, spec_.dilationW,
                        spec_.padLeft};
-    return box.first[0] == sums.input.first[0] &&
+    return box.first[0] == sums.input.first[0] && (!whole_.taps || hasWholeTiles(box, sums)) &&
            columns.sees(box.first[2], t.outputWidth, sums.input.first[2], t.inputWidth,
                         t.padLeft) &&
            std::ranges::all_of(sums.terms, [&](const auto &term) {
@@ -676,6 +685,19 @@ private:
              return seen && rows.sees(box.first[1], t.outputHeight, seen->first, seen->second,
                                       seen->first - sums.origin);
            });
+  }
+
+  /// Are the codes that a window by F(4x4, 3x3) transforms together those of the whole layer, all
+  /// of them in one command?
+  bool hasWholeTiles(const Box &box, const Sums &sums) const {
+    for (const auto &[axis, size] :
+         {std::pair(1, sums.tile.outputHeight), {2, sums.tile.outputWidth}}) {
+      const int64_t first = box.first[axis], end = first + size;
+      if (first % kTapOutputs != 0 || (end % kTapOutputs != 0 && end != output_.dims[axis]))
+        return false;
+    }
+    return std::ranges::all_of(sums.terms,
+                               [](const auto &term) { return term.second.rows.size() == 1; });
   }
 
   /// Rows that follow each other without a gap, each once.

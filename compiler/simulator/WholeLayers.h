@@ -15,6 +15,7 @@
 #include "compiler/package/Package.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 namespace sdopt {
@@ -52,14 +53,15 @@ struct WholeTail {
 
 /// Commands [first, last) of a program are, for each picture p:
 ///   result[p] = requantize(conv(input[p], weights), params)
-/// with tensors in the arena or resident and the rest in the constants, all by byte offset; and
-/// what tails make of it, one after the other.
+/// (or tapAccumulate() in place of the convolution) with tensors in the arena or resident and the
+/// rest in the constants, all by byte offset; and what tails make of it, one after the other.
 struct WholeLayer {
   size_t first = 0, last = 0;
   int64_t pictures = 1;
   ConvTile tile; ///< of one picture
   WholePlace input;
   int64_t params = 0;
+  std::optional<TapShifts> taps; ///< of a layer by F(4x4, 3x3)
   CodeFormat inputFormat, outputFormat;
   WholeResult result;
   std::vector<WholeTail> tails;

@@ -4,7 +4,8 @@
 //                                              --stored: no result stays in SRAM for layers to
 //                                              come; --apart: nor for the next in tiles;
 //                                              --4-bit: weights of 4 bits in groups of 64;
-//                                              --winograd: where it pays
+//                                              --winograd: where it pays; --winograd4: by F(4x4,
+//                                              3x3) where that pays more
 //   --each                                     layer by layer, too
 // Joined layers count with their leader. A layer's time is what it adds to the end of the one
 // before it: its floor (the largest of products / peak, bytes that no schedule saves / bandwidth,
@@ -194,13 +195,16 @@ void report(const PackageModule &module, const Target &target, bool lists) {
 
 /// SD 2.1 at full size, planned anew.
 absl::StatusOr<PackageModule> layersOf(const std::string &model, int bits, const Target &target,
-                                       const SearchOptions &options, bool narrow, bool winograd) {
+                                       const SearchOptions &options, bool narrow,
+                                       WinogradForm most) {
   const ElementType type = bits == 8 ? ElementType::I8 : ElementType::I16;
   Network network = model == "unet" ? inPhases(unet(64, type)) : vaeDecoder(64, type);
   if (narrow)
     network = fourBits(std::move(network));
-  if (winograd)
+  if (most == WinogradForm::F2x2)
     useWinograd(network, target);
+  if (most == WinogradForm::F4x4)
+    std::printf("%d layers by F(4x4, 3x3)\n", useFastestForms(network, target));
   absl::StatusOr<Plan> plan = planNetwork(network, target, options);
   if (!plan.ok())
     return plan.status();
@@ -217,7 +221,8 @@ int fail(const absl::Status &status) {
 int main(int argc, char **argv) {
   std::vector<std::string> words;
   SearchOptions options;
-  bool lists = false, narrow = false, winograd = false;
+  bool lists = false, narrow = false;
+  WinogradForm most = WinogradForm::None;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--each")
@@ -229,15 +234,18 @@ int main(int argc, char **argv) {
     else if (word == "--4-bit")
       narrow = true;
     else if (word == "--winograd")
-      winograd = true;
+      most = WinogradForm::F2x2;
+    else if (word == "--winograd4")
+      most = WinogradForm::F4x4;
     else
       words.push_back(word);
   }
   const bool isModel = words.size() >= 3 && words[0] == "--layers";
   if (words.size() < 2) {
-    std::fprintf(stderr, "usage: step-time [--each] PACKAGE MODULE [TARGET]\n"
-                         "       step-time [--each] [--apart] [--stored] [--4-bit] [--winograd] "
-                         "--layers unet|vae 8|16 [TARGET]\n");
+    std::fprintf(
+        stderr, "usage: step-time [--each] PACKAGE MODULE [TARGET]\n"
+                "       step-time [--each] [--apart] [--stored] [--4-bit] [--winograd|--winograd4] "
+                "--layers unet|vae 8|16 [TARGET]\n");
     return 1;
   }
   const size_t last = isModel ? 3 : 2;
@@ -246,7 +254,7 @@ int main(int argc, char **argv) {
     return fail(target.status());
   if (isModel) {
     const auto module =
-        layersOf(words[1], std::atoi(words[2].c_str()), *target, options, narrow, winograd);
+        layersOf(words[1], std::atoi(words[2].c_str()), *target, options, narrow, most);
     if (!module.ok())
       return fail(module.status());
     report(*module, *target, lists);

@@ -182,9 +182,14 @@ TEST(CommandCoding, InstructionSetPageListsEveryOpcodeAndField) {
   const auto page = readFile(std::string(SDOPT_SOURCE) + "/docs/isa.md");
   ASSERT_TRUE(page.ok()) << page.status();
   std::mt19937 random(6);
-  for (size_t index = 0; index < kKinds; ++index) {
+  for (int opcode = 0; opcode < 256; ++opcode) {
+    const std::optional<CommandArgs> kind = argsOf(static_cast<uint8_t>(opcode));
+    if (!kind)
+      continue;
     Command command;
-    command.args = randomArgs(index, random);
+    command.args = randomArgs(kind->index(), random);
+    if (static_cast<int>(opcodeOf(command.args)) != opcode)
+      command.args = *kind;
     const std::string heading = absl::StrFormat("### `%s`, opcode 0x%02X\n", mnemonic(command),
                                                 static_cast<int>(opcodeOf(command.args)));
     size_t at = page->find(heading);
@@ -199,6 +204,36 @@ TEST(CommandCoding, InstructionSetPageListsEveryOpcodeAndField) {
       ++place;
     }
   }
+}
+
+TEST(CommandCoding, ShiftsOfProductsComeBack) {
+  std::mt19937 random(9);
+  Command command;
+  do
+    command.args = randomArgs(3, random);
+  while (opcodeOf(command.args) != Opcode::ConvWinograd4);
+  command.queue = Queue::Array;
+  const auto decoded = decodeCommands(bytesOf(encodeCommands({command})));
+  ASSERT_TRUE(decoded.ok()) << decoded.status();
+  const auto &conv = std::get<ConvCommand>(command.args);
+  EXPECT_TRUE(std::get<ConvCommand>((*decoded)[0].args).taps == conv.taps);
+  EXPECT_EQ(std::get<ConvCommand>((*decoded)[0].args).winograd, WinogradForm::F4x4);
+  EXPECT_THAT(disassemble(command), HasSubstr("conv.winograd4 q=array"));
+  EXPECT_THAT(disassemble(command),
+              HasSubstr(absl::StrFormat(" code_shifts=%dx%dx", //
+                                        conv.taps.codes[0], conv.taps.codes[1])));
+  const auto problem = [&](auto change) {
+    Command other = command;
+    change(std::get<ConvCommand>(other.args));
+    return std::string(decodeCommands(bytesOf(encodeCommands({other}))).status().message());
+  };
+  EXPECT_THAT(problem([](ConvCommand &c) { c.taps.codes[0] = 16; }),
+              HasSubstr("field 'code_shifts' is 16; needs at most 15"));
+  EXPECT_THAT(problem([](ConvCommand &c) { c.taps.weights[35] = 255; }),
+              HasSubstr("field 'weight_shifts' is 255; needs at most 15"));
+  EXPECT_THAT(problem([](ConvCommand &c) { c.tile.strideH = 2; }),
+              HasSubstr("conv.winograd4: needs a 3x3 window of stride and dilation 1"));
+  EXPECT_EQ(problem([](ConvCommand &c) { c.tile.inputChannels = 5000; }), "");
 }
 
 TEST(CommandCoding, HostileWeightStreamsAreRefused) {

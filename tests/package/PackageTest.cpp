@@ -2,6 +2,7 @@
 #include "compiler/package/Describe.h"
 #include "compiler/package/FileLayout.h"
 #include "compiler/package/Manifest.h"
+#include "compiler/package/manifest.pb.h"
 #include "compiler/weights/WeightStore.h"
 #include "tests/package/SampleModule.h"
 
@@ -322,6 +323,73 @@ TEST(Manifest, EveryLayerKindSurvives) {
   EXPECT_EQ(std::get<PermuteLayer>(layers[7].spec).permutation, (std::array{3, 1, 0, 2}));
   EXPECT_EQ(std::get<EmbeddingLayer>(layers[8].spec).positionMultipliers, 4);
   EXPECT_EQ(std::get<PoolTokenLayer>(layers[10].spec).token, 49407);
+}
+
+/// The sample with its convolution by F(4x4, 3x3).
+ModuleInfo tapWiseModule() {
+  ModuleInfo module = sampleModule();
+  auto &spec = std::get<MatrixLayer>(module.network.layers[0].spec);
+  spec.winograd = WinogradForm::F4x4;
+  for (size_t i = 0; i < spec.taps.codes.size(); ++i) {
+    spec.taps.codes[i] = static_cast<uint8_t>(i % 16);
+    spec.taps.weights[i] = static_cast<uint8_t>(15 - i % 16);
+  }
+  for (Command &command : module.program.commands)
+    if (auto *conv = std::get_if<ConvCommand>(&command.args)) {
+      conv->winograd = spec.winograd;
+      conv->taps = spec.taps;
+    }
+  return module;
+}
+
+TEST_F(PackageTest, ShiftsOfProductsNeedTheirVersion) {
+  const auto written = [&](const ModuleInfo &module) {
+    auto writer = PackageWriter::create(path());
+    const auto source = [&](ConstantId id) { return test::sampleConstant(module, id); };
+    const absl::Status added = (*writer)->addModule(module, source);
+    EXPECT_TRUE(added.ok()) << added;
+    EXPECT_TRUE((*writer)->finish(test::sampleProvenance()).ok());
+    return *readFile(path());
+  };
+  EXPECT_EQ(written(sampleModule())[10], 0);
+  std::string file = written(tapWiseModule());
+  EXPECT_EQ(file[10], 2);
+  const auto package = Package::open(path());
+  ASSERT_TRUE(package.ok()) << package.status();
+  const ModuleInfo &module = (*package)->modules()[0].info;
+  const auto &spec = std::get<MatrixLayer>(module.network.layers[0].spec);
+  EXPECT_EQ(spec.winograd, WinogradForm::F4x4);
+  EXPECT_TRUE(spec.taps == std::get<MatrixLayer>(tapWiseModule().network.layers[0].spec).taps);
+  for (char minor : {0, 1}) {
+    file[10] = minor;
+    EXPECT_THAT(std::string(open(resealed(file)).message()),
+                HasSubstr("is of format version 4.2; the header says 4."));
+  }
+  ModuleInfo other = tapWiseModule();
+  std::get<MatrixLayer>(other.network.layers[0].spec).taps.codes[4] = 16;
+  auto writer = PackageWriter::create(path());
+  EXPECT_THAT(
+      std::string(
+          (*writer)
+              ->addModule(other, [&](ConstantId id) { return test::sampleConstant(other, id); })
+              .message()),
+      HasSubstr("has a shift of 16; needs 0..15"));
+}
+
+TEST(Manifest, HostileShiftsAreRefused) {
+  const auto refusal = [](auto change) {
+    manifest::Manifest message;
+    PackageManifest manifest;
+    manifest.modules = {tapWiseModule()};
+    EXPECT_TRUE(message.ParseFromString(encodeManifest(manifest)));
+    change(*message.mutable_modules(0)->mutable_layers(0)->mutable_matrix());
+    return std::string(decodeManifest(bytesOf(message.SerializeAsString())).status().message());
+  };
+  EXPECT_EQ(refusal([](manifest::MatrixSpec &) {}), "");
+  EXPECT_THAT(refusal([](manifest::MatrixSpec &m) { m.mutable_tap_shifts()->pop_back(); }),
+              HasSubstr("has 71 shifts of F(4x4, 3x3); needs 72"));
+  EXPECT_THAT(refusal([](manifest::MatrixSpec &m) { m.set_winograd(true); }),
+              HasSubstr("has shifts of F(4x4, 3x3) and is by F(2x2, 3x3)"));
 }
 
 TEST_F(PackageTest, DescriptionNamesEverything) {

@@ -173,8 +173,15 @@ CommandArgs randomArgs(size_t index, std::mt19937 &random) {
   Filler filler{random};
   visitFields(filler, args);
   // Fields that depend on each other.
-  if (auto *c = std::get_if<ConvCommand>(&args); c && random() % 2) {
-    c->winograd = WinogradForm::F2x2;
+  if (auto *c = std::get_if<ConvCommand>(&args); c) {
+    c->winograd = static_cast<WinogradForm>(random() % 3);
+    c->taps = {};
+    if (c->winograd == WinogradForm::F4x4)
+      for (auto *shifts : {&c->taps.codes, &c->taps.weights})
+        for (uint8_t &shift : *shifts)
+          shift = static_cast<uint8_t>(random() % (kMostTapShift + 1));
+  }
+  if (auto *c = std::get_if<ConvCommand>(&args); c && c->winograd != WinogradForm::None) {
     c->tile.kernelHeight = c->tile.kernelWidth = 3;
     c->tile.strideH = c->tile.strideW = c->tile.dilationH = c->tile.dilationW = 1;
     c->tile.inputChannels = 1 + c->tile.inputChannels % 3640;

@@ -280,6 +280,145 @@ TEST(CheckDataflow, FindsAnotherWayToConvolve) {
                                    "winograd"));
 }
 
+/// A layer by F(4x4, 3x3) of 10 x 9 outputs in several tiles.
+struct TapWiseCase : Case {
+  explicit TapWiseCase(ElementType type = ElementType::I8) {
+    NetworkBuilder b;
+    const TensorId x = b.tensor({2, 10, 9, 24}, type, TensorRole::Input);
+    b.network.tensors[b.tapWise(x, 40)].role = TensorRole::Output;
+    b.network.name = "case";
+    network = b.network;
+    target = smallTarget(128 * 1024);
+    plan = *planNetwork(network, target);
+    Tiling &t = plan.layers[0].tiling;
+    t = {.height = 4, .width = 4, .outputChannels = 16, .inputChannels = 24, .buffers = 2};
+    noteCosts(network, plan, target);
+    EXPECT_EQ(checkPlan(network, plan, target), absl::OkStatus());
+    EXPECT_TRUE(cut(4, 4).ok());
+  }
+  absl::Status cut(int64_t height, int64_t width, int64_t buffers = 2) {
+    Tiling &t = plan.layers[0].tiling;
+    t.height = height;
+    t.width = width;
+    t.buffers = buffers;
+    int64_t total = 0;
+    offsets = constantOffsets(network, plan, total);
+    absl::StatusOr<Program> made = expand(network, plan, target, offsets, total);
+    if (made.ok())
+      program = *std::move(made);
+    return made.status();
+  }
+  std::string flow() const {
+    return std::string(checkDataflow(network, plan, program, offsets).message());
+  }
+};
+
+TEST(CheckProgram, BoundsShiftsOfProducts) {
+  TapWiseCase c;
+  ASSERT_EQ(c.check(), absl::OkStatus());
+  auto &conv = c.args<ConvCommand>(c.all<ConvCommand>()[0]);
+  conv.taps.weights[35] = kMostTapShift;
+  EXPECT_EQ(c.check(), absl::OkStatus());
+  conv.taps.weights[35] = kMostTapShift + 1;
+  EXPECT_THAT(std::string(c.check().message()), HasSubstr("shift is 16; needs 0..15"));
+  conv.winograd = WinogradForm::None;
+  conv.taps.weights[35] = 1;
+  EXPECT_THAT(std::string(c.check().message()), HasSubstr("needs 0..0"));
+  conv.taps = {};
+  EXPECT_EQ(c.check(), absl::OkStatus());
+  conv.winograd = WinogradForm::F4x4;
+  conv.tile.dilationW = 2;
+  EXPECT_THAT(std::string(c.check().message()), HasSubstr("3x3 of stride"));
+}
+
+TEST(CheckDataflow, FindsOtherProductsThanTheLayers) {
+  TapWiseCase c;
+  EXPECT_EQ(c.flow(), "");
+  auto &conv = c.args<ConvCommand>(c.all<ConvCommand>()[0]);
+  conv.taps.codes[7] ^= 1;
+  EXPECT_THAT(c.flow(), HasSubstr("(conv.winograd4) of layer 't1' has shifts that are not its "
+                                  "layer's"));
+  conv.taps = {};
+  conv.winograd = WinogradForm::F2x2;
+  EXPECT_THAT(c.flow(), HasSubstr("(conv.winograd) of layer 't1' is by winograd; its layer is by "
+                                  "winograd of 4x4 outputs"));
+}
+
+// The same commands with tiles that begin or end elsewhere: sound for a layer of another form.
+TEST(CheckDataflow, FindsTilesThatLieAcrossOthers) {
+  const auto message = [](int64_t height, int64_t width, int64_t buffers = 2) {
+    TapWiseCase c;
+    auto &spec = std::get<MatrixLayer>(c.network.layers[0].spec);
+    const TapShifts taps = spec.taps;
+    spec.winograd = WinogradForm::None;
+    spec.taps = {};
+    EXPECT_EQ(c.cut(height, width, buffers), absl::OkStatus());
+    spec.winograd = WinogradForm::F4x4;
+    spec.taps = taps;
+    for (size_t i : c.all<ConvCommand>()) {
+      c.args<ConvCommand>(i).winograd = WinogradForm::F4x4;
+      c.args<ConvCommand>(i).taps = taps;
+    }
+    EXPECT_EQ(checkProgram(c.program, c.target.sram.bytes), absl::OkStatus());
+    return c.flow();
+  };
+  EXPECT_EQ(message(8, 4), "");
+  EXPECT_EQ(message(4, 9), "");
+  EXPECT_EQ(message(10, 8), "");
+  EXPECT_EQ(message(20, 4), "");
+  EXPECT_THAT(message(5, 4), HasSubstr("ends at row 5 of 10 of its layer's result; only the last "
+                                       "tile may be cut"));
+  EXPECT_THAT(message(4, 3), HasSubstr("ends at column 3 of 9"));
+  EXPECT_THAT(message(9, 9), HasSubstr("ends at row 9 of 10"));
+  // Windows over the end of the ring.
+  EXPECT_THAT(message(4, 9, 2 + 8), HasSubstr("at row"));
+}
+
+TEST(CheckDataflow, FindsInputThatIsNotTheTiles) {
+  const TapWiseCase sound;
+  const auto message = [&](auto change) {
+    TapWiseCase c = sound;
+    change(c, c.all<ConvCommand>());
+    return c.flow();
+  };
+  EXPECT_THAT(
+      message([](TapWiseCase &c, const auto &all) { c.args<ConvCommand>(all[0]).tile.padTop = 0; }),
+      HasSubstr("begins at row 1 of its layer's result; tiles begin at multiples of 4"));
+  EXPECT_THAT(message([](TapWiseCase &c, const auto &all) {
+                c.args<ConvCommand>(all[0]).tile.padLeft = 2;
+              }),
+              HasSubstr("makes columns -1..3 of 9"));
+  EXPECT_THAT(message([](TapWiseCase &c, const auto &all) {
+                c.args<ConvCommand>(all[0]).tile.inputHeight -= 1;
+              }),
+              HasSubstr("sees rows 0..4 of its input; needs 0..5 at once"));
+}
+
+TEST(CheckPlan, FindsTilesThatLieAcrossOthers) {
+  TapWiseCase c;
+  const auto message = [&](int64_t height, int64_t width, int64_t buffers) {
+    Tiling &t = c.plan.layers[0].tiling;
+    t.height = height;
+    t.width = width;
+    t.buffers = buffers;
+    noteCosts(c.network, c.plan, c.target);
+    return std::string(checkPlan(c.network, c.plan, c.target).message());
+  };
+  EXPECT_EQ(message(8, 4, 2), "");
+  EXPECT_THAT(message(6, 4, 2), HasSubstr("has tiles of 6x4 outputs that cut those of 4x4"));
+  EXPECT_THAT(message(4, 2, 2), HasSubstr("has tiles of 4x2 outputs that cut those of 4x4"));
+  EXPECT_THAT(message(4, 9, 10), HasSubstr("keeps rows in a ring that cuts its windows"));
+  const auto refusal = [&](int64_t height, int64_t width, int64_t buffers = 2) {
+    return std::string(c.cut(height, width, buffers).message());
+  };
+  EXPECT_EQ(refusal(6, 4), "module 'case': layer 't1' has tiles of 6x4 of 10x9; winograd of 4x4 "
+                           "outputs needs multiples of 4");
+  EXPECT_EQ(refusal(10, 7), "module 'case': layer 't1' has tiles of 10x7 of 10x9; winograd of 4x4 "
+                            "outputs needs multiples of 4");
+  EXPECT_EQ(refusal(4, 9, 10), "module 'case': layer 't1' keeps rows in a ring, whose end windows "
+                               "of winograd of 4x4 outputs would run over");
+}
+
 TEST(CheckDataflow, FindsMisplacedTransfers) {
   const Case sound;
   const auto broken = [&](auto change) {

@@ -141,6 +141,7 @@ TEST_P(EveryKind, RandomTilingsAreSound) {
       t.height = upTo(upsample->height);
       t.width = upTo(upsample->width);
     }
+    fitForm(network, network.layers[0], t);
     const int64_t bound = plan->layers[0].cost.lowerBoundBytes;
     plan->layers[0].cost = estimate(shape, t, target).cost;
     plan->layers[0].cost.lowerBoundBytes = bound;

@@ -1,6 +1,7 @@
 #include "tests/schedule/LayerZoo.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/schedule/SramLayout.h"
 
 namespace sdopt {
 namespace {
@@ -68,6 +69,18 @@ TensorId NetworkBuilder::winograd(TensorId x, int64_t outputs, std::array<int64_
   s.padRight = right;
   network.tensors[y].dims[1] += top + bottom - 2;
   network.tensors[y].dims[2] += left + right - 2;
+  return y;
+}
+
+TensorId NetworkBuilder::tapWise(TensorId x, int64_t outputs, std::array<int64_t, 4> padding,
+                                 ElementType type) {
+  const TensorId y = winograd(x, outputs, padding, type);
+  auto &s = std::get<MatrixLayer>(network.layers.back().spec);
+  s.winograd = WinogradForm::F4x4;
+  for (size_t i = 0; i < s.taps.codes.size(); ++i) {
+    s.taps.codes[i] = static_cast<uint8_t>(5 * i % 6);
+    s.taps.weights[i] = static_cast<uint8_t>(7 * i % 4);
+  }
   return y;
 }
 
@@ -311,7 +324,8 @@ Network randomLayer(int kind, std::mt19937 &random) {
   case 15:
     y = b.codes({1, pick(random, 1, 5), pick(random, 1, 31), pick(random, 1, 67)}, to);
     break;
-  case kZooWinograd: {
+  case kZooWinograd:
+  case kZooTapWise: {
     const int64_t height = pick(random, 1, 13), width = pick(random, 1, 11);
     const TensorId x =
         b.tensor({batch, height, width, pick(random, 1, 70)}, anyCode(random), TensorRole::Input);
@@ -319,7 +333,9 @@ Network randomLayer(int kind, std::mt19937 &random) {
     for (size_t side = 0; side < 4; ++side)
       if (b.dims(x)[1 + side % 2] > 2 && random() % 3 == 0)
         padding[side] = 0;
-    y = b.winograd(x, pick(random, 1, 67), padding, to);
+    const int64_t outputs = pick(random, 1, 67);
+    y = kind == kZooTapWise ? b.tapWise(x, outputs, padding, to)
+                            : b.winograd(x, outputs, padding, to);
     break;
   }
   default: {
@@ -334,6 +350,17 @@ Network randomLayer(int kind, std::mt19937 &random) {
     if (constant.kind == ConstantKind::Weights)
       constant.form = randomForm(random).plain();
   return b.network;
+}
+
+void fitForm(const Network &network, const Layer &layer, Tiling &tiling) {
+  const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
+  if (!matrix || matrix->winograd != WinogradForm::F4x4)
+    return;
+  const auto &y = network.tensors[layer.output].dims;
+  if (tiling.height < y[1])
+    tiling.height = std::min((tiling.height + 3) / 4 * 4, y[1]);
+  tiling.width = std::min((tiling.width + 3) / 4 * 4, y[2]);
+  tiling.buffers = bufferLevel(tiling);
 }
 
 Target smallTarget(int64_t sram) {

@@ -24,6 +24,9 @@ public:
   /// 3x3 of stride 1 by F(2x2, 3x3), with padding where `padding` (top, left, bottom, right) is 1.
   TensorId winograd(TensorId x, int64_t outputs, std::array<int64_t, 4> padding = {1, 1, 1, 1},
                     ElementType type = ElementType::I16);
+  /// The same by F(4x4, 3x3), with shifts from 0 on.
+  TensorId tapWise(TensorId x, int64_t outputs, std::array<int64_t, 4> padding = {1, 1, 1, 1},
+                   ElementType type = ElementType::I16);
   TensorId linear(TensorId x, int64_t outputs, ElementType type = ElementType::I16);
   TensorId combine(TensorId a, TensorId b, ElementType type = ElementType::I16);
   TensorId table(TensorId x, ElementType type = ElementType::I16);
@@ -46,11 +49,14 @@ public:
 };
 
 /// A network with one layer of a random kind and odd sizes; `kind` in [0, kZooKinds).
-inline constexpr int kZooKinds = 18;
-inline constexpr int kZooWinograd = 16;
+inline constexpr int kZooKinds = 19;
+inline constexpr int kZooWinograd = 16, kZooTapWise = 17;
 Network randomLayer(int kind, std::mt19937 &random);
 /// Any way to store weights.
 WeightForm randomForm(std::mt19937 &random);
+
+/// The nearest tiling that the form of a matrix layer allows.
+void fitForm(const Network &network, const Layer &layer, Tiling &tiling);
 
 /// A small target with `sram` bytes.
 Target smallTarget(int64_t sram);

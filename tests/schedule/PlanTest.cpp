@@ -3,6 +3,7 @@
 #include "compiler/schedule/LayerShapes.h"
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/schedule/TrafficModel.h"
+#include "compiler/schedule/WinogradLayers.h"
 #include "tests/schedule/LayerZoo.h"
 
 #include <gmock/gmock.h>
@@ -266,6 +267,79 @@ TEST(Plan, WinogradCountsWholeTiles) {
   ASSERT_TRUE(plan.ok()) << plan.status();
   const Tiling &tiling = plan->layers[0].tiling;
   EXPECT_EQ(tiling.height % 2 + tiling.width % 2, 0) << tiling.height << " " << tiling.width;
+}
+
+TEST(Plan, TapWiseWinogradHasLimitsOfItsOwn) {
+  const auto message = [](auto change) {
+    NetworkBuilder b;
+    const TensorId x = b.tensor({1, 8, 6, 4}, ElementType::I16, TensorRole::Input);
+    b.network.tensors[b.tapWise(x, 4)].role = TensorRole::Output;
+    b.network.name = "example";
+    Target target = smallTarget(1 << 20);
+    change(b, std::get<MatrixLayer>(b.network.layers[0].spec), target);
+    return std::string(planNetwork(b.network, target).status().message());
+  };
+  EXPECT_EQ(message([](NetworkBuilder &, MatrixLayer &, Target &) {}), "");
+  EXPECT_EQ(message([](NetworkBuilder &b, MatrixLayer &, Target &) {
+              b.network.tensors[0].dims[3] = 3641;
+              b.network.constants[0].bytes = 4 * 9 * 3641;
+            }),
+            "");
+  EXPECT_EQ(
+      message([](NetworkBuilder &, MatrixLayer &, Target &t) { t.array.multiplier = {10, 12}; }),
+      "module 'example': layer 't1' needs multipliers of 11x12 for winograd; the target has "
+      "10x12");
+  EXPECT_THAT(message([](NetworkBuilder &, MatrixLayer &s, Target &) { s.taps.codes[3] = 16; }),
+              HasSubstr("has a shift of 16; needs 0..15"));
+  EXPECT_THAT(
+      message([](NetworkBuilder &, MatrixLayer &s, Target &) { s.winograd = WinogradForm::F2x2; }),
+      HasSubstr("has shifts of winograd of 4x4 outputs and is not done so"));
+  EXPECT_THAT(message([](NetworkBuilder &b, MatrixLayer &, Target &) {
+                b.network.constants[0].form.zeros = ZeroLayout::Bitmap;
+              }),
+              HasSubstr("winograd needs weights whose form tells none"));
+}
+
+TEST(Plan, TapWiseWinogradCountsWholeTiles) {
+  NetworkBuilder b;
+  const TensorId x = b.tensor({1, 12, 12, 64}, ElementType::I8, TensorRole::Input);
+  b.tapWise(x, 64);
+  const Network &network = b.network;
+  const Target target = smallTarget(1 << 20);
+  EXPECT_EQ(multiplyAccumulates(network, network.layers[0]), 9 * 36 * 64 * 64);
+  const auto cycles = [&](int64_t height) {
+    const Tiling tiling{.height = height, .width = 12, .outputChannels = 64, .inputChannels = 64};
+    return layerCost(network, network.layers[0], tiling, target).computeCycles;
+  };
+  // 2 x 2 weight tiles for each of 36 positions; 3 tiles of 4x4 outputs across.
+  const int64_t fill = 3 * 32 + 11;
+  EXPECT_EQ(cycles(12), 4 * 36 * (9 + fill));
+  EXPECT_EQ(cycles(8), 4 * 36 * (6 + fill) + 4 * 36 * (3 + fill));
+}
+
+/// Cycles of a convolution of an h x w picture with as many input as output channels.
+std::vector<std::optional<int64_t>> cyclesByForm(int64_t size, int64_t channels) {
+  NetworkBuilder b;
+  b.conv(b.tensor({1, size, size, channels}, ElementType::I8, TensorRole::Input), channels, 3, 1,
+         ElementType::I8);
+  const auto shape = std::get<MatrixShape>(shapeOf(b.network, b.network.layers[0]));
+  Target target = smallTarget(1 << 20);
+  target.dram.bandwidth = 1e12;
+  target.vector.lanes = 4096;
+  std::vector<std::optional<int64_t>> cycles;
+  for (WinogradForm form : {WinogradForm::None, WinogradForm::F2x2, WinogradForm::F4x4})
+    cycles.push_back(winogradCycles(shape, form, target));
+  return cycles;
+}
+
+TEST(Plan, LargePicturesTakeLeastTimeTapWise) {
+  const auto large = cyclesByForm(64, 128), small = cyclesByForm(8, 128);
+  for (const auto *cycles : {&large, &small})
+    ASSERT_TRUE((*cycles)[0] && (*cycles)[1] && (*cycles)[2]);
+  EXPECT_LT(*large[1], *large[0]);
+  EXPECT_LT(*large[2], *large[1]);
+  // 4 tiles of 4x4 outputs do not fill the array.
+  EXPECT_GT(*small[2], *small[1]);
 }
 
 TEST(Plan, SharedWeightsMustBeCutAlike) {

@@ -156,6 +156,33 @@ Windows useWinograd(Network &network, const Target &target, bool onlyPaying) {
   return windows;
 }
 
+int useFastestForms(Network &network, const Target &target) {
+  std::map<std::vector<int64_t>, WinogradForm> known;
+  int tapWise = 0;
+  for (Layer &layer : network.layers) {
+    auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
+    if (!matrix || !winogradProblem(WinogradForm::F2x2, *matrix, network.constants[matrix->weights],
+                                    network.tensors[layer.inputs[0]].dims[3])
+                        .empty())
+      continue;
+    const auto shape = std::get<MatrixShape>(shapeOf(network, layer));
+    const auto [fastest, isNew] = known.try_emplace(signature(shape), WinogradForm::None);
+    std::optional<int64_t> least;
+    for (WinogradForm form : {WinogradForm::None, WinogradForm::F2x2, WinogradForm::F4x4}) {
+      if (!isNew)
+        break;
+      const std::optional<int64_t> cycles = winogradCycles(shape, form, target);
+      if (cycles && (!least || *cycles < *least)) {
+        least = cycles;
+        fastest->second = form;
+      }
+    }
+    matrix->winograd = fastest->second;
+    tapWise += matrix->winograd == WinogradForm::F4x4;
+  }
+  return tapWise;
+}
+
 Network vaeDecoder(int64_t size, ElementType type) {
   Model m{.b = {}, .type = type};
   m.b.network.name = "vae_decoder";

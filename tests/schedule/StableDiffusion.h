@@ -25,6 +25,10 @@ struct Windows {
 /// Makes convolutions by F(2x2, 3x3): where it pays, or all that may be.
 Windows useWinograd(Network &network, const Target &target, bool onlyPaying = true);
 
+/// Makes each convolution that may be by Winograd in the form of the fewest cycles. Returns how
+/// many are by F(4x4, 3x3).
+int useFastestForms(Network &network, const Target &target);
+
 /// The VAE decoder from `size` x `size` latents.
 Network vaeDecoder(int64_t size, ElementType type);
 

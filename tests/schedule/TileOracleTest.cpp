@@ -3,6 +3,7 @@
 
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/schedule/TrafficModel.h"
+#include "compiler/schedule/WinogradLayers.h"
 #include "tests/schedule/LayerZoo.h"
 
 #include <gtest/gtest.h>
@@ -242,19 +243,27 @@ struct Fastest {
 
 Fastest fastestOf(const MatrixShape &s, const Target &target) {
   std::vector<std::pair<int64_t, double>> all; // cycles, score
-  const int64_t granule = s.winograd == WinogradForm::F2x2 ? 2 : 1;
-  std::vector<int64_t> heights = tileSizes(s.vertical.output, granule);
+  const auto sizes = [&](int64_t size) {
+    std::vector<int64_t> all = tileSizes(size, s.winograd == WinogradForm::F2x2 ? 2 : 1);
+    if (s.winograd != WinogradForm::F4x4)
+      return all;
+    for (int64_t &tile : all = tileSizes(size, 4))
+      tile = std::min((tile + 3) / 4 * 4, size);
+    return all;
+  };
+  const bool keepsRows = s.winograd != WinogradForm::F4x4;
+  std::vector<int64_t> heights = sizes(s.vertical.output);
   for (int64_t pictures : tileSizes(s.batch))
     if (pictures > 1)
       heights.push_back(pictures * s.vertical.output);
   for (int order = 0; order < 3; ++order)
     for (int64_t buffers : {1, 2, 3, 4, 9, 10, 11, 12})
       for (int64_t height : heights)
-        for (int64_t width : tileSizes(s.horizontal.output, granule))
+        for (int64_t width : sizes(s.horizontal.output))
           for (int64_t co : outputTileSizes(s.outputChannels, target.array))
             for (int64_t ci : tileSizes(s.inputChannels, target.array.rows)) {
-              if (order == 2 && (buffers == 4 || buffers > 8))
-                continue; // as with fewer
+              if ((order == 2 && (buffers == 4 || buffers > 8)) || (buffers > 8 && !keepsRows))
+                continue; // as with fewer, or not allowed
               const Estimate e = estimate(
                   s, {static_cast<LoopOrder>(order), height, width, co, ci, buffers}, target);
               if (e.cost.sramBytes <= target.sram.bytes)
@@ -289,6 +298,7 @@ TEST(TileSearch, LeavesOutNothingThatWins) {
         if (!choice.plan)
           continue;
         ++matrices;
+        EXPECT_EQ(winogradTilingProblem(*matrix, choice.plan->tiling), "");
         const Estimate e = estimate(shape, choice.plan->tiling, target);
         EXPECT_LE(timeScore(e), fastest.score + fastest.score / kScoreSlack);
         EXPECT_LE(e.cycles, fastest.cycles + fastest.cycles / SearchOptions().cycleSlack);

@@ -41,9 +41,11 @@ struct Chain : RandomNetwork {
 
   TensorId lead(TensorId x, std::mt19937 &random) {
     const int64_t channels = 4 * pick(random, 1, 5);
-    switch (random() % 4) {
+    switch (random() % 5) {
     case 0:
       return b.groupNorm(x, 4, test::anyCode(random));
+    case 4:
+      return b.tapWise(x, channels, {1, 1, 1, 1}, test::anyCode(random));
     case 1:
       return b.linear(x, channels, test::anyCode(random));
     case 2:
@@ -110,6 +112,7 @@ bool recut(const Network &network, Plan &plan, const Target &target, std::mt1993
            .outputChannels = random() % 2 ? y[3] : upTo(y[3]),
            .inputChannels = random() % 2 ? inputs : upTo(inputs),
            .buffers = upTo(4) + (random() % 2 ? kHaloKept : 0)};
+      fitForm(network, network.layers[lead], t);
     } else if (const auto *norm = std::get_if<NormLayer>(&network.layers[lead].spec);
                norm && !norm->perRow) {
       t.height = upTo(y[1] * y[2]);

@@ -71,6 +71,7 @@ struct Problem {
       network.tensors[layer.output].zeroPoint = network.tensors[layer.inputs[0]].zeroPoint;
     for (const ConstantInfo &constant : network.constants)
       constants.push_back(randomConstant(constant, random));
+    test::fitTapWise(network, constants);
     if (const auto *matrix = std::get_if<MatrixLayer>(&layer.spec)) {
       ConstantInfo &weights = network.constants[matrix->weights];
       do
@@ -260,6 +261,7 @@ LayerPlan unusual(const Network &network, LayerPlan plan, std::mt19937 &random) 
                                  : 1 + static_cast<int64_t>(random() % std::min(t.height, y[1]));
     if (t.order == LoopOrder::WeightResident && random() % 2 == 0)
       t.inputChannels = network.tensors[layer.inputs[0]].dims[3];
+    fitForm(network, layer, t);
   } else if (std::holds_alternative<AttentionLayer>(layer.spec)) {
     t.order = LoopOrder::WeightResident;
     t.width = 1 + static_cast<int64_t>(random() % t.width);

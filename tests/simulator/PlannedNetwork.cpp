@@ -22,6 +22,7 @@ void RandomNetwork::finish(std::mt19937 &random) {
   }
   for (const ConstantInfo &constant : b.network.constants)
     constants.push_back(randomConstant(constant, random));
+  fitTapWise(b.network, constants);
 }
 
 PlannedNetwork::PlannedNetwork(const RandomNetwork &chain, const Plan &plan, const Target &target) {

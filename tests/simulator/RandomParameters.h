@@ -55,6 +55,22 @@ template <typename T, typename Make> std::vector<std::byte> filled(int64_t bytes
   return out;
 }
 
+/// Sums of layers by F(4x4, 3x3) are about 2^9 times as large as those of others.
+inline void fitTapWise(const Network &network, std::vector<std::vector<std::byte>> &constants) {
+  for (const Layer &layer : network.layers) {
+    const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
+    if (!matrix || matrix->winograd != WinogradForm::F4x4)
+      continue;
+    std::vector<std::byte> &params = constants[matrix->params];
+    for (size_t at = 0; at < params.size(); at += sizeof(ChannelParams)) {
+      ChannelParams channel;
+      std::memcpy(&channel, params.data() + at, sizeof(channel));
+      channel.shift += 9;
+      std::memcpy(params.data() + at, &channel, sizeof(channel));
+    }
+  }
+}
+
 inline std::vector<std::byte> randomConstant(const ConstantInfo &info, std::mt19937 &random) {
   switch (info.kind) {
   case ConstantKind::ChannelParams:

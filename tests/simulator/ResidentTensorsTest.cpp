@@ -52,8 +52,16 @@ struct Blocks : RandomNetwork {
     TensorId h = b.table(norm(x, random), test::anyCode(random));
     h = b.conv(h, width, 3, random() % 4 == 0 ? 2 : 1, test::anyCode(random));
     h = norm(h, random);
-    h = random() % 2 ? b.winograd(h, width, {1, 1, 1, 1}, test::anyCode(random))
-                     : b.conv(h, width, 3, 1, test::anyCode(random));
+    switch (random() % 4) {
+    case 0:
+      h = b.conv(h, width, 3, 1, test::anyCode(random));
+      break;
+    case 1:
+      h = b.tapWise(h, width, {1, 1, 1, 1}, test::anyCode(random));
+      break;
+    default:
+      h = b.winograd(h, width, {1, 1, 1, 1}, test::anyCode(random));
+    }
     return b.dims(h) == b.dims(x) ? b.combine(h, x, test::anyCode(random)) : h;
   }
 

@@ -203,6 +203,27 @@ TEST(CommandTiming, WinogradByHand) {
   EXPECT_EQ(timing.cost(command, {}, &facts).multiplyAccumulates, 12 * 16 * 4 * 4);
 }
 
+TEST(CommandTiming, TapWiseWinogradByHand) {
+  // By 2x2 tiles of 4x4 outputs: 36 weight tiles, 4 / 0.5 cycles and 11 through the adders.
+  const Target target = testTarget();
+  CommandTiming timing(target, 256);
+  Command command = test::sampleModule().program.commands[3];
+  auto &conv = std::get<ConvCommand>(command.args);
+  conv.winograd = WinogradForm::F4x4;
+  const CommandCost cost = timing.cost(command);
+  EXPECT_EQ(cost.cycles, 36 * (8 + 24 + 11));
+  EXPECT_EQ(cost.multiplyAccumulates, 4 * 36 * 4 * 4);
+  EXPECT_DOUBLE_EQ(cost.minimumCycles, 4.0 * 36 * 4 * 4 / 32);
+  // Both parts of a code come of one transform, whose 36 numbers are of 576 and rounded; the sums
+  // of either are added to 324 outputs, then once to each output.
+  const int64_t additions = 4 * 4 * 576 + 2 * 4 * 4 * 324 + 48 * 4 + 4 * 4 * 256;
+  EXPECT_EQ(cost.additions, additions);
+  const int64_t bytes = 4 * 576 * 4 * 2 + 4 * 4 * 256 + 48 * 4 * 8;
+  EXPECT_NEAR(cost.energy, 4 * 36 * 16 * 2 * 3e-13 + additions * 1e-14 + bytes * 1e-13, 1e-18);
+  conv.inputFormat.type = ElementType::I8;
+  EXPECT_EQ(timing.cost(command).additions, additions - 4 * 4 * 324);
+}
+
 TEST(EventQueues, DeadlockNamesTheHeads) {
   Program program = test::sampleModule().program;
   program.commands[3].waits[0] = 3;

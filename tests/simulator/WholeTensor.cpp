@@ -44,7 +44,10 @@ struct Evaluation {
                            s.dilationH, s.dilationW,    s.padTop,      s.padLeft};
     for (int64_t n = 0; n < batch(); ++n) {
       std::vector<int64_t> acc(static_cast<size_t>(rows(out) * out.dims[3]));
-      kernels.convAccumulate(tile, codes(0, n), constant<int8_t>(s.weights), acc.data());
+      if (s.winograd == WinogradForm::F4x4)
+        naiveTapAccumulate(tile, codes(0, n), constant<int8_t>(s.weights), s.taps, acc.data());
+      else
+        kernels.convAccumulate(tile, codes(0, n), constant<int8_t>(s.weights), acc.data());
       kernels.requantize(acc.data(), rows(out), out.dims[3], constant<ChannelParams>(s.params),
                          out.format(), output(n));
     }

@@ -1,9 +1,11 @@
 // Layers by F(2x2, 3x3) against the same layers done directly: equal to the bit, with fewer
-// multiplications. Tilings, loop orders and forms of weights are those of NetworkTest.
+// multiplications. Layers by F(4x4, 3x3) in tiles against plain loops over the whole. Tilings, loop
+// orders and forms of weights are those of NetworkTest.
 
 #include "compiler/kernels/IntegerWinograd.h"
 #include "compiler/simulator/Simulator.h"
 #include "tests/schedule/LayerZoo.h"
+#include "tests/simulator/WholeTensor.h"
 
 #include <cstring>
 #include <gmock/gmock.h>
@@ -21,7 +23,16 @@ struct Case {
   PackageModule module;
   std::vector<std::byte> constants;
   std::map<std::string, Tensor> inputs;
+  std::vector<int8_t> weights;
   Target target;
+
+  static bool fits(const Shape4 &shape, ElementType type, int64_t sram) {
+    NetworkBuilder b;
+    b.tapWise(
+        b.tensor({shape.batch, shape.height, shape.width, shape.inputs}, type, TensorRole::Input),
+        shape.outputs, {1, 1, 1, 1}, type);
+    return planNetwork(b.network, smallTarget(sram)).ok();
+  }
 
   Case(const Shape4 &shape, ElementType type, int32_t zeroPoint, bool extreme,
        WinogradForm winograd, int64_t sram)
@@ -30,7 +41,9 @@ struct Case {
     NetworkBuilder b;
     const TensorId x =
         b.tensor({shape.batch, shape.height, shape.width, shape.inputs}, type, TensorRole::Input);
-    const TensorId y = b.winograd(x, shape.outputs, {1, 1, 1, 1}, type);
+    const TensorId y = winograd == WinogradForm::F4x4
+                           ? b.tapWise(x, shape.outputs, {1, 1, 1, 1}, type)
+                           : b.winograd(x, shape.outputs, {1, 1, 1, 1}, type);
     b.network.tensors[x].zeroPoint = zeroPoint;
     b.network.tensors[y].role = TensorRole::Output;
     b.network.name = "window";
@@ -46,14 +59,15 @@ struct Case {
     constants.resize(static_cast<size_t>(bytes));
     const Layer &layer = b.network.layers[0];
     const auto &spec = std::get<MatrixLayer>(layer.spec);
-    std::vector<int8_t> weights(static_cast<size_t>(shape.outputs * 9 * shape.inputs));
+    weights.resize(static_cast<size_t>(shape.outputs * 9 * shape.inputs));
     std::ranges::generate(weights, [&] { return static_cast<int8_t>(draw()); });
     std::ranges::copy(
         packWeights(b.network, layer, info.plan.layers[0].tiling, {weights, {}, {}}).bytes,
         constants.begin() + info.constantOffsets[spec.weights]);
     for (int64_t i = 0; i < shape.outputs; ++i) {
       const ChannelParams params = {static_cast<int64_t>(random() % 1000), 1 << 30,
-                                    static_cast<int32_t>(type == ElementType::I8 ? 42 : 46)};
+                                    static_cast<int32_t>((type == ElementType::I8 ? 42 : 46) +
+                                                         (winograd == WinogradForm::F4x4 ? 9 : 0))};
       std::memcpy(constants.data() + info.constantOffsets[spec.params] +
                       i * int64_t(sizeof(params)),
                   &params, sizeof(params));
@@ -105,6 +119,58 @@ TEST(WinogradLayers, MultiplyLess) {
     EXPECT_EQ(winograd.multiplyAccumulates * 9, direct.multiplyAccumulates * 4);
     EXPECT_LT(winograd.layers[0].arrayCycles, direct.layers[0].arrayCycles);
     EXPECT_EQ(winograd.layers[0].vectorCycles, direct.layers[0].vectorCycles);
+  }
+}
+
+/// What plain loops make of the whole picture.
+Tensor wholeTapWise(const Case &c) {
+  const Network &network = c.module.info.network;
+  const auto &spec = std::get<MatrixLayer>(network.layers[0].spec);
+  const TensorInfo &x = network.tensors[network.layers[0].inputs[0]],
+                   &y = network.tensors[network.layers[0].output];
+  std::vector<std::vector<std::byte>> constants = {
+      std::vector<std::byte>(c.weights.size()),
+      std::vector<std::byte>(static_cast<size_t>(y.dims[3]) * sizeof(ChannelParams))};
+  std::memcpy(constants[0].data(), c.weights.data(), c.weights.size());
+  std::memcpy(constants[1].data(), c.constants.data() + c.module.info.constantOffsets[spec.params],
+              constants[1].size());
+  return test::evaluateWhole(network, network.layers[0], {c.inputs.at(x.name)}, constants);
+}
+
+TEST(WinogradLayers, TapWiseOnesEqualPlainLoops) {
+  size_t commands = 0;
+  for (const Shape4 &shape : kShapes)
+    for (ElementType type : {ElementType::I8, ElementType::I16})
+      for (bool extreme : {false, true}) {
+        const int32_t z = type == ElementType::I8 ? -128 : 0;
+        // The smallest SRAM that holds a tile, so that tiles are many.
+        for (int64_t sram : {4 * 1024, 64 * 1024, 512 * 1024}) {
+          if (!Case::fits(shape, type, sram))
+            continue;
+          const Case c(shape, type, z, extreme, WinogradForm::F4x4, sram);
+          commands = std::max(commands, c.module.info.program.commands.size());
+          const Tensor expected = wholeTapWise(c);
+          for (const IntegerKernels *kernels : {&naiveKernels(), &fastKernels()})
+            for (bool wholeLayers : {false, true}) {
+              RunStatistics statistics;
+              EXPECT_TRUE(c.run(*kernels, wholeLayers, statistics).sameBits(expected))
+                  << shape.height << "x" << shape.width << "x" << shape.inputs << " " << sram;
+            }
+        }
+      }
+  EXPECT_GT(commands, 100u);
+}
+
+TEST(WinogradLayers, TapWiseOnesMultiplyAQuarter) {
+  for (ElementType type : {ElementType::I8, ElementType::I16}) {
+    RunStatistics direct, exact, tapWise;
+    const Shape4 shape{1, 64, 64, 64, 64};
+    Case(shape, type, 0, false, WinogradForm::None, 4 << 20).run(fastKernels(), true, direct);
+    Case(shape, type, 0, false, WinogradForm::F2x2, 4 << 20).run(fastKernels(), true, exact);
+    Case(shape, type, 0, false, WinogradForm::F4x4, 4 << 20).run(fastKernels(), true, tapWise);
+    EXPECT_EQ(tapWise.multiplyAccumulates * 4, direct.multiplyAccumulates);
+    EXPECT_LT(tapWise.layers[0].arrayCycles, exact.layers[0].arrayCycles);
+    EXPECT_EQ(tapWise.layers[0].vectorCycles, direct.layers[0].vectorCycles);
   }
 }
 
