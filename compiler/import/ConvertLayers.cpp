@@ -87,11 +87,11 @@ void convertConv(NodeImporter &node) {
   int64_t groups = node.integer("group", 1);
   if (!node.ok())
     return;
-  node.define(0, node.build().create<sd::Conv2dOp>(node.input(0), node.input(1), OptionalOperand{},
-                                                   OptionalOperand{node.input(2)}, sd::Layout::nchw,
-                                                   ArrayRef<int64_t>(geometry.strides),
-                                                   ArrayRef<int64_t>(geometry.dilations),
-                                                   ArrayRef<int64_t>(geometry.padding), groups));
+  node.define(0, node.build().create<sd::Conv2dOp>(
+                     node.input(0), node.input(1), OptionalOperand{},
+                     OptionalOperand{node.input(2)}, sd::Layout::nchw,
+                     ArrayRef<int64_t>(geometry.strides), ArrayRef<int64_t>(geometry.dilations),
+                     ArrayRef<int64_t>(geometry.padding), groups, sd::TapShiftsAttr()));
 }
 
 /// As a convolution with a kernel that has 1 / pixels at its own channel and 0 elsewhere: the NPU
@@ -124,11 +124,11 @@ void convertAveragePool(NodeImporter &node) {
     std::fill_n(values.begin() + channel * (x[1] + 1) * pixels, pixels,
                 1.0F / static_cast<float>(pixels));
   ExpressionBuilder &build = node.build();
-  node.define(0, build.create<sd::Conv2dOp>(node.input(0), build.constant(weights),
-                                            OptionalOperand{}, OptionalOperand{}, sd::Layout::nchw,
-                                            ArrayRef<int64_t>(geometry.strides),
-                                            ArrayRef<int64_t>(geometry.dilations),
-                                            ArrayRef<int64_t>(geometry.padding), int64_t(1)));
+  node.define(0, build.create<sd::Conv2dOp>(
+                     node.input(0), build.constant(weights), OptionalOperand{}, OptionalOperand{},
+                     sd::Layout::nchw, ArrayRef<int64_t>(geometry.strides),
+                     ArrayRef<int64_t>(geometry.dilations), ArrayRef<int64_t>(geometry.padding),
+                     int64_t(1), sd::TapShiftsAttr()));
 }
 
 void convertMatMul(NodeImporter &node) {

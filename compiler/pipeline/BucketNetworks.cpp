@@ -72,11 +72,14 @@ public:
                                                "timesteps");
       }
       if (auto *matrix = std::get_if<MatrixLayer>(&spec)) {
-        const WinogradForm form = std::get<MatrixLayer>(result.layers[i].spec).winograd;
-        if ((form == WinogradForm::F4x4) != (matrix->winograd == WinogradForm::F4x4))
-          return own_.layerOps[i]->emitOpError("is by winograd of 4x4 outputs in one bucket of "
-                                               "timesteps only");
-        matrix->winograd = form;
+        const auto &first = std::get<MatrixLayer>(result.layers[i].spec);
+        const auto hasTaps = [](const MatrixLayer &layer) {
+          return layer.winograd == WinogradForm::F4x4;
+        };
+        if (hasTaps(*matrix) != hasTaps(first) || matrix->taps != first.taps)
+          return own_.layerOps[i]->emitOpError("has other tap shifts than in the first bucket of "
+                                               "timesteps");
+        matrix->winograd = first.winograd;
       }
       result.layers[i].spec = spec;
     }

@@ -8,6 +8,7 @@
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/reference/QuantizedParameters.h"
 #include "compiler/reference/StoredCodes.h"
+#include "compiler/reference/TapConvolution.h"
 #include "compiler/simulator/ScheduleTable.h"
 #include "dialects/sd/BucketFunctions.h"
 
@@ -203,7 +204,14 @@ absl::StatusOr<std::vector<std::byte>> ConstantPacker::packWeights(ConstantId id
   noteStreams(network, plan, index, packed, target_);
   module_.entropies[id] = entropyBytes(
       codes->weights.codes, {.bits = form.bits, .isSigned = form.coding != WeightCoding::Palette});
-  sums_[id] = magnitudeSums(codes->meant.values<int8_t>(), codes->meant.dim(0));
+  const std::span<const int8_t> meant = codes->meant.values<int8_t>();
+  sums_[id] = magnitudeSums(meant, codes->meant.dim(0));
+  for (auto [reader, last] = readers_.equal_range(id); reader != last; ++reader) {
+    const auto &[source, input] = reader->second;
+    if (const auto &matrix = std::get<MatrixLayer>(source->spec);
+        matrix.winograd == WinogradForm::F4x4)
+      bounds_[source] = tapAccumulatorBound(meant, codes->meant.dim(0), input, matrix.taps);
+  }
   absl::Status status = checkAccumulators(id);
   return status.ok() ? absl::StatusOr<std::vector<std::byte>>(std::move(packed.bytes)) : status;
 }
@@ -218,11 +226,16 @@ absl::Status ConstantPacker::checkAccumulators(ConstantId id) const {
     auto params = params_.find(matrix.params);
     if (sums == sums_.end() || params == params_.end())
       continue;
-    if (auto channel = firstOverflowingChannel(sums->second, params->second, input))
-      return absl::InvalidArgumentError(
-          "layer '" + layer.name + "': accumulator of output channel " + std::to_string(*channel) +
-          " can leave " + std::to_string(accumulatorBits(input)) + " bits" +
-          (input.type == ElementType::I8 ? "; keep this layer's input at 16 bits" : ""));
+    const bool hasTaps = matrix.winograd == WinogradForm::F4x4;
+    const auto channel = hasTaps ? firstOverflowingTapChannel(bounds_.at(&layer), params->second)
+                                 : firstOverflowingChannel(sums->second, params->second, input);
+    if (!channel)
+      continue;
+    const char *hint = input.type == ElementType::I8 ? "; keep this layer's input at 16 bits" : "";
+    return absl::InvalidArgumentError(
+        "layer '" + layer.name + "': accumulator of output channel " + std::to_string(*channel) +
+        " can leave " + std::to_string(hasTaps ? kTapAccumulatorBits : accumulatorBits(input)) +
+        " bits" + (hasTaps ? "; leave out tap shifts" : hint));
   }
   return absl::OkStatus();
 }

@@ -91,6 +91,7 @@ private:
   std::multimap<ConstantId, Reader> readers_;
   std::map<ConstantId, std::vector<int64_t>> sums_; ///< sum|w| of each channel, by weights
   std::map<ConstantId, std::vector<ChannelParams>> params_;
+  std::map<const Layer *, std::vector<int64_t>> bounds_; ///< tapAccumulatorBound()
 };
 
 } // namespace sdopt

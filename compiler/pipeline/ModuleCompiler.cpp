@@ -86,6 +86,12 @@ absl::Status otherSettings(const std::string &folder, const char *what, const st
                                        name(hint) + " or an earlier stage");
 }
 
+/// By F(4x4, 3x3): where the target is faster with it.
+bool hasTaps(func::FuncOp function) {
+  return llvm::any_of(function.getBody().front().getOps<sd::Conv2dOp>(),
+                      [](sd::Conv2dOp conv) { return conv.getTapShifts().has_value(); });
+}
+
 int threadsOf(const CompileOptions &options) {
   return options.threads.value_or(std::max(1u, std::thread::hardware_concurrency()));
 }
@@ -264,9 +270,10 @@ absl::Status ModuleCompiler::restore(const StageFolder &folder) {
   if (start >= Stage::Quantize && partial.recipe() != identity(recipe_))
     return otherSettings(options_.stageFolder, "recipe", partial.recipe(), identity(recipe_),
                          Stage::Calibrate);
-  if (start >= Stage::Schedule && partial.target_digest() != target_.digest)
+  if (start >= Stage::Quantize && !partial.target_digest().empty() &&
+      partial.target_digest() != target_.digest)
     return otherSettings(options_.stageFolder, "target", partial.target(), target_.name,
-                         Stage::Lower);
+                         start >= Stage::Schedule ? Stage::Lower : Stage::Calibrate);
   if (start >= Stage::Calibrate) {
     absl::StatusOr<Statistics> statistics = Statistics::load(folder.statisticsPath());
     if (!statistics.ok())
@@ -687,6 +694,8 @@ absl::Status ModuleCompiler::quantize() {
   quantized_ = module_->clone();
   state_.partial.set_recipe(identity(recipe_));
   state_.partial.mutable_modules(0)->set_recipe(recipe_.name);
+  if (hasTaps(function(*module_)))
+    noteTarget();
   return measure();
 }
 
@@ -697,9 +706,11 @@ void ModuleCompiler::addQuantizePasses(OpPassManager &manager) const {
 }
 
 absl::Status ModuleCompiler::runQuantizePasses() {
+  openRecordedInputs("quantize");
   return runPasses("quantize", [this](OpPassManager &manager) {
     addQuantizePasses(manager);
     manager.addPass(createCSEPass());
+    manager.addPass(createQuantizeWinograd());
   });
 }
 
@@ -773,9 +784,14 @@ absl::Status ModuleCompiler::runLowerPasses() {
   });
 }
 
-absl::Status ModuleCompiler::schedule() {
+/// What was decided so far holds for this target.
+void ModuleCompiler::noteTarget() {
   state_.partial.set_target(target_.name);
   state_.partial.set_target_digest(target_.digest);
+}
+
+absl::Status ModuleCompiler::schedule() {
+  noteTarget();
   return runSchedulePasses();
 }
 

@@ -136,6 +136,7 @@ private:
   void addRemark(const char *pass, const std::string &text);
   absl::Status lower();
   absl::Status runLowerPasses();
+  void noteTarget();
   absl::Status schedule();
   absl::Status runSchedulePasses();
   absl::StatusOr<Cost> costOfScheduled(const Target &target);

@@ -70,7 +70,8 @@ LayerRecipe decide(const std::vector<Match> &matches) {
       .sparsity = decided(matches, &RecipeRule::sparsity, fallback.sparsity),
       .pruneScope = decided(matches, &RecipeRule::pruneScope, fallback.pruneScope),
       .pruneNorms = decided(matches, &RecipeRule::pruneNorms, fallback.pruneNorms),
-      .pruneUpdate = decided(matches, &RecipeRule::pruneUpdate, fallback.pruneUpdate)};
+      .pruneUpdate = decided(matches, &RecipeRule::pruneUpdate, fallback.pruneUpdate),
+      .winogradMinSqnr = decided(matches, &RecipeRule::winogradMinSqnr, fallback.winogradMinSqnr)};
 }
 
 std::string placeOf(const std::string &origin, const RecipeRule &rule) {
@@ -158,6 +159,8 @@ std::string settingsText(const RecipeRule &rule) {
     add("prune_norms", name(*rule.pruneNorms));
   if (rule.pruneUpdate)
     add("prune_update", name(*rule.pruneUpdate));
+  if (rule.winogradMinSqnr)
+    add("winograd_min_sqnr", minSqnrName(*rule.winogradMinSqnr));
   return text;
 }
 
@@ -262,6 +265,17 @@ std::string name(const Smoothing &smoothing) {
   return smoothing.exponent ? numberText(*smoothing.exponent) : "search";
 }
 
+std::optional<double> parseMinSqnr(const std::string &text) {
+  if (text == "off")
+    return 0;
+  const std::optional<Budget> decibels = parseBudget(text);
+  return decibels && decibels->kind == Budget::Psnr ? std::optional(decibels->value) : std::nullopt;
+}
+
+std::string minSqnrName(double decibels) {
+  return decibels > 0 ? numberText(decibels) + "dB" : "off";
+}
+
 std::optional<Budget> parseBudget(const std::string &text) {
   const std::pair<const char *, Budget> units[] = {{"bit", {Budget::BitsPerWeight, 1}},
                                                    {"byte", {Budget::BitsPerWeight, 8}},
@@ -352,7 +366,9 @@ std::vector<std::string> Recipe::explain(const std::string &module, const std::s
       reason("prune_norms", sdopt::name(layer.pruneNorms), matches, &RecipeRule::pruneNorms,
              origin),
       reason("prune_update", sdopt::name(layer.pruneUpdate), matches, &RecipeRule::pruneUpdate,
-             origin)};
+             origin),
+      reason("winograd_min_sqnr", minSqnrName(layer.winogradMinSqnr), matches,
+             &RecipeRule::winogradMinSqnr, origin)};
 }
 
 absl::Status Recipe::checkAllMatched() const {
@@ -390,6 +406,8 @@ std::string Recipe::canonicalText() const {
                       .pruneNorms = base.pruneNorms,
                       .pruneUpdate = base.pruneUpdate,
                       .storage = base.storage};
+  if (base.winogradMinSqnr > 0)
+    complete.winogradMinSqnr = base.winogradMinSqnr;
   std::string text =
       "version: 1\nname: " + quoteYaml(name) + (budget ? "\nbudget: " + sdopt::name(*budget) : "") +
       "\nsplit_concats: " + (splitConcats ? "true" : "false") +

@@ -40,6 +40,8 @@
 //       prune_scope: usual                  # row, layer, global, threshold: what is compared
 //       prune_norms: pruned                 # dense: of what the float model reads
 //       prune_update: least_squares         # usual, none, bias, sweep: of what stays
+//       winograd_min_sqnr: 40dB             # F(4x4, 3x3) where that is faster and loses no more;
+//       off
 //
 // group_size, weight_symmetric and taps are about uniform weights of fewer than 8 bits,
 // palette_outputs is about palettes; weights of 8 bits are int8 and need none. What the
@@ -181,6 +183,8 @@ struct LayerRecipe {
   PruneScope pruneScope = PruneScope::Usual;
   PruneNorms pruneNorms = PruneNorms::Pruned;
   PruneUpdate pruneUpdate = PruneUpdate::Usual;
+  /// dB of a 3x3 convolution's sums by F(4x4, 3x3), at least; 0: never so.
+  double winogradMinSqnr = 0;
 
   /// Narrower than the int8 weights that layers compute with, in palettes or not.
   bool hasPalettes() const { return palette && weightBits < 8; }
@@ -190,7 +194,7 @@ struct LayerRecipe {
 struct RecipeRule {
   std::string match; ///< empty for global, an op type, a module name, or a pattern for names
   std::optional<int> weightBits, activationBits, groupSize, paletteOutputs;
-  std::optional<double> codedBits;
+  std::optional<double> codedBits, winogradMinSqnr;
   std::optional<RangeEstimator> weightRange;
   std::optional<ActivationRange> activationRange;
   std::optional<bool> biasCorrection, weightSymmetric, sharedTaps, oneScale, palette;
@@ -204,6 +208,10 @@ struct RecipeRule {
   std::optional<std::string> storage;
   int line = 0, column = 0; ///< counted from 1; 0 if the rule is not from a file
 };
+
+/// "40dB"; "off" for 0. Nothing else is a least SQNR.
+std::optional<double> parseMinSqnr(const std::string &text);
+std::string minSqnrName(double decibels);
 
 class Recipe {
 public:

@@ -161,6 +161,7 @@ private:
     rule.pruneUpdate = readName(settings, "prune_update",
                                 {PruneUpdate::Usual, PruneUpdate::None, PruneUpdate::Bias,
                                  PruneUpdate::Sweep, PruneUpdate::LeastSquares});
+    rule.winogradMinSqnr = readMinSqnr(settings);
     settings.finish();
     if (given_ == 0)
       errors_.add(settings.mark(), what + " sets nothing");
@@ -336,6 +337,18 @@ private:
                                     std::to_string(kLargestPattern) +
                                     (text.empty() ? "" : "; found '" + text + "'"));
     return sparsity;
+  }
+
+  std::optional<double> readMinSqnr(YamlMap &settings) {
+    auto node = takeSetting(settings, "winograd_min_sqnr");
+    if (!node)
+      return std::nullopt;
+    std::optional<double> decibels = node->IsScalar() ? parseMinSqnr(node->Scalar()) : std::nullopt;
+    if (!decibels)
+      errors_.add(node->Mark(),
+                  "'winograd_min_sqnr' must be off or dB, above 0 and at most 200: 40dB" +
+                      (node->IsScalar() ? ", found '" + node->Scalar() + "'" : std::string()));
+    return decibels;
   }
 
   std::optional<Smoothing> readSmoothing(YamlMap &settings, const char *key) {

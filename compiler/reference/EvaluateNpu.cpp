@@ -9,6 +9,7 @@
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/NpuModels.h"
 #include "compiler/reference/QuantizedParameters.h"
+#include "compiler/reference/TapConvolution.h"
 #include "dialects/npu/Npu.h"
 
 using namespace mlir;
@@ -144,11 +145,17 @@ LogicalResult evaluate(npu::Conv2dOp op, Operands operands, Results &results,
   tile.dilationW = op.getDilations()[1];
   tile.padTop = op.getPadding()[0];
   tile.padLeft = op.getPadding()[1];
-  for (int64_t n = 0; n < y.dim(0); ++n)
-    convolve(*context.kernels, tile, batchElement(codes(x, op.getInput()), x, n),
-             w.values<int8_t>().data(),
-             reinterpret_cast<const ChannelParams *>(operands[2].bytes()), resultFormat(op),
-             batchElement(y, n));
+  const int8_t *weights = w.values<int8_t>().data();
+  auto *params = reinterpret_cast<const ChannelParams *>(operands[2].bytes());
+  for (int64_t n = 0; n < y.dim(0); ++n) {
+    const Codes picture = batchElement(codes(x, op.getInput()), x, n);
+    if (sd::TapShiftsAttr shifts = op.getTapShiftsAttr())
+      tapConvolve(*context.kernels, tile, picture, weights, shifts.getValue(), params,
+                  resultFormat(op), batchElement(y, n));
+    else
+      convolve(*context.kernels, tile, picture, weights, params, resultFormat(op),
+               batchElement(y, n));
+  }
   results.push_back(y);
   return success();
 }

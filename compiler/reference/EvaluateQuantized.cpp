@@ -4,6 +4,7 @@
 
 #include "compiler/kernels/Convolve.h"
 #include "compiler/reference/QuantizedParameters.h"
+#include "compiler/reference/TapConvolution.h"
 
 #include <cstring>
 #include <limits>
@@ -113,12 +114,19 @@ ConvTile convTile(sd::Conv2dOp op, const Shape &x, const Shape &weights, const S
 
 /// y = requantized x * w for channel-last x [b, h, w, ci] and weights [co, kh, kw, ci].
 void convolve(const ConvTile &tile, const Activation &x, const Tensor &weights,
-              const ChannelParams *params, const IntegerKernels &kernels, Activation &y) {
+              const ChannelParams *params, const IntegerKernels &kernels, Activation &y,
+              sd::TapShiftsAttr shifts = {}) {
   int64_t inputSize = tile.inputHeight * tile.inputWidth * tile.inputChannels;
   int64_t outputSize = tile.outputHeight * tile.outputWidth * tile.outputChannels;
-  for (int64_t b = 0; b < x.tensor.dim(0); ++b)
-    sdopt::convolve(kernels, tile, x.codes(b * inputSize), weights.values<int8_t>().data(), params,
-                    y.format, at(y, b * outputSize));
+  const int8_t *codes = weights.values<int8_t>().data();
+  for (int64_t b = 0; b < x.tensor.dim(0); ++b) {
+    const Codes picture = x.codes(b * inputSize);
+    void *result = at(y, b * outputSize);
+    if (shifts)
+      tapConvolve(kernels, tile, picture, codes, shifts.getValue(), params, y.format, result);
+    else
+      sdopt::convolve(kernels, tile, picture, codes, params, y.format, result);
+  }
 }
 
 /// Operands of a layer with constant weights, checked.
@@ -128,7 +136,13 @@ struct MatrixOperands {
   std::vector<ChannelParams> params;
 };
 
-template <typename Op> FailureOr<MatrixOperands> matrixOperands(Op op, Operands operands) {
+LogicalResult accumulatorError(Operation *op, int64_t channel, int bits) {
+  return op->emitOpError() << "accumulator of output channel " << channel << " may leave " << bits
+                           << " bits";
+}
+
+template <typename Op>
+FailureOr<MatrixOperands> matrixOperands(Op op, Operands operands, sd::TapShiftsAttr shifts = {}) {
   if (failed(requireQuantized(op, {op.getInput(), op.getResult()})))
     return failure();
   if (!op.getWeightScales())
@@ -141,12 +155,13 @@ template <typename Op> FailureOr<MatrixOperands> matrixOperands(Op op, Operands 
     return failure();
   Activation x = activation(op.getInput(), operands[0]);
   double outputScale = codeScale(op.getType());
-  std::vector<ChannelParams> params =
-      channelParams(floats(&operands[2]), floats(bias), x.scale, outputScale);
-  if (std::optional<int64_t> channel =
-          firstOverflowingChannel(operands[1].template values<int8_t>(), params, x.format))
-    return op.emitOpError() << "accumulator of output channel " << *channel << " may leave "
-                            << (x.format.type == ElementType::I8 ? 32 : 48) << " bits";
+  std::vector<ChannelParams> params = channelParams(
+      floats(&operands[2]), floats(bias), shifts ? x.scale / kTapScale : x.scale, outputScale);
+  // Of taps once the weights are in order.
+  if (!shifts)
+    if (auto channel =
+            firstOverflowingChannel(operands[1].template values<int8_t>(), params, x.format))
+      return accumulatorError(op, *channel, accumulatorBits(x.format));
   return MatrixOperands{x, operands[1], std::move(params)};
 }
 
@@ -154,13 +169,20 @@ template <typename Op> FailureOr<MatrixOperands> matrixOperands(Op op, Operands 
 
 LogicalResult computeQuantized(sd::Conv2dOp op, Operands operands, Results &results,
                                const EvaluationContext &context) {
-  FailureOr<MatrixOperands> layer = matrixOperands(op, operands);
+  const sd::TapShiftsAttr shifts = op.getTapShiftsAttr();
+  FailureOr<MatrixOperands> layer = matrixOperands(op, operands, shifts);
   if (failed(layer))
     return failure();
   Activation x = layer->x;
   x.tensor = toChannelLast(x.tensor, op.getLayout());
   const int64_t order[] = {0, 2, 3, 1};
   Tensor weights = transpose(layer->weights, order);
+  if (shifts)
+    if (auto channel =
+            firstOverflowingTapChannel(tapAccumulatorBound(weights.values<int8_t>(), weights.dim(0),
+                                                           x.format, shifts.getValue()),
+                                       layer->params))
+      return accumulatorError(op, *channel, kTapAccumulatorBits);
   Shape shape = tensorShape(op.getResult());
   if (op.getLayout() == sd::Layout::nchw)
     shape = {shape[0], shape[2], shape[3], shape[1]};
@@ -175,7 +197,8 @@ LogicalResult computeQuantized(sd::Conv2dOp op, Operands operands, Results &resu
         Tensor::of<int8_t>({outputs, weights.dim(1), weights.dim(2), inputs},
                            weights.values<int8_t>().subspan(g * weightSize, weightSize));
     ConvTile tile = convTile(op, part.tensor.shape(), groupWeights.shape(), y.tensor.shape());
-    convolve(tile, part, groupWeights, layer->params.data() + g * outputs, *context.kernels, y);
+    convolve(tile, part, groupWeights, layer->params.data() + g * outputs, *context.kernels, y,
+             shifts);
     parts.push_back(y.tensor);
   }
   Tensor joined = groups == 1 ? parts[0] : concat(std::span(parts.data(), parts.size()), 3);

@@ -62,7 +62,11 @@ LogicalResult Conv2dOp::verify() {
     return emitOpError("params must be [") << codes.getDimSize(0) << ", 2]";
   if (getStrides().size() != 2 || getDilations().size() != 2 || getPadding().size() != 4)
     return emitOpError("needs 2 strides, 2 dilations and 4 paddings");
-  return success();
+  if (!getTapShifts())
+    return success();
+  const std::string problem =
+      sd::tapProblem(codes.getShape().slice(1, 2), getStrides(), getDilations(), /*groups=*/1);
+  return problem.empty() ? success() : emitOpError() << problem;
 }
 
 LogicalResult SliceOp::verify() {

@@ -108,6 +108,13 @@ def Npu_PlaceAttr : Npu_Attr<"Place", "place"> {
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
+// Sd_TapShiftsAttr; its file would define the enumerations of the sd dialect again.
+def Npu_TapShifts : Attr<CPred<"::llvm::isa<::sdopt::sd::TapShiftsAttr>($_self)">, "#sd.tap_shifts"> {
+  let storageType = "::sdopt::sd::TapShiftsAttr";
+  let returnType = storageType;
+  let convertFromStorage = "$_self";
+}
+
 //===----------------------------------------------------------------------===//
 // Constants
 //===----------------------------------------------------------------------===//
@@ -180,9 +187,13 @@ def Npu_ViewOp : Npu_Op<"view"> {
 
 def Npu_Conv2dOp : Npu_Layer<"conv2d"> {
   let summary = "convolution or linear layer (1x1): MatrixLayer";
-  let description = "codes are [co, kh, kw, ci] i8; params [co, 2] i64 of npu.channel_params; padding is top, left, bottom, right.";
+  let description = [{
+    codes are [co, kh, kw, ci] i8; params [co, 2] i64 of npu.channel_params; padding is top, left, bottom, right. With `tap_shifts` by
+    F(4x4, 3x3), rounded: then the params are for sums 576 times as large.
+  }];
   let arguments = (ins Npu_Tensor:$input, Npu_Tensor:$codes, Npu_Tensor:$params, DenseI64ArrayAttr:$strides,
-                       DenseI64ArrayAttr:$dilations, DenseI64ArrayAttr:$padding);
+                       DenseI64ArrayAttr:$dilations, DenseI64ArrayAttr:$padding,
+                       OptionalAttr<Npu_TapShifts>:$tap_shifts);
   let assemblyFormat = "$input `,` $codes `,` $params attr-dict `:` functional-type(operands, results)";
   let hasVerifier = 1;
 }

@@ -18,7 +18,11 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
-namespace sdopt::sd {
+namespace sdopt {
+
+struct TapShifts;
+
+namespace sd {
 
 /// True if both lists hold ranked tensors of pairwise equal shapes.
 bool haveSameShapes(mlir::TypeRange lhs, mlir::TypeRange rhs);
@@ -31,17 +35,26 @@ mlir::FailureOr<llvm::SmallVector<int64_t>> broadcastShapes(llvm::ArrayRef<int64
 /// none.
 std::optional<int32_t> fractionBits(mlir::Type tensorType);
 
-} // namespace sdopt::sd
+} // namespace sd
+} // namespace sdopt
 
 #include "dialects/sd/SdDialect.h.inc"
 #include "dialects/sd/SdEnums.h.inc"
 
 #include "dialects/sd/EvaluationInterface.h.inc"
 
+#define GET_ATTRDEF_CLASSES
+#include "dialects/sd/SdAttrs.h.inc"
+
 #define GET_OP_CLASSES
 #include "dialects/sd/SdOps.h.inc"
 
 namespace sdopt::sd {
+
+/// Why a convolution of this window has no tap shifts, as the rest of a sentence about it; empty if
+/// it can have them.
+std::string tapProblem(llvm::ArrayRef<int64_t> window, llvm::ArrayRef<int64_t> strides,
+                       llvm::ArrayRef<int64_t> dilations, int64_t groups);
 
 /// What a concatenation multiplies the elements of part `index` by: 2^exponents[index].
 double partFactor(ConcatOp concat, size_t index);

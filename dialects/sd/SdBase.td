@@ -3,6 +3,7 @@
 #ifndef SDOPT_DIALECTS_SD_SDBASE_TD
 #define SDOPT_DIALECTS_SD_SDBASE_TD
 
+include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/OpBase.td"
 include "mlir/IR/EnumAttr.td"
 
@@ -26,10 +27,12 @@ def Sd_Dialect : Dialect {
   }];
   let dependentDialects = ["::mlir::quant::QuantDialect", "::mlir::func::FuncDialect"];
   let hasConstantMaterializer = 0;
+  let useDefaultAttributePrinterParser = 1;
   let extraClassDeclaration = [{
     /// Attribute on function arguments and results: the name of the ONNX input or output.
     static constexpr ::llvm::StringLiteral kNameAttr = "sd.name";
     void registerOps();
+    void registerAttrs();
     /// What passes may read besides the IR (dialects/sd/Resources.h).
     ::sdopt::Resources resources;
   }];
@@ -74,6 +77,21 @@ def Sd_Reduction : I32EnumAttr<"ReductionKind", "function of the elements along 
 def Sd_RangeEstimator : I32EnumAttr<"Range", "choice of a clipping range",
     [I32EnumAttrCase<"minmax", 0>, I32EnumAttrCase<"mse", 1>]> {
   let cppNamespace = "::sdopt::sd";
+}
+
+def Sd_TapShiftsAttr : AttrDef<Sd_Dialect, "TapShifts"> {
+  let mnemonic = "tap_shifts";
+  let summary = "a power of two for each product of F(4x4, 3x3)";
+  let description = [{
+    Bits to the right of the 36 transformed codes and weights of a 6x6 tile, row by row: compiler/kernels/TapWinograd.h, TapShifts. Each is
+    0 to 15.
+
+    ```mlir
+    #sd.tap_shifts<codes = [1, 2, 2, 2, 2, 1, 2, ...], weights = [0, 0, 0, 1, 1, 0, 0, ...]>
+    ```
+  }];
+  let parameters = (ins AttrParameter<"::sdopt::TapShifts", "", "const ::sdopt::TapShifts &">:$value);
+  let hasCustomAssemblyFormat = 1;
 }
 
 #endif // SDOPT_DIALECTS_SD_SDBASE_TD

@@ -6,7 +6,10 @@ using namespace mlir;
 
 #include "dialects/sd/SdDialect.cpp.inc"
 
-void sdopt::sd::SdDialect::initialize() { registerOps(); }
+void sdopt::sd::SdDialect::initialize() {
+  registerAttrs();
+  registerOps();
+}
 
 sdopt::Resources &sdopt::sd::resources(MLIRContext *context) {
   return context->getOrLoadDialect<SdDialect>()->resources;

@@ -310,6 +310,8 @@ def Sd_Conv2dOp : Sd_Op<"conv2d", [AttrSizedOperandSegments]> {
     weights are [co, ci / groups, kh, kw]; float, or int8 codes with `weight_scales` [co]. `padding` is top, left, bottom,
     right. C1: ci of the input is groups * ci of the weights, co is a multiple of groups. C2: strides and dilations are
     positive, padding is not negative. C3: the result has at least one pixel. C4: bias is [co]. C5: codes come with scales [co], floats without.
+    `tap_shifts` make the integer form by F(4x4, 3x3), rounded (docs/spec.md, section 8). C7: they are given only to quantized
+    convolutions of a 3x3 window with strides and dilations of 1 and one group.
 
     ```mlir
     %y = sd.conv2d %x, %w bias %b {layout = 1 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>,
@@ -319,11 +321,12 @@ def Sd_Conv2dOp : Sd_Op<"conv2d", [AttrSizedOperandSegments]> {
   }];
   let arguments = (ins Sd_Tensor:$input, Sd_Tensor:$weights, Optional<Sd_Tensor>:$weight_scales, Optional<Sd_Tensor>:$bias,
                        Sd_Layout:$layout, DenseI64ArrayAttr:$strides, DenseI64ArrayAttr:$dilations,
-                       DenseI64ArrayAttr:$padding, I64Attr:$groups);
+                       DenseI64ArrayAttr:$padding, I64Attr:$groups, OptionalAttr<Sd_TapShiftsAttr>:$tap_shifts);
   let results = (outs Sd_Tensor:$result);
   let assemblyFormat = [{
     $input `,` $weights (`scales` $weight_scales^)? (`bias` $bias^)? attr-dict `:` functional-type(operands, results)
   }];
+  let hasVerifier = 1;
 }
 
 def Sd_LinearOp : Sd_Op<"linear", [AttrSizedOperandSegments]> {

@@ -208,6 +208,31 @@ LogicalResult DecodeWeightOp::verify() {
   return success();
 }
 
+std::string sdopt::sd::tapProblem(ArrayRef<int64_t> window, ArrayRef<int64_t> strides,
+                                  ArrayRef<int64_t> dilations, int64_t groups) {
+  const auto isOne = [](int64_t number) { return number == 1; };
+  if (window == ArrayRef<int64_t>{3, 3} && llvm::all_of(strides, isOne) &&
+      llvm::all_of(dilations, isOne) && groups == 1)
+    return "";
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  out << "has a window of " << window[0] << "x" << window[1] << " with stride " << strides[0] << "x"
+      << strides[1] << ", dilation " << dilations[0] << "x" << dilations[1] << " and " << groups
+      << (groups == 1 ? " group" : " groups") << "; tap shifts need 3x3 with 1x1, 1x1 and 1 group";
+  return text;
+}
+
+LogicalResult Conv2dOp::verify() {
+  if (!getTapShifts())
+    return success();
+  if (!quantizedElement(getInput()) || !quantizedElement(getResult()) || !getWeightScales())
+    return emitOpError("has tap shifts but is not quantized");
+  const std::string problem =
+      tapProblem(cast<RankedTensorType>(getWeights().getType()).getShape().drop_front(2),
+                 getStrides(), getDilations(), static_cast<int64_t>(getGroups()));
+  return problem.empty() ? success() : emitOpError() << problem;
+}
+
 double sdopt::sd::partFactor(ConcatOp concat, size_t index) {
   std::optional<ArrayRef<int64_t>> exponents = concat.getExponents();
   return exponents ? std::ldexp(1.0, static_cast<int>((*exponents)[index])) : 1.0;

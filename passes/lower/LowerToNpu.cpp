@@ -2,6 +2,7 @@
 
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/QuantizedParameters.h"
+#include "compiler/reference/TapConvolution.h"
 #include "passes/lower/Passes.h"
 
 #include "mlir/IR/Builders.h"
@@ -175,7 +176,7 @@ private:
   /// One matrix layer; checks the accumulator's width first.
   FailureOr<Value> matrix(Operation *op, Value input, Value codes, Value scales, Value bias,
                           ArrayRef<int64_t> strides, ArrayRef<int64_t> dilations,
-                          ArrayRef<int64_t> padding) {
+                          ArrayRef<int64_t> padding, sd::TapShiftsAttr shifts = {}) {
     if (!scales)
       return op->emitOpError("weights have no codes; quantize first");
     Value output = op->getResult(0);
@@ -183,19 +184,21 @@ private:
     Location loc = sd::renamedLoc(codes.getLoc(), ".params");
     Value params = npu::ChannelParamsOp::create(
         builder_, loc, RankedTensorType::get({channels, 2}, builder_.getI64Type()), scales, bias,
-        builder_.getF64FloatAttr(scaleOf(input)), builder_.getF64FloatAttr(scaleOf(output)));
+        builder_.getF64FloatAttr(shifts ? scaleOf(input) / kTapScale : scaleOf(input)),
+        builder_.getF64FloatAttr(scaleOf(output)));
     Value packed = packedCodes(codes);
-    if (failed(checkAccumulator(op, codeFormat(input.getType()), packed, params)))
+    if (failed(checkAccumulator(op, codeFormat(input.getType()), packed, params, shifts)))
       return failure();
     auto conv = npu::Conv2dOp::create(builder_, op->getLoc(), resultType(op), at(input), packed,
-                                      params, strides, dilations, padding);
+                                      params, strides, dilations, padding, shifts);
     if (Attribute rule = op->getAttr(npu::NpuDialect::kStorageRuleAttr))
       conv->setAttr(npu::NpuDialect::kStorageRuleAttr, rule);
     return conv.getResult();
   }
 
   /// Large weights are checked when they are emitted: they should be quantized once.
-  LogicalResult checkAccumulator(Operation *op, CodeFormat format, Value packed, Value params) {
+  LogicalResult checkAccumulator(Operation *op, CodeFormat format, Value packed, Value params,
+                                 sd::TapShiftsAttr shifts) {
     constexpr int64_t kLarge = 1 << 20;
     if (cast<RankedTensorType>(packed.getType()).getNumElements() >= kLarge)
       return success();
@@ -205,8 +208,15 @@ private:
       return failure();
     std::span<const ChannelParams> span(reinterpret_cast<const ChannelParams *>(channels->bytes()),
                                         channels->dim(0));
-    if (std::optional<int64_t> channel =
-            firstOverflowingChannel(codes->values<int8_t>(), span, format))
+    const std::span<const int8_t> weights = codes->values<int8_t>();
+    if (shifts) {
+      if (auto channel = firstOverflowingTapChannel(
+              tapAccumulatorBound(weights, codes->dim(0), format, shifts.getValue()), span))
+        return op->emitOpError("accumulator of output channel ")
+               << *channel << " can leave " << kTapAccumulatorBits << " bits; leave out tap shifts";
+      return success();
+    }
+    if (auto channel = firstOverflowingChannel(weights, span, format))
       return op->emitOpError("accumulator of output channel ")
              << *channel << " can leave " << accumulatorBits(format) << " bits"
              << (format.type == ElementType::I8 ? "; keep this layer's input at 16 bits" : "");
@@ -216,7 +226,7 @@ private:
   LogicalResult lowerOp(sd::Conv2dOp op) {
     FailureOr<Value> result =
         matrix(op, op.getInput(), op.getWeights(), op.getWeightScales(), op.getBias(),
-               op.getStrides(), op.getDilations(), op.getPadding());
+               op.getStrides(), op.getDilations(), op.getPadding(), op.getTapShiftsAttr());
     return failed(result) ? failure() : done(op, *result);
   }
 

@@ -77,6 +77,9 @@ mlir::Attribute windowAttribute(mlir::Operation *layer);
 /// (npu::NpuDialect::kStorageRuleAttr).
 constexpr llvm::StringLiteral kStorageRuleAttribute = "npu.storage_rule";
 
+/// Attribute of a convolution whose recipe lets sdopt-quantize-winograd make it by F(4x4, 3x3): dB.
+constexpr llvm::StringLiteral kMinSqnrAttribute = "sdopt.winograd_min_sqnr";
+
 /// Some of the weights were left out: their zeros stay zeros.
 bool isPruned(mlir::Value weights);
 

@@ -172,6 +172,9 @@ private:
       }
       if (isa<sd::Conv2dOp, sd::LinearOp>(op) && layer.storage != "auto")
         op.setAttr(kStorageRuleAttribute, StringAttr::get(op.getContext(), layer.storage));
+      if (isa<sd::Conv2dOp>(op) && layer.winogradMinSqnr > 0)
+        op.setAttr(kMinSqnrAttribute,
+                   Builder(op.getContext()).getF64FloatAttr(layer.winogradMinSqnr));
       for (Value operand : op.getOperands()) {
         if (!isFloatTensor(operand) || isConstant(operand))
           continue;

@@ -54,10 +54,10 @@ std::vector<int8_t> tapsFirst(std::span<const int8_t> weights, const WeightExten
   return result;
 }
 
-/// By F(2x2, 3x3), if that turns out to be faster.
-bool mayBeWinograd(Operation *layer, const Recipe &recipe) {
+/// By F(2x2, 3x3) or F(4x4, 3x3), if that turns out to be faster.
+bool mayBeWinograd(Operation *layer, const LayerRecipe &settings, const Recipe &recipe) {
   auto conv = dyn_cast<sd::Conv2dOp>(layer);
-  if (!conv || !recipe.winograd)
+  if (!conv || (!recipe.winograd && settings.winogradMinSqnr == 0))
     return false;
   llvm::ArrayRef<int64_t> shape = weightType(layer).getShape();
   return shape[2] == 3 && shape[3] == 3 &&
@@ -95,7 +95,7 @@ FailureOr<int64_t> weightCost(Operation *layer, const LayerRecipe &settings) {
   const std::optional<Storage> storage = parseStorage(settings.storage);
   int64_t bytes = 0;
   for (WinogradForm winograd : {WinogradForm::None, WinogradForm::F2x2}) {
-    if (winograd != WinogradForm::None && !mayBeWinograd(layer, *resources.recipe))
+    if (winograd != WinogradForm::None && !mayBeWinograd(layer, settings, *resources.recipe))
       continue;
     const WeightUse use =
         weightUse(static_cast<double>(positions) * static_cast<double>(extent.weights()),

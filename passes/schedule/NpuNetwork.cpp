@@ -322,8 +322,12 @@ private:
       weights.zeros = storage.getZeroWeights();
     }
     layer.params = addConstant(op.getParams(), ConstantKind::ChannelParams);
-    if (op->hasAttr(npu::NpuDialect::kWinogradAttr))
+    if (sd::TapShiftsAttr shifts = op.getTapShiftsAttr()) {
+      layer.winograd = WinogradForm::F4x4;
+      layer.taps = shifts.getValue();
+    } else if (op->hasAttr(npu::NpuDialect::kWinogradAttr)) {
       layer.winograd = WinogradForm::F2x2;
+    }
     return add(op, {op.getInput()}, layer);
   }
 

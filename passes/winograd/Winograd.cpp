@@ -48,7 +48,7 @@ struct WinogradPass : impl::WinogradBase<WinogradPass> {
     SmallVector<std::pair<npu::Conv2dOp, size_t>> layers;
     for (size_t i = 0; i < npu->layerOps.size(); ++i) {
       auto conv = dyn_cast<npu::Conv2dOp>(npu->layerOps[i]);
-      if (!conv)
+      if (!conv || conv.getTapShifts())
         continue;
       const Layer &layer = network.layers[i];
       const LayerShape shape = shapeOf(network, layer);

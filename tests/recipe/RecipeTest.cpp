@@ -79,7 +79,8 @@ TEST(RecipePrecedence, IsExplained) {
           "activation_range = mse from mixed.yaml:10:5 (names: *conv1*)",
           "bias_correction = true by default", "smooth = off by default", "prune = none by default",
           "sparsity = 0.5 by default", "prune_scope = usual by default",
-          "prune_norms = pruned by default", "prune_update = usual by default"));
+          "prune_norms = pruned by default", "prune_update = usual by default",
+          "winograd_min_sqnr = off by default"));
   EXPECT_THAT(recipe.explain("vae_decoder", "conv2d", {"a"})[11],
               "activation_bits = 16 from mixed.yaml:8:3 (modules: vae_decoder)");
   EXPECT_THAT(recipe.explain("unet", "conv2d", {"a"})[11],
@@ -128,6 +129,25 @@ TEST(Recipe, EstimatorsOfActivations) {
   EXPECT_EQ(rangeOf("{percentile: 99.9}"),
             (ActivationRange{ActivationEstimator::Percentile, 99.9}));
   EXPECT_EQ(rangeOf("{percentile: 100}").percentile, 100);
+}
+
+TEST(Recipe, LeastSqnrOfWinograd) {
+  const std::string text = withHead("global: {winograd_min_sqnr: 42.5dB}\n"
+                                    "types: {conv2d: {winograd_min_sqnr: 40dB}}\n"
+                                    "names:\n  - {match: a, winograd_min_sqnr: off}\n");
+  for (Recipe recipe : {recipeOf(text), recipeOf(recipeOf(text).canonicalText())}) {
+    EXPECT_EQ(recipe.resolve("unet", "linear", {"b"}).winogradMinSqnr, 42.5);
+    EXPECT_EQ(recipe.resolve("unet", "conv2d", {"b"}).winogradMinSqnr, 40);
+    EXPECT_EQ(recipe.resolve("unet", "conv2d", {"a"}).winogradMinSqnr, 0);
+    EXPECT_THAT(recipe.explain("unet", "conv2d", {"b"}),
+                testing::Contains(testing::StartsWith("winograd_min_sqnr = 40dB from ")));
+  }
+  const Recipe none = recipeOf(withHead(""));
+  EXPECT_THAT(none.canonicalText(), testing::Not(HasSubstr("winograd_min_sqnr")));
+  for (const char *wrong : {"40", "0dB", "-1dB", "201dB", "4bit", "true", "[40dB]"})
+    EXPECT_THAT(errorOf(withHead("global: {winograd_min_sqnr: " + std::string(wrong) + "}\n")),
+                HasSubstr("r.yaml:3:29: 'winograd_min_sqnr' must be off or dB, above 0 and at most "
+                          "200: 40dB"));
 }
 
 TEST(Recipe, PruningIsReadAndWritten) {

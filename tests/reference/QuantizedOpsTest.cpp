@@ -246,6 +246,26 @@ TEST(QuantizedErrors, AccumulatorLeavesItsWidth) {
               ::testing::HasSubstr("accumulator of output channel 1 may leave 32 bits"));
 }
 
+TEST(QuantizedErrors, AccumulatorOfTapsLeavesItsWidth) {
+  std::string shifts = "0";
+  for (int i = 1; i < 36; ++i)
+    shifts += ", 0";
+  Tensor weights(ElementType::I8, {1, 1024, 3, 3});
+  std::ranges::fill(weights.mutableValues<int8_t>(), 127);
+  EXPECT_THAT(failureOf(R"(
+    !x = !quant.uniform<i16:f32, 1.0>
+    func.func @f(%x: tensor<1x1024x5x5x!x>, %w: tensor<1x1024x3x3xi8>, %s: tensor<1xf32>, %b: tensor<1xf32>) -> tensor<1x1x5x5x!x> {
+      %y = sd.conv2d %x, %w scales %s bias %b {layout = 0 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>,
+             padding = array<i64: 1, 1, 1, 1>, groups = 1 : i64, tap_shifts = #sd.tap_shifts<codes = [)" +
+                            shifts + "], weights = [" + shifts + R"(]>}
+        : (tensor<1x1024x5x5x!x>, tensor<1x1024x3x3xi8>, tensor<1xf32>, tensor<1xf32>) -> tensor<1x1x5x5x!x>
+      return %y : tensor<1x1x5x5x!x>
+    })",
+                        {Tensor(ElementType::I16, {1, 1024, 5, 5}), weights, floats({1}, {1}),
+                         floats({1}, {1e12F})}),
+              ::testing::HasSubstr("accumulator of output channel 0 may leave 48 bits"));
+}
+
 TEST(QuantizedErrors, FloatWeightsUnderQuantizedInput) {
   EXPECT_THAT(failureOf(R"(
     !x = !quant.uniform<i8:f32, 0.5>

@@ -65,3 +65,73 @@ func.func @fine_codes(%arg0: tensor<1x4xf32> {sd.name = "x"}) -> tensor<1x4xf32>
   %r = sd.dequantize %y : tensor<1x4x!x> -> tensor<1x4xf32>
   return %r : tensor<1x4xf32>
 }
+
+// -----
+
+!x = !quant.uniform<i16:f32, 1.0>
+#shifts = #sd.tap_shifts<codes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], weights = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]>
+func.func @strided_taps(%arg0: tensor<1x5x5x1xf32> {sd.name = "x"}) -> tensor<1x3x3x1xf32> {
+  %x = sd.quantize %arg0 : tensor<1x5x5x1xf32> -> tensor<1x5x5x1x!x>
+  %w = sd.constant dense<1> : tensor<1x1x3x3xi8>
+  %s = sd.constant dense<1.0> : tensor<1xf32>
+  // expected-error@+1 {{'sd.conv2d' op has a window of 3x3 with stride 2x2, dilation 1x1 and 1 group; tap shifts need 3x3 with 1x1, 1x1 and 1 group}}
+  %y = sd.conv2d %x, %w scales %s {layout = 1 : i32, strides = array<i64: 2, 2>, dilations = array<i64: 1, 1>, padding = array<i64: 1, 1, 1, 1>, groups = 1 : i64, tap_shifts = #shifts}
+    : (tensor<1x5x5x1x!x>, tensor<1x1x3x3xi8>, tensor<1xf32>) -> tensor<1x3x3x1x!x>
+  %r = sd.dequantize %y : tensor<1x3x3x1x!x> -> tensor<1x3x3x1xf32>
+  return %r : tensor<1x3x3x1xf32>
+}
+
+// -----
+
+#shifts = #sd.tap_shifts<codes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], weights = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]>
+func.func @float_taps(%x: tensor<1x5x5x1xf32> {sd.name = "x"}) -> tensor<1x5x5x1xf32> {
+  %w = sd.constant dense<1> : tensor<1x1x3x3xi8>
+  %s = sd.constant dense<1.0> : tensor<1xf32>
+  // expected-error@+1 {{'sd.conv2d' op has tap shifts but is not quantized}}
+  %y = sd.conv2d %x, %w scales %s {layout = 1 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>, padding = array<i64: 1, 1, 1, 1>, groups = 1 : i64, tap_shifts = #shifts}
+    : (tensor<1x5x5x1xf32>, tensor<1x1x3x3xi8>, tensor<1xf32>) -> tensor<1x5x5x1xf32>
+  return %y : tensor<1x5x5x1xf32>
+}
+
+// -----
+
+!x = !quant.uniform<i16:f32, 1.0>
+#shifts = #sd.tap_shifts<codes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], weights = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]>
+func.func @lowered_taps(%x: tensor<1x5x5x1x!x>, %w: tensor<1x1x3x1xi8>, %p: tensor<1x2xi64>) -> tensor<1x5x5x1x!x> {
+  // expected-error@+1 {{'npu.conv2d' op has a window of 1x3 with stride 1x1, dilation 1x1 and 1 group; tap shifts need 3x3 with 1x1, 1x1 and 1 group}}
+  %y = npu.conv2d %x, %w, %p {strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>, padding = array<i64: 0, 1, 0, 1>, tap_shifts = #shifts}
+    : (tensor<1x5x5x1x!x>, tensor<1x1x3x1xi8>, tensor<1x2xi64>) -> tensor<1x5x5x1x!x>
+  return %y : tensor<1x5x5x1x!x>
+}
+
+// -----
+
+// expected-error@+1 {{tap shifts of weights are 2 numbers but must be 36}}
+#few = #sd.tap_shifts<codes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], weights = [1, 2]>
+
+// -----
+
+// expected-error@+1 {{tap shift 16 of codes is outside [0, 15]}}
+#large = #sd.tap_shifts<codes = [16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], weights = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]>
+
+// -----
+
+// expected-error@+1 {{expected 'codes'}}
+#order = #sd.tap_shifts<weights = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], codes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]>
+
+// -----
+
+!x = !quant.uniform<i16:f32, 1.0>
+#shifts = #sd.tap_shifts<codes = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], weights = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]>
+func.func @wide_taps(%arg0: tensor<1x5x5x1024xf32> {sd.name = "x"}) -> tensor<1x5x5x1xf32> {
+  %x = sd.quantize %arg0 : tensor<1x5x5x1024xf32> -> tensor<1x5x5x1024x!x>
+  %w = sd.constant dense<127> : tensor<1x1x3x3xi8>
+  %v = sd.expand %w : tensor<1x1x3x3xi8> -> tensor<1x1024x3x3xi8>
+  %s = sd.constant dense<1.0> : tensor<1xf32>
+  %b = sd.constant dense<1.0e12> : tensor<1xf32>
+  // expected-error@+1 {{'sd.conv2d' op accumulator of output channel 0 can leave 48 bits; leave out tap shifts}}
+  %y = sd.conv2d %x, %v scales %s bias %b {layout = 1 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>, padding = array<i64: 1, 1, 1, 1>, groups = 1 : i64, tap_shifts = #shifts}
+    : (tensor<1x5x5x1024x!x>, tensor<1x1024x3x3xi8>, tensor<1xf32>, tensor<1xf32>) -> tensor<1x5x5x1x!x>
+  %r = sd.dequantize %y : tensor<1x5x5x1x!x> -> tensor<1x5x5x1xf32>
+  return %r : tensor<1x5x5x1xf32>
+}

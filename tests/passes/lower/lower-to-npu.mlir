@@ -123,3 +123,19 @@ func.func @counted_parts(%arg0: tensor<1x3x4xf32> {sd.name = "a"}, %arg1: tensor
   %r = sd.dequantize %c : tensor<1x3x6x!h> -> tensor<1x3x6xf32>
   return %r : tensor<1x3x6xf32>
 }
+
+// Shifts of F(4x4, 3x3) stay with the layer, whose sums are 576 times as large: 1e-3 / 576.
+// CHECK-LABEL: func.func @taps
+// CHECK: npu.channel_params %{{.*}} {input_scale = 1.7361111111111{{[0-9]*}}E-6 : f64, output_scale = 2.000000e-03 : f64}
+// CHECK: npu.conv2d {{.*}}tap_shifts = #sd.tap_shifts<codes = [1, 0, {{.*}}0], weights = [0, {{.*}}0, 2]>
+func.func @taps(%arg0: tensor<1x8x6x4xf32> {sd.name = "sample"}) -> (tensor<1x8x6x4xf32> {sd.name = "out"}) {
+  %w = sd.constant dense<3> : tensor<1x4x3x3xi8>
+  %v = sd.expand %w : tensor<1x4x3x3xi8> -> tensor<4x4x3x3xi8>
+  %s = sd.constant dense<0.5> : tensor<4xf32>
+  %x = sd.quantize %arg0 : tensor<1x8x6x4xf32> -> tensor<1x8x6x4x!x>
+  %y = sd.conv2d %x, %v scales %s {layout = 1 : i32, strides = array<i64: 1, 1>, dilations = array<i64: 1, 1>, padding = array<i64: 1, 1, 1, 1>, groups = 1 : i64,
+      tap_shifts = #sd.tap_shifts<codes = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], weights = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]>}
+    : (tensor<1x8x6x4x!x>, tensor<4x4x3x3xi8>, tensor<4xf32>) -> tensor<1x8x6x4x!y>
+  %r = sd.dequantize %y : tensor<1x8x6x4x!y> -> tensor<1x8x6x4xf32>
+  return %r : tensor<1x8x6x4xf32>
+}

@@ -1,0 +1,66 @@
+//===- TapConvolution.h - whole layers by F(4x4, 3x3) -----------*- C++ -*-===//
+//
+// A layer's shifts are chosen by what they lose: those of codes on codes that the layer reads,
+// those of weights on its weights, each of the 72 by itself. What the sums lose is measured then.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SDOPT_COMPILER_REFERENCE_TAPCONVOLUTION_H
+#define SDOPT_COMPILER_REFERENCE_TAPCONVOLUTION_H
+
+#include "compiler/kernels/TapWinograd.h"
+
+#include <optional>
+#include <span>
+
+namespace sdopt {
+
+/// What tapAccumulate() into accumulators of 0 and kernels.requantize() give, y:
+/// [outputHeight][outputWidth][outputChannels]; `params` are for sums kTapScale times as large.
+void tapConvolve(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
+                 const int8_t *weights, const TapShifts &shifts, const ChannelParams *params,
+                 CodeFormat format, void *y);
+
+/// Of all layers with tap shifts.
+inline constexpr int kTapAccumulatorBits = 48;
+
+/// The first output channel whose accumulator might leave them: bound + |bias| >=
+/// 2^(kTapAccumulatorBits - 1) for one of tapAccumulatorBound().
+std::optional<int64_t> firstOverflowingTapChannel(std::span<const int64_t> bounds,
+                                                  std::span<const ChannelParams> params);
+
+/// Shifts of weights [outputs][3][3][inputs] with the least squared error of what is transformed;
+/// of equals the smallest.
+std::array<uint8_t, kTapProducts> tapWeightShifts(std::span<const int8_t> weights, int64_t outputs,
+                                                  int64_t inputs);
+
+/// Squared errors of transformed codes for each shift that may be best, added up over pictures.
+class TapCodeErrors {
+public:
+  /// One picture of a layer. Nothing depends on the number of threads.
+  void add(const ConvTile &tile, Codes x);
+  /// The shifts of least error; of equals the smallest.
+  std::array<uint8_t, kTapProducts> best() const;
+
+private:
+  static constexpr int64_t kShifts = 6; ///< with 5 no code of 8 bits saturates, with 2 none of 16
+  using Errors = std::array<std::array<double, kShifts>, kTapProducts>;
+  Errors errors_ = {};
+  int64_t shifts_ = 1; ///< that count
+};
+
+/// Squares of what the sums should be, and of what rounding took or added, in real numbers but for
+/// the scale of the codes.
+struct TapNoise {
+  double signal = 0, noise = 0;
+
+  /// One picture. `scales` are those of the weights of each output channel.
+  void add(const IntegerKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
+           std::span<const float> scales, const TapShifts &shifts);
+  /// dB; infinite without noise, 0 with noise alone.
+  double sqnr() const;
+};
+
+} // namespace sdopt
+
+#endif // SDOPT_COMPILER_REFERENCE_TAPCONVOLUTION_H
