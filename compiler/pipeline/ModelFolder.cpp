@@ -238,9 +238,8 @@ absl::StatusOr<ModelFolder> openModelFolder(const CompileOptions &options) {
     model.modules.erase(leftOut, model.modules.end());
   }
   if (options.batch &&
-      std::none_of(model.modules.begin(), model.modules.end(), [&](const ModelModule &module) {
-        return module.import.batch == options.batch;
-      }))
+      std::none_of(model.modules.begin(), model.modules.end(),
+                   [&](const ModelModule &module) { return module.import.batch == options.batch; }))
     return absl::InvalidArgumentError("--batch " + std::to_string(*options.batch) +
                                       " is of text encoder and UNet; compiled are " +
                                       namesOf(model) + ", of pictures one at a time");
