@@ -42,6 +42,8 @@ struct RecordedInputs {
   /// The same of each layer whose input channels AWQ divided: `nearest` is that of the codes of the
   /// weights as they were, `rounded` that of the codes of the scaled ones.
   std::function<void(const std::string &layer, const OutputPower &power)> scaled = {};
+  /// Told of each layer that is made by F(4x4, 3x3), with the SQNR of its sums, dB.
+  std::function<void(const std::string &layer, double sqnr)> winograd = {};
   /// Bytes of activations between two blocks of layers that pruning may keep: as many evaluations
   /// as fit, evenly spread.
   int64_t stateBytes = int64_t(3) << 30;

@@ -36,6 +36,8 @@ void addLayerCosts(const ModuleInfo &info, const RunStatistics &run, ModuleRepor
       const int64_t stored = packedBytes(info.network, info.plan, matrix->weights);
       layer.set_weight_bits(static_cast<int32_t>(weights.form.bits));
       layer.set_weight_form(name(weights.form));
+      if (matrix->winograd != WinogradForm::None)
+        layer.set_winograd(matrix->winograd == WinogradForm::F4x4 ? "F(4x4, 3x3)" : "F(2x2, 3x3)");
       layer.set_weight_bytes(stored);
       layer.set_stored_weight_bits(bitsPerWeight(
           stored + kScaleBytes * info.network.tensors[source.output].dims[3], weights.bytes));
@@ -48,6 +50,7 @@ void addLayerCosts(const ModuleInfo &info, const RunStatistics &run, ModuleRepor
       layer.set_rounded_codes_sqnr(found->second.rounded_codes_sqnr());
       layer.set_unscaled_codes_sqnr(found->second.unscaled_codes_sqnr());
       layer.set_scaled_codes_sqnr(found->second.scaled_codes_sqnr());
+      layer.set_winograd_sqnr(found->second.winograd_sqnr());
     }
     layer.set_cycles(cost.cycles);
     layer.set_bound(name(cost.bound));

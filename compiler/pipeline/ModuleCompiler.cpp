@@ -707,6 +707,10 @@ void ModuleCompiler::addQuantizePasses(OpPassManager &manager) const {
 
 absl::Status ModuleCompiler::runQuantizePasses() {
   openRecordedInputs("quantize");
+  winogradSqnr_.clear();
+  recordedInputs_.winograd = [this](const std::string &layer, double sqnr) {
+    winogradSqnr_[layer] = sqnr;
+  };
   return runPasses("quantize", [this](OpPassManager &manager) {
     addQuantizePasses(manager);
     manager.addPass(createCSEPass());
@@ -739,6 +743,8 @@ absl::Status ModuleCompiler::measure() {
       layer.set_unscaled_codes_sqnr(found->second.sqnrBefore());
       layer.set_scaled_codes_sqnr(found->second.sqnrAfter());
     }
+    if (auto found = winogradSqnr_.find(layer.name()); found != winogradSqnr_.end())
+      layer.set_winograd_sqnr(found->second);
   }
   return absl::OkStatus();
 }

@@ -179,6 +179,7 @@ private:
   std::unique_ptr<TensorFile> masks_, codebooks_;               ///< given
   std::map<std::string, std::unique_ptr<AtomicFile>> prepared_; ///< by folder
   std::map<std::string, OutputPower> rounded_, scaled_; ///< by the name of the layer's value
+  std::map<std::string, double> winogradSqnr_;          ///< the same
   std::string statisticsDigest_;
   std::vector<Remark> remarks_;
   StageState state_;

@@ -355,6 +355,8 @@ private:
       return success();
     }
     remark::passed(op.getLoc(), remarkOptions()) << told;
+    if (resources_.samples->winograd)
+      resources_.samples->winograd(sd::valueName(op.getResult()), sqnr);
     for (sd::Conv2dOp each : candidate.ops)
       each.setTapShiftsAttr(sd::TapShiftsAttr::get(op.getContext(), candidate.shifts));
     return success();

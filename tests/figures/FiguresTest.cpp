@@ -46,6 +46,8 @@ const std::set<std::string> kNotOfTheProgram = {
     "LayerReport.isolated_sqnr",
     "LayerReport.unscaled_codes_sqnr",
     "LayerReport.scaled_codes_sqnr",
+    "LayerReport.winograd",
+    "LayerReport.winograd_sqnr",
     "WeightFormReport.plain_bytes",
     "WeightFormReport.entropy_bytes",
     "ValueRange.min",

@@ -1,5 +1,6 @@
 //===- TapWinogradTest.cpp - F(4x4, 3x3) through the pipeline ----------------===//
 
+#include "compiler/target/Target.h"
 #include "tests/pipeline/Compiling.h"
 #include "tests/weights/TemporaryFolder.h"
 
@@ -47,6 +48,16 @@ TEST_F(TapWinograd, IsFasterAndTheSameToTheBit) {
   EXPECT_LT(after.macs(), before.macs());
   EXPECT_GT(after.psnr(), 35);
   EXPECT_NE(after.psnr(), before.psnr());
+  int64_t told = 0;
+  for (const LayerReport &layer : after.layers())
+    if (layer.winograd() == "F(4x4, 3x3)") {
+      ++told;
+      EXPECT_GE(layer.winograd_sqnr(), 30) << layer.name();
+      EXPECT_LE(layer.isolated_sqnr(), layer.winograd_sqnr() + 1) << layer.name();
+    } else {
+      EXPECT_EQ(layer.winograd_sqnr(), 0) << layer.name();
+    }
+  EXPECT_EQ(told, layersWithTaps(taps));
   EXPECT_EQ(layersWithTaps(compiled(options("strict", "150dB"))), 0);
 }
 
@@ -55,11 +66,33 @@ TEST_F(TapWinograd, NothingElseDecides) {
                            [&](const std::string &place) { return options(place); });
 }
 
+// The UNet's pictures of 16x16 are too small for large arrays.
 TEST_F(TapWinograd, BucketsOfTimestepsShareTheShifts) {
+  absl::StatusOr<Target> target = loadTarget("mobile");
+  ASSERT_TRUE(target.ok()) << target.status();
+  target->array.rows = target->array.columns = 16;
   writeFewSamples(folder_.path("samples"), "unet", 6);
   CompileOptions buckets = options("buckets", "20dB", "unet", "timestep_buckets: 2");
+  buckets.target = folder_.path("small.yaml");
+  std::ofstream(buckets.target) << canonicalText(*target);
   buckets.samples = folder_.path("samples");
   EXPECT_GE(layersWithTaps(compiled(buckets)), 1);
+}
+
+TEST_F(TapWinograd, WidthsAreSearchedBesides) {
+  const CompileResult result = compiled(options("widths", "30dB", "vae_decoder", "budget: 6bit"));
+  EXPECT_GE(layersWithTaps(result), 1);
+  EXPECT_LE(moduleOf(result.report, "vae_decoder").weight_bits(), 6.01);
+}
+
+TEST_F(TapWinograd, LeavesAsThePlainConvolution) {
+  for (const char *least : {"off", "30dB"}) {
+    CompileOptions exported = options(least, least);
+    exported.exportFolder = folder_.path(std::string(least) + "-onnx");
+    compiled(exported);
+  }
+  EXPECT_TRUE(bytesOf(folder_.path("off-onnx/vae_decoder/model.onnx")) ==
+              bytesOf(folder_.path("30dB-onnx/vae_decoder/model.onnx")));
 }
 
 TEST_F(TapWinograd, NeedsRecordedInputs) {
