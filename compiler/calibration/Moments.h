@@ -11,7 +11,7 @@
 #define SDOPT_COMPILER_CALIBRATION_MOMENTS_H
 
 #include "compiler/calibration/Samples.h"
-#include "compiler/reference/Gptq.h"
+#include "compiler/quantization/Gptq.h"
 #include "dialects/sd/EvaluationContext.h"
 
 #include <functional>

@@ -3,7 +3,7 @@
 #include "compiler/calibration/NotFinite.h"
 
 #include "absl/strings/str_cat.h"
-#include "compiler/reference/WeightQuantization.h"
+#include "compiler/quantization/WeightQuantization.h"
 #include "dialects/sd/Sd.h"
 
 #include "llvm/ADT/SetVector.h"

@@ -2,8 +2,8 @@
 
 #include "compiler/export/QdqBuilder.h"
 #include "compiler/kernels/FloatKernels.h"
+#include "compiler/quantization/QuantizedParameters.h"
 #include "compiler/reference/FormatNames.h"
-#include "compiler/reference/QuantizedParameters.h"
 
 #include "absl/strings/str_cat.h"
 

@@ -6,9 +6,9 @@
 
 #include "compiler/kernels/EntropyCoder.h"
 #include "compiler/kernels/KernelThreads.h"
-#include "compiler/reference/QuantizedParameters.h"
+#include "compiler/quantization/QuantizedParameters.h"
+#include "compiler/quantization/TapConvolution.h"
 #include "compiler/reference/StoredCodes.h"
-#include "compiler/reference/TapConvolution.h"
 #include "compiler/simulator/ScheduleTable.h"
 #include "dialects/sd/BucketFunctions.h"
 

@@ -9,7 +9,7 @@
 #include "compiler/calibration/Timesteps.h"
 #include "compiler/prune/InputPower.h"
 #include "compiler/reference/MemoryNeed.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerSettings.h"
 #include "passes/quantize/WeightVariants.h"
 
 #include <algorithm>

@@ -5,7 +5,6 @@
 #include "compiler/pipeline/ModuleCompiler.h"
 #include "compiler/pipeline/Verify.h"
 #include "dialects/sd/BucketFunctions.h"
-#include "passes/quantize/LayerInputs.h"
 
 #include <cmath>
 

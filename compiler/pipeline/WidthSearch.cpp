@@ -12,7 +12,8 @@
 #include "passes/prune/PrunedWeights.h"
 #include "passes/quantize/Codebooks.h"
 #include "passes/quantize/ImposedCodes.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerSettings.h"
+#include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
 #include "passes/quantize/WeightVariants.h"
 

@@ -1,7 +1,7 @@
 //===- Compensation.h - weights that make up for those that go --*- C++ -*-===//
 //
 // What pruning does to a layer's output, taken back by the weights that stay, as far as the second
-// moments H of what the layer reads tell (compiler/reference/Gptq.h: the same moments, order of
+// moments H of what the layer reads tell (compiler/quantization/Gptq.h: the same moments, order of
 // columns and damping as rounding's).
 //
 // Sweep: E. Frantar and D. Alistarh, "SparseGPT: Massive Language Models Can Be Accurately Pruned
@@ -23,7 +23,7 @@
 #define SDOPT_COMPILER_PRUNE_COMPENSATION_H
 
 #include "compiler/prune/Masks.h"
-#include "compiler/reference/Gptq.h"
+#include "compiler/quantization/Gptq.h"
 
 #include <optional>
 

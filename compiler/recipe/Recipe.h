@@ -84,7 +84,7 @@ struct ActivationRange {
 std::string name(const ActivationRange &range);
 
 /// How weights become codes: each the nearest one, or such that the errors of a layer's output make
-/// up for each other (compiler/reference/Gptq.h).
+/// up for each other (compiler/quantization/Gptq.h).
 enum class Rounding : uint8_t { Nearest, GPTQ };
 /// "nearest", "gptq".
 const char *name(Rounding rounding);
@@ -136,7 +136,7 @@ const char *name(TimestepWeights weights);
 
 /// Moves scales from a layer's input channels into its weights: not at all, with a given exponent
 /// (SmoothQuant's alpha), with the exponent of least estimated error, or as the codes of the
-/// weights alone want it (AWQ; compiler/reference/ScaleSearch.h).
+/// weights alone want it (AWQ; compiler/quantization/ScaleSearch.h).
 struct Smoothing {
   bool on = false;
   std::optional<double> exponent = {}; ///< 0 ... 1; searched if it is not given

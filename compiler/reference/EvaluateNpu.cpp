@@ -6,10 +6,10 @@
 
 #include "compiler/kernels/Convolve.h"
 #include "compiler/kernels/FloatKernels.h"
+#include "compiler/quantization/QuantizedParameters.h"
+#include "compiler/quantization/TapConvolution.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/NpuModels.h"
-#include "compiler/reference/QuantizedParameters.h"
-#include "compiler/reference/TapConvolution.h"
 #include "dialects/npu/Npu.h"
 
 using namespace mlir;

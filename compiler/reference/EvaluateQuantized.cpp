@@ -3,8 +3,8 @@
 #include "compiler/reference/EvaluateQuantized.h"
 
 #include "compiler/kernels/Convolve.h"
-#include "compiler/reference/QuantizedParameters.h"
-#include "compiler/reference/TapConvolution.h"
+#include "compiler/quantization/QuantizedParameters.h"
+#include "compiler/quantization/TapConvolution.h"
 
 #include <cstring>
 #include <limits>

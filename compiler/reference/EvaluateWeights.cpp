@@ -1,10 +1,10 @@
 //===- EvaluateWeights.cpp - weights, constants and expressions on them ------===//
 
 #include "compiler/prune/Masks.h"
+#include "compiler/quantization/NarrowWeights.h"
+#include "compiler/quantization/SharedWeights.h"
 #include "compiler/reference/EvaluationModels.h"
 #include "compiler/reference/Evaluator.h"
-#include "compiler/reference/NarrowWeights.h"
-#include "compiler/reference/SharedWeights.h"
 #include "compiler/weights/ScaleCache.h"
 #include "compiler/weights/WeightStore.h"
 

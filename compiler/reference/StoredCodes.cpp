@@ -3,7 +3,7 @@
 #include "compiler/reference/StoredCodes.h"
 
 #include "compiler/kernels/FloatKernels.h"
-#include "compiler/reference/WeightQuantization.h"
+#include "compiler/quantization/WeightQuantization.h"
 #include "compiler/weights/WeightStore.h"
 
 using namespace mlir;

@@ -1,8 +1,8 @@
 //===- LowerToNpu.cpp - one npu operation per engine operation ---------------===//
 
+#include "compiler/quantization/QuantizedParameters.h"
+#include "compiler/quantization/TapConvolution.h"
 #include "compiler/reference/Evaluator.h"
-#include "compiler/reference/QuantizedParameters.h"
-#include "compiler/reference/TapConvolution.h"
 #include "passes/lower/Passes.h"
 
 #include "mlir/IR/Builders.h"

@@ -5,7 +5,8 @@
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/weights/WeightStore.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/CodeRoots.h"
+#include "passes/quantize/LayerSettings.h"
 #include "passes/quantize/Passes.h"
 
 #include <algorithm>

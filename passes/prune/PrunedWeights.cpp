@@ -6,7 +6,8 @@
 #include "compiler/reference/Evaluator.h"
 #include "dialects/sd/Resources.h"
 #include "passes/prune/PrunedLayers.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerSettings.h"
+#include "passes/quantize/StoredTensors.h"
 
 #include <cstdio>
 #include <map>

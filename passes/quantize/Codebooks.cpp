@@ -5,7 +5,7 @@
 #include "compiler/reference/Evaluator.h"
 #include "compiler/weights/WeightStore.h"
 #include "dialects/sd/Resources.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerSettings.h"
 
 #include <algorithm>
 #include <set>

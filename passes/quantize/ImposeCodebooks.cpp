@@ -1,13 +1,16 @@
 //===- ImposeCodebooks.cpp - shared weights that were decided elsewhere -------===//
 
+#include "compiler/quantization/SharedWeights.h"
 #include "compiler/reference/Evaluator.h"
-#include "compiler/reference/SharedWeights.h"
 #include "compiler/share/Palette.h"
 #include "compiler/weights/WeightStore.h"
 #include "passes/quantize/Codebooks.h"
 #include "passes/quantize/ImposedCodes.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerSettings.h"
+#include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
+#include "passes/quantize/RoundedCodes.h"
+#include "passes/quantize/StoredTensors.h"
 
 #include "dialects/sd/Resources.h"
 #include "mlir/IR/Remarks.h"

@@ -2,11 +2,12 @@
 
 #include "passes/quantize/ImposedCodes.h"
 
+#include "compiler/quantization/WeightQuantization.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/FormatNames.h"
-#include "compiler/reference/WeightQuantization.h"
 #include "dialects/sd/Resources.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerStatistics.h"
+#include "passes/quantize/StoredTensors.h"
 
 #include <algorithm>
 #include <cmath>

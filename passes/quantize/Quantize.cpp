@@ -2,12 +2,16 @@
 
 #include "compiler/calibration/Activations.h"
 #include "compiler/calibration/Ranges.h"
+#include "compiler/quantization/QuantizedParameters.h"
 #include "compiler/reference/FormatNames.h"
-#include "compiler/reference/QuantizedParameters.h"
 #include "dialects/sd/BucketFunctions.h"
+#include "passes/quantize/CodeRoots.h"
 #include "passes/quantize/ImposedCodes.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerSettings.h"
+#include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
+#include "passes/quantize/RoundedCodes.h"
+#include "passes/quantize/StoredTensors.h"
 #include "passes/quantize/WeightVariants.h"
 
 #include "mlir/IR/Builders.h"

@@ -1,13 +1,16 @@
 //===- Round.cpp - codes whose errors make up for each other -----------------===//
 
 #include "compiler/calibration/Moments.h"
+#include "compiler/quantization/NarrowWeights.h"
+#include "compiler/quantization/SharedWeights.h"
 #include "compiler/reference/Evaluator.h"
-#include "compiler/reference/NarrowWeights.h"
-#include "compiler/reference/SharedWeights.h"
 #include "passes/quantize/Codebooks.h"
 #include "passes/quantize/ImposedCodes.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerSettings.h"
+#include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
+#include "passes/quantize/RoundedCodes.h"
+#include "passes/quantize/StoredTensors.h"
 
 #include "dialects/sd/Resources.h"
 #include "mlir/IR/IRMapping.h"

@@ -9,11 +9,13 @@
 
 #include "compiler/calibration/Activations.h"
 #include "compiler/calibration/Moments.h"
-#include "compiler/reference/ScaleSearch.h"
+#include "compiler/quantization/ScaleSearch.h"
 #include "passes/quantize/Codebooks.h"
 #include "passes/quantize/ImposedCodes.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerSettings.h"
+#include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
+#include "passes/quantize/StoredTensors.h"
 
 #include "dialects/sd/Resources.h"
 #include "mlir/IR/Remarks.h"

@@ -1,11 +1,13 @@
 //===- SplitConcatScales.cpp - scales of their own for parts of a concatenation ----===//
 
 #include "compiler/calibration/Activations.h"
-#include "compiler/reference/NarrowWeights.h"
+#include "compiler/quantization/NarrowWeights.h"
 #include "passes/quantize/Codebooks.h"
 #include "passes/quantize/ImposedCodes.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerSettings.h"
+#include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
+#include "passes/quantize/StoredTensors.h"
 #include "passes/quantize/WeightVariants.h"
 
 #include "dialects/sd/Resources.h"

@@ -1,6 +1,6 @@
 //===- SplitTimesteps.cpp - a function for each bucket of timesteps -----------===//
 
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
 
 #include "absl/strings/str_cat.h"

@@ -6,7 +6,8 @@
 #include "compiler/schedule/WeightStorage.h"
 #include "dialects/sd/Resources.h"
 #include "dialects/sd/Sd.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerSettings.h"
+#include "passes/quantize/StoredTensors.h"
 
 using namespace mlir;
 

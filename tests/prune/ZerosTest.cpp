@@ -1,7 +1,7 @@
 // What pruning made zero stays exactly zero through every form of quantization.
 
 #include "compiler/prune/Compensation.h"
-#include "compiler/reference/NarrowWeights.h"
+#include "compiler/quantization/NarrowWeights.h"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Moments.h"
 #include "dialects/sd/Resources.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
 #include "tests/calibration/SampleFiles.h"
 #include "tests/reference/FunctionText.h"

@@ -3,7 +3,7 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "dialects/sd/Resources.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
 #include "tests/calibration/SampleFiles.h"
 #include "tests/reference/FunctionText.h"

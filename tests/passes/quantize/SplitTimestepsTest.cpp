@@ -4,8 +4,9 @@
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Quality.h"
 #include "dialects/sd/BucketFunctions.h"
-#include "passes/quantize/LayerInputs.h"
+#include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
+#include "passes/quantize/StoredTensors.h"
 #include "tests/calibration/SampleFiles.h"
 #include "tests/reference/FunctionText.h"
 

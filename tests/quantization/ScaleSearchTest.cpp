@@ -1,7 +1,7 @@
 // AWQ's scales and the errors that they promise: those of plain double-precision sums over all
 // rows.
 
-#include "compiler/reference/ScaleSearch.h"
+#include "compiler/quantization/ScaleSearch.h"
 #include "tests/reference/FunctionText.h"
 
 #include <gtest/gtest.h>

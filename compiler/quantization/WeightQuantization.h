@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_COMPILER_REFERENCE_WEIGHTQUANTIZATION_H
-#define SDOPT_COMPILER_REFERENCE_WEIGHTQUANTIZATION_H
+#ifndef SDOPT_COMPILER_QUANTIZATION_WEIGHTQUANTIZATION_H
+#define SDOPT_COMPILER_QUANTIZATION_WEIGHTQUANTIZATION_H
 
 #include "compiler/kernels/FixedPoint.h"
 #include "compiler/recipe/Recipe.h"
@@ -72,4 +72,4 @@ float weightCorrection(std::span<const float> weights, std::span<const int8_t> d
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_REFERENCE_WEIGHTQUANTIZATION_H
+#endif // SDOPT_COMPILER_QUANTIZATION_WEIGHTQUANTIZATION_H

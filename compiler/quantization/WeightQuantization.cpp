@@ -1,6 +1,6 @@
 //===- WeightQuantization.cpp - int8 codes and a scale per channel -----------===//
 
-#include "compiler/reference/WeightQuantization.h"
+#include "compiler/quantization/WeightQuantization.h"
 
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/TargetClones.h"

@@ -8,8 +8,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_COMPILER_REFERENCE_QUANTIZEDPARAMETERS_H
-#define SDOPT_COMPILER_REFERENCE_QUANTIZEDPARAMETERS_H
+#ifndef SDOPT_COMPILER_QUANTIZATION_QUANTIZEDPARAMETERS_H
+#define SDOPT_COMPILER_QUANTIZATION_QUANTIZEDPARAMETERS_H
 
 #include "compiler/kernels/IntegerKernels.h"
 
@@ -91,4 +91,4 @@ std::vector<int32_t> embeddingMultipliers(std::span<const float> scales, double 
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_REFERENCE_QUANTIZEDPARAMETERS_H
+#endif // SDOPT_COMPILER_QUANTIZATION_QUANTIZEDPARAMETERS_H

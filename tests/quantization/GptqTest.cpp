@@ -1,7 +1,7 @@
 // Rounding with second moments: the plain algorithm as an oracle, and what it saves on inputs that
 // depend on each other.
 
-#include "compiler/reference/Gptq.h"
+#include "compiler/quantization/Gptq.h"
 
 #include "compiler/kernels/FloatKernels.h"
 

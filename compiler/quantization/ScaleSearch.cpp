@@ -1,6 +1,6 @@
 //===- ScaleSearch.cpp - channel scales for the codes of weights -------------===//
 
-#include "compiler/reference/ScaleSearch.h"
+#include "compiler/quantization/ScaleSearch.h"
 
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/KernelThreads.h"

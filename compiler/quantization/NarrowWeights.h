@@ -9,11 +9,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_COMPILER_REFERENCE_NARROWWEIGHTS_H
-#define SDOPT_COMPILER_REFERENCE_NARROWWEIGHTS_H
+#ifndef SDOPT_COMPILER_QUANTIZATION_NARROWWEIGHTS_H
+#define SDOPT_COMPILER_QUANTIZATION_NARROWWEIGHTS_H
 
 #include "compiler/kernels/WeightStream.h"
-#include "compiler/reference/WeightQuantization.h"
+#include "compiler/quantization/WeightQuantization.h"
 
 namespace sdopt {
 
@@ -46,4 +46,4 @@ Tensor decodeWeightTensor(const WeightForm &form, const Tensor &codes, const Ten
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_REFERENCE_NARROWWEIGHTS_H
+#endif // SDOPT_COMPILER_QUANTIZATION_NARROWWEIGHTS_H

@@ -1,8 +1,8 @@
 // Weights in palettes: what they keep of synthetic weights, and that codes mean what they say.
 
-#include "compiler/reference/SharedWeights.h"
+#include "compiler/quantization/SharedWeights.h"
 #include "compiler/kernels/FloatKernels.h"
-#include "compiler/reference/Gptq.h"
+#include "compiler/quantization/Gptq.h"
 
 #include <gmock/gmock.h>
 

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_COMPILER_REFERENCE_TAPCONVOLUTION_H
-#define SDOPT_COMPILER_REFERENCE_TAPCONVOLUTION_H
+#ifndef SDOPT_COMPILER_QUANTIZATION_TAPCONVOLUTION_H
+#define SDOPT_COMPILER_QUANTIZATION_TAPCONVOLUTION_H
 
 #include "compiler/kernels/TapWinograd.h"
 
@@ -63,4 +63,4 @@ struct TapNoise {
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_REFERENCE_TAPCONVOLUTION_H
+#endif // SDOPT_COMPILER_QUANTIZATION_TAPCONVOLUTION_H

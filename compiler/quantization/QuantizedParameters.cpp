@@ -1,6 +1,6 @@
 //===- QuantizedParameters.cpp - constants of the integer program ------------===//
 
-#include "compiler/reference/QuantizedParameters.h"
+#include "compiler/quantization/QuantizedParameters.h"
 
 #include "compiler/kernels/KernelThreads.h"
 

@@ -1,11 +1,11 @@
 //===- Gptq.cpp - rounding that makes up for its own errors ------------------===//
 
-#include "compiler/reference/Gptq.h"
+#include "compiler/quantization/Gptq.h"
 
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/TargetClones.h"
-#include "compiler/reference/NarrowWeights.h"
+#include "compiler/quantization/NarrowWeights.h"
 
 #include <algorithm>
 #include <cmath>

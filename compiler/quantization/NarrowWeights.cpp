@@ -1,6 +1,6 @@
 //===- NarrowWeights.cpp - codes of few bits and their groups ----------------===//
 
-#include "compiler/reference/NarrowWeights.h"
+#include "compiler/quantization/NarrowWeights.h"
 
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/TargetClones.h"

@@ -8,10 +8,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_COMPILER_REFERENCE_SCALESEARCH_H
-#define SDOPT_COMPILER_REFERENCE_SCALESEARCH_H
+#ifndef SDOPT_COMPILER_QUANTIZATION_SCALESEARCH_H
+#define SDOPT_COMPILER_QUANTIZATION_SCALESEARCH_H
 
-#include "compiler/reference/Gptq.h"
+#include "compiler/quantization/Gptq.h"
 
 #include <span>
 #include <vector>
@@ -48,4 +48,4 @@ double outputPower(const CodedLayer &layer, const InputMoments &moments);
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_REFERENCE_SCALESEARCH_H
+#endif // SDOPT_COMPILER_QUANTIZATION_SCALESEARCH_H

@@ -9,10 +9,10 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_COMPILER_REFERENCE_GPTQ_H
-#define SDOPT_COMPILER_REFERENCE_GPTQ_H
+#ifndef SDOPT_COMPILER_QUANTIZATION_GPTQ_H
+#define SDOPT_COMPILER_QUANTIZATION_GPTQ_H
 
-#include "compiler/reference/NarrowWeights.h"
+#include "compiler/quantization/NarrowWeights.h"
 #include "compiler/share/Palette.h"
 
 #include <span>
@@ -116,4 +116,4 @@ private:
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_REFERENCE_GPTQ_H
+#endif // SDOPT_COMPILER_QUANTIZATION_GPTQ_H

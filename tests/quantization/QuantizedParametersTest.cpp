@@ -1,6 +1,6 @@
 // Fixed-point parameters against the real numbers they stand for.
 
-#include "compiler/reference/QuantizedParameters.h"
+#include "compiler/quantization/QuantizedParameters.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // Weights of few bits: what they keep of synthetic weights, and that codes mean what they say.
 
-#include "compiler/reference/NarrowWeights.h"
+#include "compiler/quantization/NarrowWeights.h"
 
 #include <gtest/gtest.h>
 

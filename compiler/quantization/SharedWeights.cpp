@@ -1,6 +1,6 @@
 //===- SharedWeights.cpp - weights that share few values ----------------------===//
 
-#include "compiler/reference/SharedWeights.h"
+#include "compiler/quantization/SharedWeights.h"
 
 #include "compiler/kernels/IntegerKernels.h"
 #include "compiler/kernels/KernelThreads.h"

@@ -13,11 +13,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_COMPILER_REFERENCE_SHAREDWEIGHTS_H
-#define SDOPT_COMPILER_REFERENCE_SHAREDWEIGHTS_H
+#ifndef SDOPT_COMPILER_QUANTIZATION_SHAREDWEIGHTS_H
+#define SDOPT_COMPILER_QUANTIZATION_SHAREDWEIGHTS_H
 
 #include "compiler/kernels/WeightStream.h"
-#include "compiler/reference/WeightQuantization.h"
+#include "compiler/quantization/WeightQuantization.h"
 
 namespace sdopt {
 
@@ -46,4 +46,4 @@ Tensor decodeSharedWeights(const WeightForm &form, const Tensor &codes, const Te
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_REFERENCE_SHAREDWEIGHTS_H
+#endif // SDOPT_COMPILER_QUANTIZATION_SHAREDWEIGHTS_H

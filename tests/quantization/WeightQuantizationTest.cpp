@@ -1,6 +1,6 @@
 // Codes and scales against plain loops that follow docs/spec.md.
 
-#include "compiler/reference/WeightQuantization.h"
+#include "compiler/quantization/WeightQuantization.h"
 
 #include "compiler/kernels/FloatKernels.h"
 

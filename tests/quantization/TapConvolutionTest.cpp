@@ -1,6 +1,6 @@
 // Layers by F(4x4, 3x3): cut into stripes, the shifts that lose least, and what is lost.
 
-#include "compiler/reference/TapConvolution.h"
+#include "compiler/quantization/TapConvolution.h"
 #include "compiler/kernels/TapMatrices.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 //===- TapConvolution.cpp - whole layers by F(4x4, 3x3) ---------------------===//
 
-#include "compiler/reference/TapConvolution.h"
+#include "compiler/quantization/TapConvolution.h"
 
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/kernels/Scratch.h"
