@@ -33,24 +33,66 @@ int64_t resultBuffers(const Tiling &tiling, bool isStored, int64_t tiles) {
   return isStored ? streamed(tiling, tiles) : 1;
 }
 
-/// Buffers of joined layers; `elements` and `channels` of one tile of their results.
-TailLayouts tailLayouts(SramCursor &cursor, const Tails &tails, const Tiling &tiling,
-                        int64_t elements, int64_t channels, int64_t tiles) {
-  TailLayouts layouts;
+int64_t padded(int64_t bytes, int64_t alignment) { return (bytes + alignment - 1) & -alignment; }
+
+/// Calls add(ring, bytes, count) for the buffers of joined layers; `elements` and `channels` of one
+/// tile of their results.
+template <typename Add>
+void addTails(TailLayouts &layouts, const Tails &tails, const Tiling &tiling, int64_t elements,
+              int64_t channels, int64_t tiles, Add add) {
   for (size_t i = 0; i < tails.layers.size(); ++i) {
     const TailShape &tail = tails.layers[i];
     TailLayout &layout = layouts[i];
     if (tail.operandBytes > 0 && !tail.isOperandResident)
-      layout.operand = cursor.add(elements * tail.operandBytes, streamed(tiling, tiles));
+      add(layout.operand, elements * tail.operandBytes, streamed(tiling, tiles));
     if (tail.rowBytes > 0)
-      layout.row = cursor.add(channels * tail.rowBytes, streamed(tiling, tiles));
+      add(layout.row, channels * tail.rowBytes, streamed(tiling, tiles));
     if (tail.constantBytes > 0)
-      layout.constant = cursor.add(tail.constantBytes);
+      add(layout.constant, tail.constantBytes, 1);
     if (!tail.isResident)
-      layout.output =
-          cursor.add(elements * tail.outputBytes, resultBuffers(tiling, tail.isStored, tiles));
+      add(layout.output, elements * tail.outputBytes, resultBuffers(tiling, tail.isStored, tiles));
   }
-  return layouts;
+}
+
+/// The same for all buffers of a matrix layer.
+template <typename Add>
+void addBuffers(MatrixLayout &layout, const MatrixShape &shape, const Tiling &t,
+                const ChannelCut &channels, const WindowCut &vertical, const WindowCut &horizontal,
+                Add add) {
+  const AxisCut &outputs = channels.outputs, &inputs = channels.inputs;
+  const PictureCut pictures(shape, t);
+  const int64_t level = bufferLevel(t);
+  const int64_t spatial = pictures.tiles * vertical.cut.tiles * horizontal.cut.tiles;
+  const int64_t pixels = pictures.tile * vertical.cut.tile * horizontal.cut.tile;
+  const int64_t inputLoads = spatial * inputs.tiles, weightLoads = outputs.tiles * inputs.tiles;
+  const int64_t residents = level >= 4 ? 2 : 1;
+  layout.ringRows = ringRows(shape, t, vertical, inputs.tiles == 1);
+  int64_t inputCount = streamed(t, inputLoads), inputRows = pictures.tile * vertical.maxSpan;
+  if (t.order == LoopOrder::InputResident)
+    inputCount = inputs.tiles * std::min(residents, spatial);
+  if (layout.ringRows > 0) {
+    inputCount = inputs.tiles;
+    inputRows = layout.ringRows;
+  }
+  const int64_t weightCount = t.order == LoopOrder::WeightResident
+                                  ? inputs.tiles * std::min(residents, outputs.tiles)
+                                  : streamed(t, weightLoads);
+  if (shape.inputBlock == 0)
+    add(layout.input, inputRows * horizontal.maxSpan * inputs.tile * shape.inputBytes, inputCount);
+  add(layout.weights, outputs.tile * shape.taps() * inputs.tile, weightCount);
+  add(layout.params, outputs.tile * kRecord, streamed(t, outputs.tiles));
+  add(layout.accumulator, pixels * outputs.tile * kWide,
+      std::min<int64_t>(level >= 3 ? 2 : 1, spatial * outputs.tiles));
+  const int64_t results = pixels * outputs.tile;
+  if (!shape.tails.isLeadResident)
+    add(layout.output, results * (shape.tails.isGated() ? 2 : 1) * shape.outputBytes,
+        resultBuffers(t, shape.tails.isLeadStored, spatial * outputs.tiles));
+  addTails(layout.tails, shape.tails, t, results, outputs.tile, spatial * outputs.tiles, add);
+}
+
+/// Lays out what is added.
+auto adder(SramCursor &cursor) {
+  return [&cursor](Ring &ring, int64_t bytes, int64_t count) { ring = cursor.add(bytes, count); };
 }
 
 } // namespace
@@ -67,7 +109,7 @@ WindowCut::WindowCut(const WindowAxis &axis, int64_t tile) : cut(axis.output, ti
 }
 
 Ring SramCursor::add(int64_t bytes, int64_t count) {
-  const Ring ring = {next, (bytes + alignment - 1) & -alignment, count};
+  const Ring ring = {next, padded(bytes, alignment), count};
   next += ring.pitch * count;
   return ring;
 }
@@ -86,41 +128,21 @@ int64_t ringRows(const MatrixShape &shape, const Tiling &t, const WindowCut &ver
 
 MatrixLayout layoutOf(const MatrixShape &shape, const Tiling &t, const ChannelCut &channels,
                       const WindowCut &vertical, const WindowCut &horizontal, int64_t alignment) {
-  const AxisCut &outputs = channels.outputs, &inputs = channels.inputs;
-  const PictureCut pictures(shape, t);
-  const int64_t level = bufferLevel(t);
-  const int64_t spatial = pictures.tiles * vertical.cut.tiles * horizontal.cut.tiles;
-  const int64_t pixels = pictures.tile * vertical.cut.tile * horizontal.cut.tile;
-  const int64_t inputLoads = spatial * inputs.tiles, weightLoads = outputs.tiles * inputs.tiles;
-  const int64_t residents = level >= 4 ? 2 : 1;
-  MatrixLayout layout;
-  layout.ringRows = ringRows(shape, t, vertical, inputs.tiles == 1);
-  int64_t inputCount = streamed(t, inputLoads), inputRows = pictures.tile * vertical.maxSpan;
-  if (t.order == LoopOrder::InputResident)
-    inputCount = inputs.tiles * std::min(residents, spatial);
-  if (layout.ringRows > 0) {
-    inputCount = inputs.tiles;
-    inputRows = layout.ringRows;
-  }
-  const int64_t weightCount = t.order == LoopOrder::WeightResident
-                                  ? inputs.tiles * std::min(residents, outputs.tiles)
-                                  : streamed(t, weightLoads);
   SramCursor cursor(alignment);
-  if (shape.inputBlock == 0)
-    layout.input =
-        cursor.add(inputRows * horizontal.maxSpan * inputs.tile * shape.inputBytes, inputCount);
-  layout.weights = cursor.add(outputs.tile * shape.taps() * inputs.tile, weightCount);
-  layout.params = cursor.add(outputs.tile * kRecord, streamed(t, outputs.tiles));
-  layout.accumulator = cursor.add(pixels * outputs.tile * kWide,
-                                  std::min<int64_t>(level >= 3 ? 2 : 1, spatial * outputs.tiles));
-  const int64_t results = pixels * outputs.tile;
-  if (!shape.tails.isLeadResident)
-    layout.output = cursor.add(results * (shape.tails.isGated() ? 2 : 1) * shape.outputBytes,
-                               resultBuffers(t, shape.tails.isLeadStored, spatial * outputs.tiles));
-  layout.tails =
-      tailLayouts(cursor, shape.tails, t, results, outputs.tile, spatial * outputs.tiles);
+  MatrixLayout layout;
+  addBuffers(layout, shape, t, channels, vertical, horizontal, adder(cursor));
   layout.bytes = cursor.bytes();
   return layout;
+}
+
+int64_t layoutBytes(const MatrixShape &shape, const Tiling &t, const ChannelCut &channels,
+                    const WindowCut &vertical, const WindowCut &horizontal, int64_t alignment) {
+  MatrixLayout nowhere;
+  int64_t all = 0;
+  addBuffers(
+      nowhere, shape, t, channels, vertical, horizontal,
+      [&](Ring &, int64_t bytes, int64_t count) { all += padded(bytes, alignment) * count; });
+  return all;
 }
 
 RowsLayout layoutOf(const RowsShape &shape, const Tiling &t, int64_t alignment) {
@@ -159,7 +181,7 @@ GroupNormLayout layoutOf(const GroupNormShape &shape, const Tiling &t, int64_t a
   if (!shape.tails.isLeadResident)
     layout.output = cursor.add(tile * shape.outputBytes,
                                resultBuffers(t, shape.tails.isLeadStored, slices * rows.tiles));
-  layout.tails = tailLayouts(cursor, shape.tails, t, tile, channels.tile, slices * rows.tiles);
+  addTails(layout.tails, shape.tails, t, tile, channels.tile, slices * rows.tiles, adder(cursor));
   layout.bytes = cursor.bytes();
   return layout;
 }

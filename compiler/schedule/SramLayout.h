@@ -66,7 +66,8 @@ struct ChannelCut {
 /// Output tiles of a matrix layer: Tiling::height beyond a picture's cuts the batch.
 struct PictureCut : AxisCut {
   PictureCut(const MatrixShape &shape, const Tiling &tiling)
-      : AxisCut(shape.batch, tiling.height / shape.vertical.output) {}
+      : AxisCut(shape.batch == 1 ? AxisCut(1, 1) // without divisions, for the search
+                                 : AxisCut(shape.batch, tiling.height / shape.vertical.output)) {}
 };
 
 struct Ring {
@@ -106,6 +107,9 @@ struct MatrixLayout {
 };
 MatrixLayout layoutOf(const MatrixShape &shape, const Tiling &tiling, const ChannelCut &channels,
                       const WindowCut &vertical, const WindowCut &horizontal, int64_t alignment);
+/// Only MatrixLayout::bytes.
+int64_t layoutBytes(const MatrixShape &shape, const Tiling &tiling, const ChannelCut &channels,
+                    const WindowCut &vertical, const WindowCut &horizontal, int64_t alignment);
 
 struct RowsLayout {
   std::array<Ring, 2> inputs;

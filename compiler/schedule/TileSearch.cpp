@@ -7,6 +7,7 @@
 #include "compiler/schedule/WinogradLayers.h"
 
 #include <limits>
+#include <map>
 #include <tuple>
 
 namespace sdopt {
@@ -53,9 +54,12 @@ public:
   }
   /// Can nothing win that moves so many bytes, or more, in so many cycles, or more?
   bool isBeaten(int64_t bytes, int64_t cycles) const {
+    // By traffic, cycles come first among what is left; by time, fewer tiles may.
+    const bool byTraffic = objective == Objective::Traffic;
     return cycles > cycleLimit() || bytes > byteLimit() ||
            std::any_of(offers.begin(), offers.end(), [&](const Offer &o) {
-             return o.bytes() < bytes && o.estimate.cycles <= cycles;
+             return (o.bytes() < bytes && o.estimate.cycles <= cycles) ||
+                    (byTraffic && o.bytes() == bytes && o.estimate.cycles < cycles);
            });
   }
   int64_t cycleLimit() const {
@@ -255,128 +259,30 @@ std::vector<SpatialCut> cuts(const WindowAxis &axis, const std::vector<int64_t> 
   return result;
 }
 
-/// The search of a matrix layer.
-struct MatrixSearch {
-  const MatrixShape &s;
-  const Target &target;
-  Selection &selection;
-  std::vector<SpatialCut> rows, columns;
+/// The same, and tiles of several pictures.
+std::vector<SpatialCut> cuts(const WindowAxis &axis, const std::vector<int64_t> &sizes,
+                             int64_t pictures) {
+  std::vector<SpatialCut> result = cuts(axis, sizes);
+  for (int64_t some : tileSizes(pictures))
+    if (some > 1)
+      result.push_back({some * axis.output, WindowCut(axis, axis.output)});
+  return result;
+}
 
-  MatrixSearch(const MatrixShape &s, const Target &target, Selection &selection,
-               const std::vector<int64_t> &heights, const std::vector<int64_t> &widths)
-      : s(s), target(target), selection(selection), rows(cuts(s.vertical, heights)),
-        columns(cuts(s.horizontal, widths)) {
-    for (int64_t pictures : tileSizes(s.batch))
-      if (pictures > 1)
-        rows.push_back({pictures * s.vertical.output, WindowCut(s.vertical, s.vertical.output)});
-  }
+/// Tiles of one axis, shortest first.
+struct SpatialCuts : std::vector<SpatialCut> {
+  SpatialCut any;        ///< what each of them has at least: of tiles, of input positions
+  bool isOrdered = true; ///< longer tiles need no more; not so where windows leave inputs out
 
-  bool hasHalo() const {
-    return (s.vertical.kernel - 1) * s.vertical.dilation + 1 > s.vertical.stride &&
-           s.vertical.output > 1 && !workOf(s.winograd).isLossy;
-  }
-  bool fits(const Tiling &t, const MatrixCut &cut, const SpatialCut &row,
-            const SpatialCut &column) {
-    return selection.fits(
-        layoutOf(s, t, cut, row.window, column.window, target.sram.alignment).bytes);
-  }
-  void offer(const Tiling &t, const MatrixCut &cut, const SpatialCut &row,
-             const SpatialCut &column) {
-    const Estimate e =
-        estimateMatrix(s, cut, row.window, column.window, t, target, selection.cycleLimit());
-    if (e.cycles <= selection.cycleLimit())
-      selection.offer(t, e);
-  }
-
-  /// Channels cut in one way, with cycles that no tiles of pixels can do without.
-  struct Channels {
-    MatrixCut cut;
-    ArrayBound array;
-    int64_t vector;
-  };
-  Channels channelsOf(const Tiling &t) const {
-    const MatrixCut cut(s, t);
-    const int64_t outputs = s.batch * s.vertical.output * s.horizontal.output * s.outputChannels;
-    return {cut, leastArrayCycles(s, cut, target), outputs / target.vector.lanes};
-  }
-
-  /// Is a tiling of so many tiles of pixels that moves such bytes, or more of both, beaten by how
-  /// it overlaps (estimateMatrix())?
-  bool isBeaten(const Tiling &t, const Channels &channels, const MatrixBytes &bytes,
-                int64_t tiles) const {
-    const int64_t level = bufferLevel(t), dram = busCycles(bytes.total(), target);
-    int64_t alone = 0; // cycles of DRAM in which nothing is computed
-    if (level < 2)
-      alone = dram;
-    else if (level < 4 && t.order == LoopOrder::InputResident)
-      alone = busCycles(bytes.input, target);
-    else if (level < 4 && t.order == LoopOrder::WeightResident)
-      alone = busCycles(bytes.weights, target);
-    const int64_t array = channels.array.all + channels.array.eachTile * tiles;
-    const int64_t compute = level < 3 ? array + channels.vector : array;
-    return selection.isBeaten(bytes.total(), std::max(compute + alone, dram));
-  }
-  bool isBeaten(const Tiling &t, const Channels &channels, const SpatialCut &row,
-                const SpatialCut &column) const {
-    return isBeaten(t, channels, bytesOf(s, channels.cut, row.window, column.window, t),
-                    s.batch * row.window.cut.tiles * column.window.cut.tiles);
-  }
-
-  /// Are all tiles of pixels beaten? Accumulators and weights bound the pixels of a tile, and those
-  /// the passes over the weights.
-  bool isBeaten(Tiling t, const Channels &channels) const {
-    const AxisCut &outputs = channels.cut.outputs, &inputs = channels.cut.inputs;
-    t.height = rows.back().size;
-    t.width = columns.back().size;
-    MatrixBytes least = bytesOf(s, channels.cut, rows.back().window, columns.back().window, t);
-    const bool byWeights = t.order == LoopOrder::WeightResident;
-    const int64_t weights = outputs.tile * s.taps() * (byWeights ? s.inputChannels : inputs.tile);
-    const int64_t pixels =
-        (target.sram.bytes - weights) / (outputs.tile * int64_t(sizeof(int64_t)));
-    if (pixels < 1)
-      return true;
-    const int64_t tiles = ceilDiv(s.batch * s.vertical.output * s.horizontal.output, pixels);
-    if (!byWeights && !haveBuffers(t, outputs.tiles * inputs.tiles))
-      least.weights *= tiles;
-    return isBeaten(t, channels, least, tiles);
-  }
-
-  /// How many of the rows fit, shortest first.
-  size_t fitting(Tiling t, const MatrixCut &cut, const SpatialCut &column) {
-    size_t low = 0, high = rows.size();
-    while (low < high) {
-      const size_t middle = (low + high) / 2;
-      t.height = rows[middle].size;
-      if (fits(t, cut, rows[middle], column))
-        low = middle + 1;
-      else
-        high = middle;
-    }
-    return low;
-  }
-
-  /// Of each width the tallest tile that fits, since fewer tiles move fewer bytes; or every tile.
-  void pixelTiles(Tiling t, bool onlyTallest) {
-    const Channels channels = channelsOf(t);
-    if (isBeaten(t, channels))
-      return;
-    for (const SpatialCut &column : columns) {
-      t.width = column.size;
-      t.height = rows.back().size;
-      if (isBeaten(t, channels, rows.back(), column))
+  explicit SpatialCuts(std::vector<SpatialCut> all) : vector(std::move(all)), any(back()) {
+    for (size_t i = 0; i < size(); ++i) {
+      const WindowCut &cut = (*this)[i].window;
+      any.window.sumSpan = std::min(any.window.sumSpan, cut.sumSpan);
+      any.window.sumNew = std::min(any.window.sumNew, cut.sumNew);
+      if (i == 0)
         continue;
-      size_t count = fitting(t, channels.cut, column);
-      if (count == 0)
-        break; // nor does anything wider
-      for (; count > 0; --count) {
-        const SpatialCut &row = rows[count - 1];
-        t.height = row.size;
-        if (isBeaten(t, channels, row, column))
-          break;
-        offer(t, channels.cut, row, column);
-        if (onlyTallest)
-          break;
-      }
+      const WindowCut &shorter = (*this)[i - 1].window;
+      isOrdered = isOrdered && cut.sumSpan <= shorter.sumSpan && cut.sumNew <= shorter.sumNew;
     }
   }
 };
@@ -389,6 +295,165 @@ bool canCut(const MatrixShape &s, int64_t outputChannels) {
          std::none_of(s.tails.layers.begin(), s.tails.layers.end(),
                       [](const TailShape &tail) { return tail.takesRows; });
 }
+
+/// The search of a matrix layer.
+struct MatrixSearch {
+  const MatrixShape &s;
+  const Target &target;
+  Selection &selection;
+  const CycleBound leastCycles;
+  const SpatialCuts rows, columns;
+  std::map<int64_t, std::vector<BusShare>> inputShares, resultShares; ///< by tile of channels
+
+  MatrixSearch(const MatrixShape &s, const Target &target, Selection &selection,
+               const std::vector<int64_t> &heights, const std::vector<int64_t> &widths)
+      : s(s), target(target), selection(selection), leastCycles(s, target),
+        rows(cuts(s.vertical, heights, s.batch)), columns(cuts(s.horizontal, widths)) {}
+
+  bool hasHalo() const {
+    return (s.vertical.kernel - 1) * s.vertical.dilation + 1 > s.vertical.stride &&
+           s.vertical.output > 1 && !workOf(s.winograd).isLossy;
+  }
+  bool fits(const Tiling &t, const MatrixCut &cut, const SpatialCut &row,
+            const SpatialCut &column) {
+    return selection.fits(layoutBytes(s, t, cut, row.window, column.window, target.sram.alignment));
+  }
+  void offer(const Tiling &t, const MatrixCut &cut, const SpatialCut &row,
+             const SpatialCut &column) {
+    const Estimate e =
+        estimateMatrix(s, cut, row.window, column.window, t, target, selection.cycleLimit());
+    if (e.cycles <= selection.cycleLimit())
+      selection.offer(t, e);
+  }
+
+  /// Channels cut in one way, with what no tiles of pixels can do without.
+  struct Channels {
+    MatrixCut cut;
+    ArrayBound array;
+    const std::vector<BusShare> &input, &results; ///< for each width, then the least of any
+  };
+  /// Every way to cut them that joined layers allow, the largest tiles first.
+  std::vector<Channels> channelsOf(const std::vector<int64_t> &outputs,
+                                   const std::vector<int64_t> &inputs) {
+    std::vector<Channels> all;
+    for (auto ci = inputs.rbegin(); ci != inputs.rend(); ++ci)
+      for (auto co = outputs.rbegin(); co != outputs.rend(); ++co)
+        if (canCut(s, *co)) {
+          const MatrixCut cut(s, {.outputChannels = *co, .inputChannels = *ci});
+          all.push_back(
+              {cut, leastArrayCycles(s, cut, target),
+               sharesOf(inputShares[*ci],
+                        [&](const WindowCut &w) { return inputShare(s, cut, w, target); }),
+               sharesOf(resultShares[*co],
+                        [&](const WindowCut &w) { return resultShare(s, cut, w, target); })});
+        }
+    return all;
+  }
+  template <typename Of>
+  const std::vector<BusShare> &sharesOf(std::vector<BusShare> &shares, Of shareOf) const {
+    if (!shares.empty())
+      return shares;
+    for (const SpatialCut &column : columns)
+      shares.push_back(shareOf(column.window));
+    BusShare least = shares.front();
+    for (const BusShare &share : shares)
+      least = {std::min(least.each, share.each), std::min(least.command, share.command)};
+    shares.push_back(least);
+    return shares;
+  }
+
+  /// Is a tiling of so many tiles of pixels, or more, that moves such bytes beaten? `column` is
+  /// the place of its width; columns.size(): any.
+  bool isBeaten(const Tiling &t, const Channels &channels, const MatrixBytes &bytes, int64_t tiles,
+                size_t column) const {
+    return bytes.total() > selection.byteLimit() ||
+           selection.isBeaten(bytes.total(),
+                              leastCycles(t, channels.cut, channels.array, bytes,
+                                          channels.input[column], channels.results[column], tiles));
+  }
+  bool isBeaten(const Tiling &t, const Channels &channels, const SpatialCut &row,
+                const SpatialCut &column, size_t place) const {
+    return isBeaten(t, channels, bytesOf(s, channels.cut, row.window, column.window, t),
+                    s.batch * row.window.cut.tiles * column.window.cut.tiles, place);
+  }
+
+  /// Are all tiles of pixels beaten? Accumulators and weights bound the pixels of a tile, and those
+  /// the passes over the weights.
+  bool isBeaten(Tiling t, const Channels &channels) const {
+    const AxisCut &outputs = channels.cut.outputs, &inputs = channels.cut.inputs;
+    t.height = rows.any.size;
+    t.width = columns.any.size;
+    MatrixBytes least = bytesOf(s, channels.cut, rows.any.window, columns.any.window, t);
+    const bool byWeights = t.order == LoopOrder::WeightResident;
+    const int64_t weights = outputs.tile * s.taps() * (byWeights ? s.inputChannels : inputs.tile);
+    const int64_t pixels =
+        (target.sram.bytes - weights) / (outputs.tile * int64_t(sizeof(int64_t)));
+    if (pixels < 1)
+      return true;
+    const int64_t tiles = ceilDiv(s.batch * s.vertical.output * s.horizontal.output, pixels);
+    if (!byWeights && !haveBuffers(t, outputs.tiles * inputs.tiles)) {
+      least.weights *= tiles;
+      least.weightTimes *= tiles;
+    }
+    return isBeaten(t, channels, least, tiles, columns.size());
+  }
+
+  /// How many of so many cuts come before the first that does not fit.
+  template <typename Fits> static size_t fitting(size_t count, Fits fitsAt) {
+    size_t low = 0;
+    while (low < count) {
+      const size_t middle = (low + count) / 2;
+      if (fitsAt(middle))
+        low = middle + 1;
+      else
+        count = middle;
+    }
+    return low;
+  }
+
+  /// Of each width the tallest tile that fits, since fewer tiles move fewer bytes; or every tile.
+  void pixelTiles(Tiling t, const Channels &channels, bool onlyTallest) {
+    t.outputChannels = channels.cut.outputs.tile;
+    t.inputChannels = channels.cut.inputs.tile;
+    if (isBeaten(t, channels))
+      return;
+    const auto isTileBeaten = [&](const SpatialCut &row, const SpatialCut &column, size_t place) {
+      t.height = row.size;
+      t.width = column.size;
+      return isBeaten(t, channels, row, column, place);
+    };
+    const auto tileFits = [&](const SpatialCut &row, const SpatialCut &column) {
+      t.height = row.size;
+      t.width = column.size;
+      return fits(t, channels.cut, row, column);
+    };
+    const size_t end =
+        fitting(columns.size(), [&](size_t i) { return tileFits(rows.front(), columns[i]); });
+    size_t first = 0;
+    if (columns.isOrdered)
+      first = fitting(end,
+                      [&](size_t i) { return isTileBeaten(rows.any, columns[i], columns.size()); });
+    size_t most = rows.size(); // that may fit
+    for (size_t i = first; i < end; ++i) {
+      const SpatialCut &column = columns[i];
+      // No more rows fit than with narrower tiles, unless one tile is all, which is not doubled.
+      if (column.window.cut.tiles == 1)
+        most = rows.size();
+      if (isTileBeaten(rows.isOrdered ? rows[most - 1] : rows.any, column, i))
+        continue;
+      most = fitting(most, [&](size_t row) { return tileFits(rows[row], column); });
+      for (size_t count = most; count > 0; --count) {
+        const SpatialCut &row = rows[count - 1];
+        if (!isTileBeaten(row, column, i))
+          offer(t, channels.cut, row, column);
+        else if (rows.isOrdered)
+          break;
+        if (rows.isOrdered && onlyTallest)
+          break;
+      }
+    }
+  }
+};
 
 void Search::operator()(const MatrixShape &s) {
   const bool byTraffic = options.objective == Objective::Traffic;
@@ -406,6 +471,13 @@ void Search::operator()(const MatrixShape &s) {
   MatrixSearch search(s, target, selection, pixelSizes(s.vertical.output, s.winograd),
                       isInRows ? std::vector{s.horizontal.output}
                                : pixelSizes(s.horizontal.output, s.winograd));
+  const auto cutsOf = [&](const std::vector<int64_t> &outputs) {
+    return search.channelsOf(s.channelTiles.empty() ? outputs : s.channelTiles, inputs);
+  };
+  const bool isSame = !s.channelTiles.empty() || someOutputs == allOutputs;
+  const std::vector<MatrixSearch::Channels> some = cutsOf(someOutputs);
+  const std::vector<MatrixSearch::Channels> others =
+      isSame ? std::vector<MatrixSearch::Channels>() : cutsOf(allOutputs);
   // The best candidates tend to come late in these lists: an early good one prunes the rest. The
   // fewest bytes come with the fewest buffers.
   const auto cutChannels = [&](int64_t level, int64_t halo, LoopOrder o, bool onlyTallest) {
@@ -414,18 +486,9 @@ void Search::operator()(const MatrixShape &s) {
         (halo > 0 && (!search.hasHalo() || s.inputBlock > 0)) ||
         (s.tails.isGated() && o == LoopOrder::WeightResident))
       return;
-    const auto &outputs = !s.channelTiles.empty()         ? s.channelTiles
-                          : o == LoopOrder::InputResident ? someOutputs
-                                                          : allOutputs;
-    for (auto ci = inputs.rbegin(); ci != inputs.rend(); ++ci) {
-      if (halo > 0 && o == LoopOrder::WeightResident && *ci < s.inputChannels)
-        continue;
-      for (auto co = outputs.rbegin(); co != outputs.rend(); ++co)
-        if (canCut(s, *co))
-          search.pixelTiles(
-              {.order = o, .outputChannels = *co, .inputChannels = *ci, .buffers = level + halo},
-              onlyTallest);
-    }
+    for (const auto &channels : isSame || o == LoopOrder::InputResident ? some : others)
+      if (halo == 0 || o != LoopOrder::WeightResident || channels.cut.inputs.tiles == 1)
+        search.pixelTiles({.order = o, .buffers = level + halo}, channels, onlyTallest);
   };
   // An early good candidate prunes the rest: the tallest tiles come first, the fewest bytes with
   // the fewest buffers, the least time with the most.

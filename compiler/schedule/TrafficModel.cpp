@@ -20,6 +20,16 @@ namespace {
 constexpr int64_t kWord = 4;
 constexpr int64_t kRecord = 16; ///< ChannelParams, NormChannel
 
+/// Runs of bytes in DRAM that begin `stride` apart; 0: one begins where another ends. Of a part of
+/// the rows of a picture each has `inRow` of them, and rows begin `rowStride` apart.
+struct Runs {
+  int64_t bytes = 0, stride = 0, inRow = 0, rowStride = 0;
+
+  bool follow() const { return stride == 0 || bytes >= stride; }
+  /// The same elements with so many bytes each.
+  Runs of(int64_t width) const { return {bytes * width, stride * width, inRow, rowStride * width}; }
+};
+
 /// What runs of bytes that do not follow each other take of the bus, after DramModel.h.
 class StridedRuns {
 public:
@@ -38,42 +48,57 @@ public:
       groups = std::max<int64_t>(dram.bankGroups, 1);
   }
 
-  /// Bytes that the bus moves in the time of `bytes`, moved by `commands` in runs of `run` that
-  /// begin `stride` apart; 0: one run begins where another ends. Of a part of the rows of a picture
-  /// each has `rowRuns` of them, and rows begin `rowStride` apart.
-  int64_t busBytes(int64_t bytes, int64_t commands, int64_t run, int64_t stride, int64_t rowRuns,
-                   int64_t rowStride) const {
-    const int64_t all = ceilDiv(bytes, commands);
-    const bool follows = stride == 0 || run >= stride;
-    const int64_t bursts = ceilDiv(follows ? all : run, burst);
-    const double opening = opened(bursts) * waiting(bursts);
-    // Nothing hides that a command's first rows open.
-    const double first = static_cast<double>(commands) * (waits() - waiting(bursts));
-    if (follows)
-      return bytes + static_cast<int64_t>(first + static_cast<double>(commands) * opening);
-    // Channels that no run begins in wait for those that all begin in.
-    const int64_t step = stride % burst == 0 ? std::gcd(stride / burst, channels) : 1;
-    const auto pages = static_cast<double>(dram.pageBytes * channels * groups);
-    double stripes = static_cast<double>(stride) / pages;
-    if (rowRuns > 0)
-      stripes = std::min(static_cast<double>(rowStride) / static_cast<double>(rowRuns) / pages,
-                         stripes + 1.0 / static_cast<double>(rowRuns));
-    const double onBus = static_cast<double>(ceilDiv(bursts, step) * step * burst) +
-                         std::min(static_cast<double>(groups) * stripes * waiting(bursts), opening);
-    return static_cast<int64_t>(first +
-                                static_cast<double>(bytes) / static_cast<double>(run) * onBus);
+  /// Bytes that the bus moves in the time of `bytes`, moved by so many commands.
+  int64_t busBytes(int64_t bytes, int64_t commands, const Runs &runs) const {
+    if (runs.follow()) {
+      const int64_t bursts = ceilDiv(ceilDiv(bytes, commands), burst);
+      const double opening = opened(bursts) * waiting(bursts);
+      return bytes + static_cast<int64_t>(first(commands, bursts) +
+                                          static_cast<double>(commands) * opening);
+    }
+    return static_cast<int64_t>(first(commands, ceilDiv(runs.bytes, burst)) +
+                                static_cast<double>(bytes) / static_cast<double>(runs.bytes) *
+                                    onBus(runs));
   }
+
+  /// At most busBytes(), but for rounding.
+  BusShare least(const Runs &runs) const {
+    if (runs.follow())
+      return {1, waits()};
+    return {onBus(runs) / static_cast<double>(runs.bytes), first(1, ceilDiv(runs.bytes, burst))};
+  }
+
+  /// Bytes that could move while a row opens.
+  double waits() const { return (dram.conflictLatency - dram.hitLatency) * dram.bandwidth; }
 
 private:
   /// Rows of one channel that a run opens.
   double opened(int64_t bursts) const {
     return static_cast<double>(std::min(groups, ceilDiv(bursts, channels)));
   }
-  /// Bytes that could move while a row opens, without and with those of the row before.
-  double waits() const { return (dram.conflictLatency - dram.hitLatency) * dram.bandwidth; }
+  /// Bytes that could still move while a row opens behind those of the row before.
   double waiting(int64_t bursts) const {
     const int64_t before = std::max<int64_t>(bursts / (channels * groups), 1);
     return std::max(waits() - static_cast<double>(before * burst * channels), 0.0);
+  }
+  /// Nothing hides that a command's first rows open.
+  double first(int64_t commands, int64_t bursts) const {
+    return static_cast<double>(commands) * (waits() - waiting(bursts));
+  }
+  /// Of one run that does not follow another.
+  double onBus(const Runs &runs) const {
+    const int64_t bursts = ceilDiv(runs.bytes, burst);
+    // Channels that no run begins in wait for those that all begin in.
+    const int64_t step = runs.stride % burst == 0 ? std::gcd(runs.stride / burst, channels) : 1;
+    const auto pages = static_cast<double>(dram.pageBytes * channels * groups);
+    double stripes = static_cast<double>(runs.stride) / pages;
+    if (runs.inRow > 0)
+      stripes =
+          std::min(static_cast<double>(runs.rowStride) / static_cast<double>(runs.inRow) / pages,
+                   stripes + 1.0 / static_cast<double>(runs.inRow));
+    return static_cast<double>(ceilDiv(bursts, step) * step * burst) +
+           std::min(static_cast<double>(groups) * stripes * waiting(bursts),
+                    opened(bursts) * waiting(bursts));
   }
 
   const DramTarget &dram;
@@ -88,17 +113,15 @@ struct Traffic {
   int64_t readBus = 0, writeBus = 0; ///< bytes that the bus could move in the time
   int64_t loads = 0, stores = 0;     ///< commands
 
-  void read(int64_t bytes, int64_t commands, int64_t run, int64_t stride = 0, int64_t rowRuns = 0,
-            int64_t rowStride = 0) {
+  void read(int64_t bytes, int64_t commands, const Runs &from = {}) {
     reads += bytes;
     loads += commands;
-    readBus += runs.busBytes(bytes, commands, run, stride, rowRuns, rowStride);
+    readBus += runs.busBytes(bytes, commands, from);
   }
-  void write(int64_t bytes, int64_t commands, int64_t run, int64_t stride = 0, int64_t rowRuns = 0,
-             int64_t rowStride = 0) {
+  void write(int64_t bytes, int64_t commands, const Runs &to = {}) {
     writes += bytes;
     stores += commands;
-    writeBus += runs.busBytes(bytes, commands, run, stride, rowRuns, rowStride);
+    writeBus += runs.busBytes(bytes, commands, to);
   }
   /// Of the loads so far.
   int64_t readCycles() const { return busCycles(readBus, target) + loads * latency(); }
@@ -137,34 +160,38 @@ int64_t productCycles(const ArrayTarget &array, double rate, int64_t streamed, i
                      ceilDiv(outputs, array.columns));
 }
 
+/// Sum of body(i) for all i < count, where body is the same again after `period`.
+template <typename Body> int64_t periodicSum(int64_t count, int64_t period, Body body) {
+  int64_t whole = 0, rest = 0;
+  for (int64_t i = 0; i < std::min(period, count); ++i) {
+    const int64_t value = body(i);
+    whole += value;
+    rest += i < count % period ? value : 0;
+  }
+  return count / period * whole + rest;
+}
+
+/// Tiles after which a tile begins again where one of `size` does; 0: anywhere.
+int64_t periodOf(int64_t tile, int64_t size) { return size > 0 ? size / std::gcd(tile, size) : 1; }
+
 /// Stored bytes of the blocks into which weights are cut.
 int64_t blockBytes(const MatrixShape &s, const AxisCut &outputs, const AxisCut &inputs) {
   if (s.weights.isPlainInt8())
     return s.weightCount();
   if (s.packedBytes > 0)
     return s.packedBytes;
-  const auto block = [&](int64_t o, int64_t i) {
-    return s.expectedBytes(blockAt(s.weights, outputs.first(o), inputs.first(i), outputs.extent(o),
-                                   s.taps(), inputs.extent(i)));
-  };
-  // Blocks of a row differ by where groups and runs begin.
-  const auto cutsNone = [&](int64_t size) { return size == 0 || inputs.tile % size == 0; };
-  const bool alike = cutsNone(s.weights.groupSize) && cutsNone(s.weights.run);
+  // Blocks differ by where groups, runs and palettes begin.
+  const int64_t inputPeriod =
+      std::lcm(periodOf(inputs.tile, s.weights.groupSize), periodOf(inputs.tile, s.weights.run));
+  const int64_t outputPeriod = periodOf(outputs.tile, s.weights.paletteOutputs);
   const auto row = [&](int64_t o) {
-    if (alike)
-      return (inputs.tiles - 1) * block(o, 0) + block(o, inputs.tiles - 1);
-    int64_t bytes = 0;
-    for (int64_t i = 0; i < inputs.tiles; ++i)
-      bytes += block(o, i);
-    return bytes;
+    const auto block = [&](int64_t i) {
+      return s.expectedBytes(blockAt(s.weights, outputs.first(o), inputs.first(i),
+                                     outputs.extent(o), s.taps(), inputs.extent(i)));
+    };
+    return periodicSum(inputs.tiles - 1, inputPeriod, block) + block(inputs.tiles - 1);
   };
-  const int64_t same = s.weights.paletteOutputs; // rows of blocks differ by where palettes begin
-  if (same == 0 || outputs.tile % same == 0)
-    return (outputs.tiles - 1) * row(0) + row(outputs.tiles - 1);
-  int64_t bytes = 0;
-  for (int64_t o = 0; o < outputs.tiles; ++o)
-    bytes += row(o);
-  return bytes;
+  return periodicSum(outputs.tiles - 1, outputPeriod, row) + row(outputs.tiles - 1);
 }
 
 /// Weights that the decoder makes in a cycle.
@@ -200,8 +227,7 @@ struct Work {
 struct ResultTiles {
   int64_t elements = 0, channels = 0; ///< of all tiles together; of one row
   int64_t tiles = 0, rowLoads = 0;    ///< times that a row of a picture is loaded
-  int64_t run = 0, pitch = 0; ///< elements that follow each other in DRAM, from one run to the next
-  int64_t rowRuns = 0, rowPitch = 0; ///< of a part of the rows of a picture; 0: whole rows
+  Runs runs;                          ///< of elements of one byte
 };
 
 /// Bytes of one joined layer.
@@ -214,12 +240,38 @@ struct TailBytes {
   int64_t read() const { return operand + rows + constant; }
 };
 
+/// Runs of channels of a pixel, or of whole pixels of a row, in elements; of a row of `inRow`
+/// pixels tiles take so many.
+Runs pixelRuns(const AxisCut &channels, int64_t pixels, int64_t inRow, bool hasParts) {
+  if (channels.tiles == 1)
+    return {channels.tile * pixels, channels.size * inRow};
+  if (!hasParts)
+    return {channels.tile, channels.size};
+  return {channels.tile, channels.size, pixels, channels.size * inRow};
+}
+
+Runs inputRuns(const MatrixShape &s, const AxisCut &inputs, const WindowCut &horizontal) {
+  return pixelRuns(inputs, horizontal.maxSpan, s.horizontal.input, horizontal.cut.tiles > 1)
+      .of(s.inputBytes);
+}
+
+/// Of results; gates leave one element of so many.
+Runs resultRuns(const MatrixShape &s, AxisCut outputs, const WindowCut &horizontal,
+                int64_t gates = 1) {
+  outputs.size /= gates;
+  return pixelRuns(outputs, horizontal.cut.tile, s.horizontal.output, horizontal.cut.tiles > 1);
+}
+
+/// Rows that are cut so.
+Runs runsOf(const AxisCut &channels) {
+  return channels.tiles > 1 ? Runs{channels.tile, channels.size} : Runs();
+}
+
 ResultTiles resultsOf(const MatrixShape &s, const ChannelCut &cut, const WindowCut &vertical,
                       const WindowCut &horizontal, const Tiling &t) {
   const int64_t gates = s.tails.isGated() ? 2 : 1;
   const int64_t channels = s.outputChannels / gates, channelTiles = cut.outputs.tiles / gates;
   const int64_t pixelTiles = s.batch * vertical.cut.tiles * horizontal.cut.tiles;
-  const bool isWhole = channelTiles == 1 && gates == 1;
   const bool onceEach = t.order == LoopOrder::WeightResident || channelTiles == 1;
   ResultTiles results;
   results.elements = s.batch * s.vertical.output * s.horizontal.output * channels;
@@ -231,12 +283,7 @@ ResultTiles resultsOf(const MatrixShape &s, const ChannelCut &cut, const WindowC
     const int64_t alone = pictures.tile == 1 ? s.batch : pictures.last == 1 ? 1 : 0;
     results.rowLoads = (s.batch - alone) * horizontal.cut.tiles + alone;
   }
-  results.run = isWhole ? channels * horizontal.cut.tile : cut.outputs.tile;
-  results.pitch = isWhole ? channels * s.horizontal.output : channels;
-  if (!isWhole && horizontal.cut.tiles > 1) {
-    results.rowRuns = horizontal.cut.tile;
-    results.rowPitch = channels * s.horizontal.output;
-  }
+  results.runs = resultRuns(s, cut.outputs, horizontal, gates);
   return results;
 }
 
@@ -247,8 +294,7 @@ ResultTiles resultsOf(const GroupNormShape &s, const Tiling &t) {
   results.channels = s.channels;
   results.tiles = s.pictures * rows.tiles * channels.tiles;
   results.rowLoads = s.pictures;
-  results.run = channels.tiles == 1 ? rows.tile * s.channels : channels.tile;
-  results.pitch = channels.tiles == 1 ? results.run : s.channels;
+  results.runs = runsOf(channels);
   return results;
 }
 
@@ -258,17 +304,13 @@ void addTails(const Tails &tails, const ResultTiles &results, const Target &targ
   for (const TailShape &tail : tails.layers) {
     const TailBytes bytes(tail, results);
     if (bytes.operand > 0)
-      traffic.read(bytes.operand, results.tiles, results.run * tail.operandBytes,
-                   results.pitch * tail.operandBytes, results.rowRuns,
-                   results.rowPitch * tail.operandBytes);
+      traffic.read(bytes.operand, results.tiles, results.runs.of(tail.operandBytes));
     if (bytes.rows > 0)
-      traffic.read(bytes.rows, results.tiles, bytes.rows / results.rowLoads);
+      traffic.read(bytes.rows, results.tiles);
     if (bytes.constant > 0)
-      traffic.read(bytes.constant, 1, bytes.constant);
+      traffic.read(bytes.constant, 1);
     if (bytes.output > 0)
-      traffic.write(bytes.output, results.tiles, results.run * tail.outputBytes,
-                    results.pitch * tail.outputBytes, results.rowRuns,
-                    results.rowPitch * tail.outputBytes);
+      traffic.write(bytes.output, results.tiles, results.runs.of(tail.outputBytes));
     vector += tail.passes * ceilDiv(results.elements, target.vector.lanes);
   }
 }
@@ -353,21 +395,19 @@ struct EstimateOf {
   Estimate operator()(const RowsShape &s) const {
     const AxisCut rows(s.rows, t.height), channels(s.channels, t.outputChannels);
     const int64_t elements = s.pictures * s.rows * s.channels;
-    const int64_t run = channels.tiles == 1 ? rows.tile * s.channels : channels.tile;
-    const int64_t pitch = channels.tiles == 1 ? run : s.channels;
+    const Runs runs = runsOf(channels);
     const int64_t tiles = s.pictures * rows.tiles * channels.tiles;
     Traffic traffic{target};
     for (int i = 0; i < 2; ++i)
       if (const int64_t width = s.isInputResident[i] ? 0 : s.inputBytes[i]; width > 0)
-        traffic.read(elements * width, tiles, run * width, pitch * width);
+        traffic.read(elements * width, tiles, runs.of(width));
     for (int64_t width : s.broadcastBytes)
       if (width > 0)
-        traffic.read(s.pictures * s.channels * width, s.pictures * channels.tiles,
-                     channels.tile * width);
+        traffic.read(s.pictures * s.channels * width, s.pictures * channels.tiles);
     if (s.constantBytes > 0)
-      traffic.read(s.constantBytes, 1, s.constantBytes);
+      traffic.read(s.constantBytes, 1);
     if (s.isStored)
-      traffic.write(elements * s.outputBytes, tiles, run * s.outputBytes, pitch * s.outputBytes);
+      traffic.write(elements * s.outputBytes, tiles, runs.of(s.outputBytes));
     return streamEstimate(traffic, s.passes * ceilDiv(elements, target.vector.lanes), tiles,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
   }
@@ -375,17 +415,15 @@ struct EstimateOf {
   Estimate operator()(const GroupNormShape &s) const {
     const AxisCut rows(s.rows, t.height), channels(s.channels, t.outputChannels);
     const int64_t elements = s.pictures * s.rows * s.channels;
-    const int64_t run = channels.tiles == 1 ? rows.tile * s.channels : channels.tile;
-    const int64_t pitch = channels.tiles == 1 ? run : s.channels;
+    const Runs runs = runsOf(channels);
     const int64_t passes = t.order == LoopOrder::InputResident ? 1 : 2;
     const int64_t tiles = s.pictures * rows.tiles * channels.tiles;
     Traffic traffic{target};
     if (!s.isInputResident)
-      traffic.read(passes * elements * s.inputBytes, passes * tiles, run * s.inputBytes,
-                   pitch * s.inputBytes);
-    traffic.read(s.channels * kRecord, channels.tiles, channels.tile * kRecord);
+      traffic.read(passes * elements * s.inputBytes, passes * tiles, runs.of(s.inputBytes));
+    traffic.read(s.channels * kRecord, channels.tiles);
     if (s.tails.isLeadStored)
-      traffic.write(elements * s.outputBytes, tiles, run * s.outputBytes, pitch * s.outputBytes);
+      traffic.write(elements * s.outputBytes, tiles, runs.of(s.outputBytes));
     int64_t vector = 2 * ceilDiv(elements, target.vector.lanes);
     addTails(s.tails, resultsOf(s, t), target, traffic, vector);
     return streamEstimate(traffic, vector, tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
@@ -399,20 +437,18 @@ struct EstimateOf {
     const int64_t tiles = s.pictures * rows.tiles * columns.tiles, copies = s.factorH * s.factorW;
     Traffic traffic{target};
     if (!s.isInputResident)
-      traffic.read(bytes, tiles, columns.tile * s.pixelBytes,
-                   columns.tiles == 1 ? 0 : s.width * s.pixelBytes);
-    traffic.write(bytes * copies, tiles * copies, s.pixelBytes, s.factorW * s.pixelBytes);
+      traffic.read(bytes, tiles, runsOf(columns).of(s.pixelBytes));
+    traffic.write(bytes * copies, tiles * copies, {s.pixelBytes, s.factorW * s.pixelBytes});
     return streamEstimate(traffic, 0, tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
   }
 
   Estimate operator()(const PermuteShape &s) const {
     const AxisCut a(s.dims[1], t.height), b(s.dims[2], t.width), c(s.dims[3], t.outputChannels);
     const int64_t bytes = s.dims[0] * s.dims[1] * s.dims[2] * s.dims[3] * s.elementBytes;
-    const int64_t run = c.tile * s.elementBytes;
     const int64_t tiles = s.dims[0] * a.tiles * b.tiles * c.tiles;
     Traffic traffic{target};
-    traffic.read(bytes, tiles, s.inputStrides[3] == 1 ? run : s.elementBytes);
-    traffic.write(bytes, tiles, c.tiles == 1 ? run * b.tile : run);
+    traffic.read(bytes, tiles);
+    traffic.write(bytes, tiles);
     return streamEstimate(traffic, 0, tiles, layoutOf(s, t, target.sram.alignment).bytes, t);
   }
 
@@ -421,13 +457,12 @@ struct EstimateOf {
     const int64_t rows = s.batch * s.tokens;
     const int64_t tiles = s.batch * tokens.tiles;
     Traffic traffic{target};
-    traffic.read(rows * kWord, tiles, tokens.tile * kWord);
-    traffic.read(rows * s.channels, tiles, s.channels);
-    traffic.read(rows * kWord, tiles, kWord);
-    traffic.read(s.tokens * s.channels, tokens.tiles, tokens.tile * s.channels);
-    traffic.read(s.tokens * kWord, tokens.tiles, tokens.tile * kWord);
-    traffic.write(rows * s.channels * s.outputBytes, tiles,
-                  tokens.tile * s.channels * s.outputBytes);
+    traffic.read(rows * kWord, tiles);
+    traffic.read(rows * s.channels, tiles);
+    traffic.read(rows * kWord, tiles);
+    traffic.read(s.tokens * s.channels, tokens.tiles);
+    traffic.read(s.tokens * kWord, tokens.tiles);
+    traffic.write(rows * s.channels * s.outputBytes, tiles);
     return streamEstimate(traffic, 2 * ceilDiv(rows * s.channels, target.vector.lanes), tiles,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
   }
@@ -435,22 +470,22 @@ struct EstimateOf {
   Estimate operator()(const TimeEmbeddingShape &s) const {
     const int64_t output = s.batch * 2 * s.halfDim;
     Traffic traffic{target};
-    traffic.read(s.inputs * kWord, 1, s.inputs * kWord);
-    traffic.read(s.halfDim * kWord, 1, s.halfDim * kWord);
-    traffic.read(kTableKnots16 * kWord, 1, kTableKnots16 * kWord);
-    traffic.write(output * s.outputBytes, 1, output * s.outputBytes);
+    traffic.read(s.inputs * kWord, 1);
+    traffic.read(s.halfDim * kWord, 1);
+    traffic.read(kTableKnots16 * kWord, 1);
+    traffic.write(output * s.outputBytes, 1);
     return streamEstimate(traffic, ceilDiv(output, target.vector.lanes), 1,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
   }
 
   Estimate operator()(const PoolShape &s) const {
     const AxisCut channels(s.channels, t.outputChannels);
-    const int64_t row = s.channels * s.elementBytes, run = channels.tile * s.elementBytes;
+    const int64_t row = s.channels * s.elementBytes;
     const int64_t tiles = s.batch * channels.tiles;
     Traffic traffic{target};
-    traffic.read(s.batch * s.tokens * row, tiles, channels.tiles == 1 ? s.tokens * row : run);
-    traffic.read(s.batch * s.tokens * kWord, s.batch, s.tokens * kWord);
-    traffic.write(s.batch * row, tiles, run);
+    traffic.read(s.batch * s.tokens * row, tiles);
+    traffic.read(s.batch * s.tokens * kWord, s.batch);
+    traffic.write(s.batch * row, tiles);
     return streamEstimate(traffic, s.batch * ceilDiv(row, target.vector.lanes), tiles,
                           layoutOf(s, t, target.sram.alignment).bytes, t);
   }
@@ -466,18 +501,18 @@ Estimate EstimateOf::operator()(const AttentionShape &s) const {
   const int64_t kBytes = s.isInputResident[1] ? 0 : groups * s.keys * row * s.kBytes * kTimes;
   const int64_t vBytes = s.isInputResident[2] ? 0 : groups * s.keys * row * s.vBytes * vTimes;
   Traffic traffic{target};
-  const int64_t pitch = s.heads * s.headDim;
+  const Runs runs{row, s.heads * s.headDim};
   const int64_t blocks = groups * queries.tiles;
   if (!s.isInputResident[0])
-    traffic.read(groups * s.queries * row * s.qBytes, blocks, row * s.qBytes, pitch * s.qBytes);
+    traffic.read(groups * s.queries * row * s.qBytes, blocks, runs.of(s.qBytes));
   if (kBytes > 0)
-    traffic.read(kBytes, groups * keys.tiles * kTimes, row * s.kBytes, pitch * s.kBytes);
+    traffic.read(kBytes, groups * keys.tiles * kTimes, runs.of(s.kBytes));
   if (vBytes > 0)
-    traffic.read(vBytes, groups * keys.tiles * vTimes, row * s.vBytes, pitch * s.vBytes);
+    traffic.read(vBytes, groups * keys.tiles * vTimes, runs.of(s.vBytes));
   if (s.isStored) {
     const int64_t stored = s.isResident ? s.headDim : row;
     traffic.write(heads * s.queries * s.headDim * s.outputBytes, blocks * (row / stored),
-                  stored * s.outputBytes, pitch * s.outputBytes);
+                  Runs{stored, runs.stride}.of(s.outputBytes));
   }
   // Scores twice (maxima, then sums), weighted sum of values once.
   const auto rate = [&](bool wideA, bool wideB) {
@@ -508,9 +543,12 @@ MatrixCut::MatrixCut(const MatrixShape &s, const Tiling &t)
 
 ArrayBound leastArrayCycles(const MatrixShape &s, const MatrixCut &cut, const Target &target) {
   const ArrayTarget &array = target.array;
-  int64_t blocks = 0;
-  forSizes(cut.outputs,
-           [&](int64_t size, int64_t times) { blocks += times * ceilDiv(size, array.columns); });
+  int64_t blocks = 0, rounds = 0;
+  forSizes(cut.outputs, [&](int64_t size, int64_t times) {
+    const int64_t some = ceilDiv(size, array.columns);
+    blocks += times * some;
+    rounds += times * ceilDiv(some, array.count);
+  });
   const WinogradWork &work = workOf(s.winograd);
   const int64_t reductions = reductionsOf(cut.inputs, array) * productsOf(s);
   const int64_t outputs = s.batch * s.vertical.output * s.horizontal.output;
@@ -521,9 +559,12 @@ ArrayBound leastArrayCycles(const MatrixShape &s, const MatrixCut &cut, const Ta
                           static_cast<double>(array.count);
   const auto all = static_cast<int64_t>(products * static_cast<double>(streamed) / rate);
   // Filled once for each command, or for each tile of weights.
-  if (array.weightTiles > 1)
-    return {all, cut.outputs.tiles * cut.inputs.tiles * fill};
-  return {all, static_cast<int64_t>(products * static_cast<double>(fill))};
+  if (array.weightTiles > 1) {
+    const int64_t fills = cut.outputs.tiles * cut.inputs.tiles * fill;
+    return {all, fills, rounds * reductions * array.rows + fills};
+  }
+  return {all, static_cast<int64_t>(products * static_cast<double>(fill)),
+          rounds * reductions * fill};
 }
 
 MatrixBytes bytesOf(const MatrixShape &s, const MatrixCut &cut, const WindowCut &vertical,
@@ -564,6 +605,73 @@ MatrixBytes bytesOf(const MatrixShape &s, const MatrixCut &cut, const WindowCut 
           .tails = tails};
 }
 
+BusShare inputShare(const MatrixShape &s, const ChannelCut &cut, const WindowCut &horizontal,
+                    const Target &target) {
+  return StridedRuns(target.dram).least(inputRuns(s, cut.inputs, horizontal));
+}
+
+BusShare resultShare(const MatrixShape &s, const ChannelCut &cut, const WindowCut &horizontal,
+                     const Target &target) {
+  const StridedRuns strided(target.dram);
+  BusShare share = {0, 0};
+  const auto add = [&](int64_t gates, int64_t width) {
+    const BusShare own = strided.least(resultRuns(s, cut.outputs, horizontal, gates).of(width));
+    share.each += own.each * static_cast<double>(width) / static_cast<double>(gates);
+    share.command += own.command * static_cast<double>(cut.outputs.tiles / gates);
+  };
+  if (s.tails.isLeadStored)
+    add(1, s.outputBytes);
+  for (const TailShape &tail : s.tails.layers) {
+    if (tail.operandBytes > 0 && !tail.isOperandResident)
+      add(s.tails.isGated() ? 2 : 1, tail.operandBytes);
+    if (tail.isStored)
+      add(s.tails.isGated() ? 2 : 1, tail.outputBytes);
+  }
+  return share;
+}
+
+CycleBound::CycleBound(const MatrixShape &s, const Target &target)
+    : results(static_cast<double>(s.batch * s.vertical.output * s.horizontal.output *
+                                  s.outputChannels)),
+      vector(static_cast<int64_t>(results) / target.vector.lanes),
+      perByte(target.clock / target.dram.bandwidth),
+      latency(std::ceil(target.dram.hitLatency * target.clock)),
+      opening(StridedRuns(target.dram).waits()) {}
+
+int64_t CycleBound::operator()(const Tiling &t, const ChannelCut &cut, const ArrayBound &array,
+                               const MatrixBytes &bytes, const BusShare &input,
+                               const BusShare &result, int64_t tiles) const {
+  struct Loads {
+    double bus, commands;
+  };
+  const auto loads = [](int64_t bytes, int64_t commands, const BusShare &share) {
+    const auto count = static_cast<double>(bytes > 0 ? commands : 0);
+    return Loads{static_cast<double>(bytes) * share.each + count * share.command, count};
+  };
+  const auto cycles = [&](const Loads &l) { return l.bus * perByte + l.commands * latency; };
+  const int64_t blocks = cut.outputs.tiles * cut.inputs.tiles;
+  const Loads inputs = loads(bytes.input, tiles * cut.inputs.tiles * bytes.inputTimes, input);
+  const Loads weights = loads(bytes.weights, blocks * bytes.weightTimes, {1, opening});
+  const Loads params = loads(bytes.params, cut.outputs.tiles * bytes.paramTimes, {1, opening});
+  const Loads all = {inputs.bus + weights.bus + params.bus,
+                     inputs.commands + weights.commands + params.commands};
+  const double bus = all.bus + results * result.each + static_cast<double>(tiles) * result.command;
+  const double dram = std::max(bus * perByte, cycles(all));
+  const int64_t level = bufferLevel(t), products = array.of(tiles);
+  double alone = 0; // in which nothing is computed
+  if (level < 2)
+    alone = dram;
+  else if (level < 4 && t.order == LoopOrder::InputResident)
+    alone = cycles(inputs);
+  else if (level < 4 && t.order == LoopOrder::WeightResident)
+    alone = cycles(weights);
+  const int64_t compute = level < 3 ? products + vector : std::max(products, vector);
+  // Less what the estimate rounds down.
+  constexpr double kRounding = 1 - 1e-9, kMostRounded = 16;
+  return static_cast<int64_t>(std::max(static_cast<double>(compute) + alone, dram) * kRounding -
+                              kMostRounded * (1 + perByte));
+}
+
 Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const WindowCut &vertical,
                         const WindowCut &horizontal, const Tiling &t, const Target &target,
                         int64_t limit) {
@@ -572,36 +680,19 @@ Estimate estimateMatrix(const MatrixShape &s, const MatrixCut &cut, const Window
                         outputs.tiles * inputs.tiles;
   const bool byWeights = t.order == LoopOrder::WeightResident;
   const MatrixBytes bytes = bytesOf(s, cut, vertical, horizontal, t);
-  // Runs of channels of a pixel, or of whole pixels of a row; pitch from one to the next.
-  int64_t inputRun = inputs.tile * s.inputBytes, outputRun = outputs.tile * s.outputBytes;
-  int64_t inputPitch = s.inputChannels * s.inputBytes;
-  int64_t outputPitch = s.outputChannels * s.outputBytes;
-  const bool hasParts = horizontal.cut.tiles > 1;
-  const int64_t inputRuns = hasParts && inputs.tiles > 1 ? horizontal.maxSpan : 0;
-  const int64_t outputRuns = hasParts && outputs.tiles > 1 ? horizontal.cut.tile : 0;
-  if (inputs.tiles == 1) {
-    inputRun *= horizontal.maxSpan;
-    inputPitch *= s.horizontal.input;
-  }
-  if (outputs.tiles == 1) {
-    outputRun *= horizontal.cut.tile;
-    outputPitch *= s.horizontal.output;
-  }
-
   const int64_t pixelTiles = s.batch * vertical.cut.tiles * horizontal.cut.tiles;
   Traffic traffic{target};
   if (bytes.input > 0)
-    traffic.read(bytes.input, pixelTiles * inputs.tiles * bytes.inputTimes, inputRun, inputPitch,
-                 inputRuns, inputPitch * s.horizontal.input);
+    traffic.read(bytes.input, pixelTiles * inputs.tiles * bytes.inputTimes,
+                 inputRuns(s, inputs, horizontal));
   const int64_t inputCycles = traffic.readCycles(), inputBus = traffic.readBus;
-  traffic.read(bytes.weights, outputs.tiles * inputs.tiles * bytes.weightTimes,
-               s.expectedBytes({outputs.tile, s.taps(), inputs.tile}));
+  traffic.read(bytes.weights, outputs.tiles * inputs.tiles * bytes.weightTimes);
   const int64_t weightCycles = traffic.readCycles() - inputCycles;
   const int64_t excess = decoderExcess(s, bytes.weightTimes, traffic.readBus - inputBus, target);
-  traffic.read(bytes.params, outputs.tiles * bytes.paramTimes, outputs.tile * kRecord);
+  traffic.read(bytes.params, outputs.tiles * bytes.paramTimes);
   if (bytes.output > 0)
-    traffic.write(bytes.output, pixelTiles * outputs.tiles, outputRun, outputPitch, outputRuns,
-                  outputPitch * s.horizontal.output);
+    traffic.write(bytes.output, pixelTiles * outputs.tiles,
+                  resultRuns(s, outputs, horizontal).of(s.outputBytes));
   int64_t tailVector = 0;
   if (!s.tails.layers.empty())
     addTails(s.tails, resultsOf(s, cut, vertical, horizontal, t), target, traffic, tailVector);

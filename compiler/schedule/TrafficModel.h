@@ -32,9 +32,12 @@ struct MatrixCut : ChannelCut {
   MatrixCut(const MatrixShape &shape, const Tiling &tiling);
 };
 
-/// Cycles that the array does not go below: all + eachTile * tiles of pixels, whatever these are.
+/// Cycles that the array does not go below with channels cut in one way, whatever the tiles of
+/// pixels are.
 struct ArrayBound {
-  int64_t all, eachTile;
+  int64_t all, eachTile; ///< all + eachTile * tiles
+  int64_t oneTile;       ///< for each tile, of few pixels
+  int64_t of(int64_t tiles) const { return std::max(all + eachTile * tiles, oneTile * tiles); }
 };
 ArrayBound leastArrayCycles(const MatrixShape &shape, const MatrixCut &cut, const Target &target);
 
@@ -46,6 +49,33 @@ struct MatrixBytes {
 };
 MatrixBytes bytesOf(const MatrixShape &shape, const MatrixCut &cut, const WindowCut &vertical,
                     const WindowCut &horizontal, const Tiling &tiling);
+
+/// Bytes that the bus could move, at least, in the time that it takes for each byte and command of
+/// the input, or for each result (with what joined layers move for it) and tile of pixels; of tiles
+/// of one width.
+struct BusShare {
+  double each = 1, command = 0;
+};
+BusShare inputShare(const MatrixShape &shape, const ChannelCut &cut, const WindowCut &horizontal,
+                    const Target &target);
+BusShare resultShare(const MatrixShape &shape, const ChannelCut &cut, const WindowCut &horizontal,
+                     const Target &target);
+
+/// A lower bound of Estimate::cycles from parts of it that many tilings share.
+class CycleBound {
+public:
+  CycleBound(const MatrixShape &shape, const Target &target);
+  /// Of `tiles` tiles of pixels, or more.
+  int64_t operator()(const Tiling &tiling, const ChannelCut &cut, const ArrayBound &array,
+                     const MatrixBytes &bytes, const BusShare &input, const BusShare &results,
+                     int64_t tiles) const;
+
+private:
+  double results;
+  int64_t vector;          ///< cycles
+  double perByte, latency; ///< cycles
+  double opening;          ///< bytes that could move while a row opens
+};
 
 /// As estimate(); stops early, with cycles above `limit`, where DRAM alone takes longer than that.
 Estimate estimateMatrix(const MatrixShape &shape, const MatrixCut &cut, const WindowCut &vertical,
