@@ -271,10 +271,11 @@ std::vector<SpatialCut> cuts(const WindowAxis &axis, const std::vector<int64_t> 
 
 /// Tiles of one axis, shortest first.
 struct SpatialCuts : std::vector<SpatialCut> {
-  SpatialCut any;        ///< what each of them has at least: of tiles, of input positions
-  bool isOrdered = true; ///< longer tiles need no more; not so where windows leave inputs out
+  SpatialCut any; ///< what each of them has at least: of tiles, of input positions
+  bool isOrdered; ///< longer tiles move no more; not so where windows leave inputs out
 
-  explicit SpatialCuts(std::vector<SpatialCut> all) : vector(std::move(all)), any(back()) {
+  explicit SpatialCuts(std::vector<SpatialCut> all, bool isOrdered = true)
+      : vector(std::move(all)), any(back()), isOrdered(isOrdered) {
     for (size_t i = 0; i < size(); ++i) {
       const WindowCut &cut = (*this)[i].window;
       any.window.sumSpan = std::min(any.window.sumSpan, cut.sumSpan);
@@ -282,7 +283,8 @@ struct SpatialCuts : std::vector<SpatialCut> {
       if (i == 0)
         continue;
       const WindowCut &shorter = (*this)[i - 1].window;
-      isOrdered = isOrdered && cut.sumSpan <= shorter.sumSpan && cut.sumNew <= shorter.sumNew;
+      this->isOrdered =
+          this->isOrdered && cut.sumSpan <= shorter.sumSpan && cut.sumNew <= shorter.sumNew;
     }
   }
 };
@@ -302,13 +304,19 @@ struct MatrixSearch {
   const Target &target;
   Selection &selection;
   const CycleBound leastCycles;
+  /// Rows of channels that joined layers load for each picture, again for each turn of a picture in
+  /// tiles of several.
+  const bool hasTurns;
   const SpatialCuts rows, columns;
   std::map<int64_t, std::vector<BusShare>> inputShares, resultShares; ///< by tile of channels
 
   MatrixSearch(const MatrixShape &s, const Target &target, Selection &selection,
                const std::vector<int64_t> &heights, const std::vector<int64_t> &widths)
       : s(s), target(target), selection(selection), leastCycles(s, target),
-        rows(cuts(s.vertical, heights, s.batch)), columns(cuts(s.horizontal, widths)) {}
+        hasTurns(s.batch > 1 &&
+                 std::any_of(s.tails.layers.begin(), s.tails.layers.end(),
+                             [](const TailShape &tail) { return tail.rowBytes > 0; })),
+        rows(cuts(s.vertical, heights, s.batch), !hasTurns), columns(cuts(s.horizontal, widths)) {}
 
   bool hasHalo() const {
     return (s.vertical.kernel - 1) * s.vertical.dilation + 1 > s.vertical.stride &&
@@ -362,6 +370,17 @@ struct MatrixSearch {
     return shares;
   }
 
+  MatrixBytes bytes(Tiling t, const Channels &channels, const SpatialCut &row,
+                    const SpatialCut &column) const {
+    MatrixBytes bytes = bytesOf(s, channels.cut, row.window, column.window, t);
+    if (hasTurns && &row == &rows.any) {
+      t.height = s.vertical.output;
+      bytes.tails =
+          std::min(bytes.tails, bytesOf(s, channels.cut, row.window, column.window, t).tails);
+    }
+    return bytes;
+  }
+
   /// Is a tiling of so many tiles of pixels, or more, that moves such bytes beaten? `column` is
   /// the place of its width; columns.size(): any.
   bool isBeaten(const Tiling &t, const Channels &channels, const MatrixBytes &bytes, int64_t tiles,
@@ -373,7 +392,7 @@ struct MatrixSearch {
   }
   bool isBeaten(const Tiling &t, const Channels &channels, const SpatialCut &row,
                 const SpatialCut &column, size_t place) const {
-    return isBeaten(t, channels, bytesOf(s, channels.cut, row.window, column.window, t),
+    return isBeaten(t, channels, bytes(t, channels, row, column),
                     s.batch * row.window.cut.tiles * column.window.cut.tiles, place);
   }
 
@@ -383,7 +402,7 @@ struct MatrixSearch {
     const AxisCut &outputs = channels.cut.outputs, &inputs = channels.cut.inputs;
     t.height = rows.any.size;
     t.width = columns.any.size;
-    MatrixBytes least = bytesOf(s, channels.cut, rows.any.window, columns.any.window, t);
+    MatrixBytes least = bytes(t, channels, rows.any, columns.any);
     const bool byWeights = t.order == LoopOrder::WeightResident;
     const int64_t weights = outputs.tile * s.taps() * (byWeights ? s.inputChannels : inputs.tile);
     const int64_t pixels =
@@ -427,31 +446,36 @@ struct MatrixSearch {
       t.width = column.size;
       return fits(t, channels.cut, row, column);
     };
-    const size_t end =
-        fitting(columns.size(), [&](size_t i) { return tileFits(rows.front(), columns[i]); });
+    // Of one width, as far as `most` rows go; how many fit.
+    const auto tilesOf = [&](size_t width, size_t most) {
+      const SpatialCut &column = columns[width];
+      if (isTileBeaten(rows.isOrdered ? rows[most - 1] : rows.any, column, width))
+        return most;
+      const auto consider = [&](const SpatialCut &row) {
+        const bool wins = !isTileBeaten(row, column, width);
+        if (wins)
+          offer(t, channels.cut, row, column);
+        return wins;
+      };
+      const size_t count = fitting(most, [&](size_t row) { return tileFits(rows[row], column); });
+      if (count < most && column.window.cut.tiles == 1 && tileFits(rows.back(), column))
+        consider(rows.back());
+      for (size_t row = count; row > 0; --row)
+        if (const bool wins = consider(rows[row - 1]); rows.isOrdered && (onlyTallest || !wins))
+          break;
+      return count;
+    };
+    // One tile for the whole picture is not doubled, so that it may fit where smaller ones do not.
+    const size_t whole = columns.size() - 1;
+    const size_t end = fitting(whole, [&](size_t i) { return tileFits(rows.front(), columns[i]); });
     size_t first = 0;
     if (columns.isOrdered)
       first = fitting(end,
                       [&](size_t i) { return isTileBeaten(rows.any, columns[i], columns.size()); });
-    size_t most = rows.size(); // that may fit
-    for (size_t i = first; i < end; ++i) {
-      const SpatialCut &column = columns[i];
-      // No more rows fit than with narrower tiles, unless one tile is all, which is not doubled.
-      if (column.window.cut.tiles == 1)
-        most = rows.size();
-      if (isTileBeaten(rows.isOrdered ? rows[most - 1] : rows.any, column, i))
-        continue;
-      most = fitting(most, [&](size_t row) { return tileFits(rows[row], column); });
-      for (size_t count = most; count > 0; --count) {
-        const SpatialCut &row = rows[count - 1];
-        if (!isTileBeaten(row, column, i))
-          offer(t, channels.cut, row, column);
-        else if (rows.isOrdered)
-          break;
-        if (rows.isOrdered && onlyTallest)
-          break;
-      }
-    }
+    // Wider tiles that fit are no taller.
+    for (size_t i = first, most = rows.size(); i < end && most > 0; ++i)
+      most = tilesOf(i, most);
+    tilesOf(whole, rows.size());
   }
 };
 

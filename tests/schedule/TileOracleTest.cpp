@@ -174,7 +174,8 @@ TEST(TileOracle, EveryTileOfSmallLayers) {
                            Problem{2, 6, 6, 40, 24, 3, 1, 1}, Problem{1, 16, 12, 24, 40, 3, 2, 1},
                            Problem{1, 1, 77, 64, 48, 1, 1, 1}, Problem{2, 1, 50, 30, 64, 1, 1, 2},
                            Problem{1, 8, 8, 48, 32, 1, 1, 1}, Problem{1, 10, 10, 16, 24, 5, 1, 1},
-                           Problem{3, 4, 5, 32, 40, 3, 1, 1}, Problem{1, 1, 1, 64, 96, 1, 1, 1}})
+                           Problem{3, 4, 5, 32, 40, 3, 1, 1}, Problem{1, 1, 1, 64, 96, 1, 1, 1},
+                           Problem{1, 14, 14, 32, 24, 1, 2, 1}, Problem{2, 9, 12, 24, 40, 1, 3, 1}})
     for (int64_t sram : {3 << 10, 6 << 10, 12 << 10, 24 << 10, 48 << 10}) {
       BruteForce oracle{p, sram};
       oracle.run(everySize(p.rows()), everySize(p.columns()), everySize(p.outputs),
@@ -276,6 +277,56 @@ Fastest fastestOf(const MatrixShape &s, const Target &target) {
     if (cycles - fastest.cycles <= fastest.cycles / SearchOptions().cycleSlack)
       fastest.score = std::min(fastest.score, score);
   return fastest;
+}
+
+// What the search leaves tilings out by is never above their estimate.
+TEST(TileSearch, BoundsAreBelowEstimates) {
+  std::mt19937 random(1);
+  int64_t tilings = 0;
+  double close = 0;
+  for (int kind = 0; kind < kZooKinds; ++kind)
+    for (int round = 0; round < 12; ++round) {
+      const Network network = randomLayer(kind, random);
+      LayerShape shape = shapeOf(network, network.layers[0]);
+      auto *s = std::get_if<MatrixShape>(&shape);
+      if (!s)
+        continue;
+      Target target = smallTarget(64 << 10);
+      target.array.weightTiles = 1 + round % 2;
+      target.array.count = 1 + round % 3;
+      target.dram.hitLatency = 20e-9;
+      target.dram.conflictLatency = 60e-9;
+      target.dram.channels = 1 + round % 4;
+      if (round % 3 == 1)
+        s->tails.layers = {{.operandBytes = 2, .rowBytes = 1, .outputBytes = 2}};
+      const CycleBound bound(*s, target);
+      for (int64_t width : tileSizes(s->horizontal.output))
+        for (int64_t height : tileSizes(s->vertical.output))
+          for (int64_t co : tileSizes(s->outputChannels))
+            for (int64_t ci : tileSizes(s->inputChannels)) {
+              const Tiling t{.order = static_cast<LoopOrder>(random() % 3),
+                             .height = height,
+                             .width = width,
+                             .outputChannels = co,
+                             .inputChannels = ci,
+                             .buffers = 1 + static_cast<int64_t>(random() % 2) * kHaloKept +
+                                        static_cast<int64_t>(random() % 4)};
+              const MatrixCut cut(*s, t);
+              const WindowCut rows(s->vertical, height), columns(s->horizontal, width);
+              const Estimate e = estimate(shape, t, target);
+              ASSERT_EQ(layoutBytes(*s, t, cut, rows, columns, target.sram.alignment),
+                        e.cost.sramBytes);
+              const int64_t least = bound(
+                  t, cut, leastArrayCycles(*s, cut, target), bytesOf(*s, cut, rows, columns, t),
+                  inputShare(*s, cut, columns, target), resultShare(*s, cut, columns, target),
+                  s->batch * rows.cut.tiles * columns.cut.tiles);
+              ASSERT_LE(least, e.cycles) << tilingText(t);
+              close += static_cast<double>(least) / static_cast<double>(e.cycles);
+              ++tilings;
+            }
+    }
+  EXPECT_GT(tilings, 10000);
+  EXPECT_GT(close / static_cast<double>(tilings), 0.7);
 }
 
 // What is left out because it cannot win could not have won.
