@@ -205,33 +205,44 @@ std::array<uint8_t, kTapProducts> TapCodeErrors::best() const {
 void TapNoise::add(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
                    const int8_t *weights, std::span<const float> scales, const TapShifts &shifts) {
   Scratch exactSums, tapSums;
+  const int64_t channels = tile.outputChannels;
+  channels_.resize(static_cast<size_t>(channels));
   forStripes(tile, x, [&](const Stripe &stripe) {
     int64_t *exact = clearedSums(exactSums, stripe.tile), *taps = clearedSums(tapSums, stripe.tile);
     kernels.convAccumulate(stripe.tile, stripe.x, weights, exact);
     tapAccumulate(kernels, stripe.tile, stripe.x, weights, shifts, taps);
-    std::vector<TapNoise> rows(static_cast<size_t>(stripe.tile.outputHeight));
-    const int64_t row = tile.outputWidth * tile.outputChannels;
-    parallelFor(stripe.tile.outputHeight, [&](int64_t r, int) {
-      for (int64_t i = r * row; i < (r + 1) * row; ++i) {
-        const double scale = scales[i % tile.outputChannels];
+    // Whole channels are added up in the order of their rows, for any number of threads.
+    std::vector<double> noise(static_cast<size_t>(channels));
+    const int64_t count = stripe.tile.outputHeight * tile.outputWidth;
+    parallelFor(channels, [&](int64_t channel, int) {
+      const double scale = scales[channel];
+      Channel &sums = channels_[channel];
+      for (int64_t i = channel; i < count * channels; i += channels) {
         const double sum = scale * static_cast<double>(exact[i]);
         const double error =
             scale * static_cast<double>(taps[i] - kTapScale * exact[i]) / kTapScale;
-        rows[r].signal += sum * sum;
-        rows[r].noise += error * error;
+        sums.sum += sum;
+        sums.squares += sum * sum;
+        noise[channel] += error * error;
       }
     });
-    for (const TapNoise &each : rows) {
-      signal += each.signal;
-      noise += each.noise;
-    }
+    for (double each : noise)
+      noise_ += each;
+    count_ += count;
   });
 }
 
+double TapNoise::signal() const {
+  double signal = 0;
+  for (const Channel &channel : channels_)
+    signal += channel.squares - channel.sum * channel.sum / static_cast<double>(count_);
+  return std::max(signal, 0.0);
+}
+
 double TapNoise::sqnr() const {
-  if (noise == 0)
+  if (noise_ == 0)
     return std::numeric_limits<double>::infinity();
-  return signal == 0 ? 0 : 10 * std::log10(signal / noise);
+  return signal() == 0 ? 0 : 10 * std::log10(signal() / noise_);
 }
 
 } // namespace sdopt

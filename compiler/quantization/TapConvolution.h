@@ -12,6 +12,7 @@
 
 #include <optional>
 #include <span>
+#include <vector>
 
 namespace sdopt {
 
@@ -49,16 +50,26 @@ private:
   int64_t shifts_ = 1; ///< that count
 };
 
-/// Squares of what the sums should be, and of what rounding took or added, in real numbers but for
-/// the scale of the codes.
-struct TapNoise {
-  double signal = 0, noise = 0;
-
+/// Squares of what the sums should be and of what rounding took or added, in real numbers but for
+/// the scale of the codes. What all sums of a channel have in common is no signal: the norm behind
+/// takes it away, or a bias could give it.
+class TapNoise {
+public:
   /// One picture. `scales` are those of the weights of each output channel.
   void add(const IntegerKernels &kernels, const ConvTile &tile, Codes x, const int8_t *weights,
            std::span<const float> scales, const TapShifts &shifts);
+  double signal() const;
+  double noise() const { return noise_; }
   /// dB; infinite without noise, 0 with noise alone.
   double sqnr() const;
+
+private:
+  struct Channel {
+    double sum = 0, squares = 0;
+  };
+  std::vector<Channel> channels_;
+  double noise_ = 0;
+  int64_t count_ = 0; ///< sums of each channel
 };
 
 } // namespace sdopt
