@@ -87,10 +87,11 @@ absl::Status otherSettings(const std::string &folder, const char *what, const st
                                        name(hint) + " or an earlier stage");
 }
 
-/// By F(4x4, 3x3): where the target is faster with it.
-bool hasTaps(func::FuncOp function) {
-  return llvm::any_of(function.getBody().front().getOps<sd::Conv2dOp>(),
-                      [](sd::Conv2dOp conv) { return conv.getTapShifts().has_value(); });
+/// Are layers by F(4x4, 3x3) where the target is faster with it, or none because it is not?
+bool asksForTaps(const Recipe &recipe) {
+  const auto asks = [](const RecipeRule &rule) { return rule.winogradMinSqnr.value_or(0) > 0; };
+  return asks(recipe.global) || llvm::any_of(recipe.types, asks) ||
+         llvm::any_of(recipe.modules, asks) || llvm::any_of(recipe.names, asks);
 }
 
 int threadsOf(const CompileOptions &options) {
@@ -695,7 +696,7 @@ absl::Status ModuleCompiler::quantize() {
   quantized_ = module_->clone();
   state_.partial.set_recipe(identity(recipe_));
   state_.partial.mutable_modules(0)->set_recipe(recipe_.name);
-  if (hasTaps(function(*module_)))
+  if (asksForTaps(recipe_))
     noteTarget();
   return measure();
 }

@@ -40,8 +40,7 @@
 //       prune_scope: usual                  # row, layer, global, threshold: what is compared
 //       prune_norms: pruned                 # dense: of what the float model reads
 //       prune_update: least_squares         # usual, none, bias, sweep: of what stays
-//       winograd_min_sqnr: 40dB             # F(4x4, 3x3) where that is faster and loses no more;
-//       off
+//       winograd_min_sqnr: 40dB             # off, or F(4x4, 3x3) where faster, losing no more
 //
 // group_size, weight_symmetric and taps are about uniform weights of fewer than 8 bits,
 // palette_outputs is about palettes; weights of 8 bits are int8 and need none. What the

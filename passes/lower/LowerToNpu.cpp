@@ -4,6 +4,7 @@
 #include "compiler/quantization/TapConvolution.h"
 #include "compiler/reference/Evaluator.h"
 #include "passes/lower/Passes.h"
+#include "passes/quantize/LayerSettings.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -224,6 +225,9 @@ private:
   }
 
   LogicalResult lowerOp(sd::Conv2dOp op) {
+    if (op->hasAttr(kMinSqnrAttribute))
+      return op.emitOpError("has '")
+             << kMinSqnrAttribute << "', of which nothing was made; run sdopt-quantize-winograd";
     FailureOr<Value> result =
         matrix(op, op.getInput(), op.getWeights(), op.getWeightScales(), op.getBias(),
                op.getStrides(), op.getDilations(), op.getPadding(), op.getTapShiftsAttr());

@@ -22,13 +22,14 @@ def QuantizeWinograd : Pass<"sdopt-quantize-winograd", "::mlir::ModuleOp"> {
   let description = [{
     Lossy: 36 products instead of 144 for each 4x4 outputs, of transformed codes of 11 bits and weights of 12 bits (docs/spec.md,
     section 8; R. Andri et al., "Going Further With Winograd Convolutions", MICRO 2022). For quantized convolutions whose recipe gives
-    `winograd_min_sqnr`, with a 3x3 window, strides and dilations of 1 and one group, weights that are not mostly zeros and a target whose
+    `winograd_min_sqnr`, with a 3x3 window, strides and dilations of 1 and one group, and a target whose
     multipliers are wide enough:
 
-    - the convolution must take fewer cycles so than by plain products and than by F(2x2, 3x3), each with its best tiling;
+    - the convolution must take fewer cycles so than by plain products (zeros skipped, if a quarter of the weights are) and than by F(2x2, 3x3), each with its best tiling;
     - four of the recorded evaluations, evenly spread, run through the function of codes. Each of the 36 shifts of codes is the one of
       least squared error on what the layer reads, each of those of weights the one of least squared error on the layer's weights;
-    - the same evaluations run again: squares of the sums by F(4x4, 3x3) minus the exact ones are added up in real numbers. SQNR
+    - the same evaluations run again: squares of the sums by F(4x4, 3x3) minus the exact ones are added up in real numbers, and those of the exact
+      ones minus the mean of their channel. SQNR
       must be at least what the recipe says, and no codes may let an accumulator leave its 48 bits.
 
     The shifts are then part of what the operation means: `tap_shifts`. Functions of all buckets of timesteps get the same. A remark tells

@@ -19,6 +19,7 @@
 #include "mlir/IR/Remarks.h"
 #include "llvm/Support/FormatVariadic.h"
 
+#include <cmath>
 #include <map>
 #include <memory>
 
@@ -116,9 +117,10 @@ public:
     if (candidates_.empty())
       return success();
     if (!resources_.samples)
-      return functions_.front().emitOpError(
-          "has layers with 'winograd_min_sqnr', which needs recorded inputs: give --samples, or a "
-          "recipe with 'winograd_min_sqnr: off'");
+      return candidates_.front().op().emitOpError("has 'winograd_min_sqnr', as ")
+             << candidates_.size()
+             << " layers of this module that would be faster so; it needs recorded inputs: give "
+                "--samples, or a recipe with 'winograd_min_sqnr: off'";
     absl::StatusOr<std::vector<SampleFile>> files = resources_.samples->open();
     if (!files.ok())
       return report(files.status());
@@ -169,8 +171,11 @@ private:
       Candidate candidate;
       for (SmallVector<sd::Conv2dOp> &ops : marked)
         candidate.ops.push_back(ops[i]);
-      candidate.least =
-          candidate.op()->getAttrOfType<FloatAttr>(kMinSqnrAttribute).getValueAsDouble();
+      auto least = candidate.op()->getAttrOfType<FloatAttr>(kMinSqnrAttribute);
+      if (!least || !(least.getValueAsDouble() > 0))
+        return candidate.op().emitOpError("has '")
+               << kMinSqnrAttribute << "', which must be a number of dB above 0";
+      candidate.least = least.getValueAsDouble();
       for (sd::Conv2dOp op : candidate.ops) {
         op->removeAttr(kMinSqnrAttribute);
         op.removeTapShiftsAttr();
@@ -249,21 +254,30 @@ private:
       pass(op, text(candidate.cycles));
       return false;
     }
-    if (auto rule = op->getAttrOfType<StringAttr>(kStorageRuleAttribute)) {
-      const std::optional<Storage> storage = parseStorage(rule.getValue());
-      if (storage == Storage::Bitmap || storage == Storage::Structured) {
-        pass(op, "'storage: " + rule.str() + "' tells zeros, which winograd has no use for");
-        return false;
-      }
+    std::optional<Storage> storage = Storage::Auto;
+    if (auto rule = op->getAttrOfType<StringAttr>(kStorageRuleAttribute))
+      storage = parseStorage(rule.getValue());
+    if (storage == Storage::Bitmap || storage == Storage::Structured) {
+      pass(op, "'storage: " + name(*storage) + "' tells zeros, which winograd has no use for");
+      return false;
     }
     FailureOr<Tensor> weights = weightsOf(op);
     if (failed(weights))
       return failure();
     const std::span<const int8_t> codes = weights->values<int8_t>();
-    if (const int64_t zeros = llvm::count(codes, 0); isMostlyZeros(zeros, weights->size())) {
-      pass(op, std::to_string(zeros) + " of " + std::to_string(weights->size()) +
-                   " weights are 0: to skip them leaves fewer products");
-      return false;
+    const int64_t zeros = llvm::count(codes, 0);
+    if (storage == Storage::Auto && zeros >= weights->size() / 4) {
+      MatrixShape skips = shapeOf(op);
+      skips.weights.zeros = ZeroLayout::Bitmap;
+      skips.zeroWeights = zeros;
+      const auto skipped = winogradCycles(skips, WinogradForm::None, *resources_.target);
+      if (skipped && (!candidate.cycles.direct || *skipped < *candidate.cycles.direct))
+        candidate.cycles.direct = skipped;
+      if (!candidate.cycles.pays()) {
+        pass(op, text(candidate.cycles) + ", where " + std::to_string(zeros) + " of " +
+                     std::to_string(weights->size()) + " weights are skipped");
+        return false;
+      }
     }
     candidate.shifts.weights = tapWeightShifts(codes, weights->dim(0), weights->dim(3));
     candidate.errors = std::make_unique<TapCodeErrors>();
@@ -341,7 +355,9 @@ private:
   LogicalResult decide(Candidate &candidate) {
     sd::Conv2dOp op = candidate.op();
     const double sqnr = candidate.noise.sqnr();
-    const std::string told = llvm::formatv("SQNR {0:F1} dB; ", sqnr).str() + text(candidate.cycles);
+    const std::string loss =
+        std::isinf(sqnr) ? "nothing is rounded; " : llvm::formatv("SQNR {0:F1} dB; ", sqnr).str();
+    const std::string told = loss + text(candidate.cycles);
     if (sqnr < candidate.least) {
       pass(op, told + "; the recipe needs " + minSqnrName(candidate.least));
       return success();
@@ -395,7 +411,7 @@ struct QuantizeWinogradPass : impl::QuantizeWinogradBase<QuantizeWinogradPass> {
   void runOnOperation() override {
     const Resources &resources = sd::resources(&getContext());
     for (auto function : getOperation().getOps<func::FuncOp>())
-      if (!sd::isLaterBucket(function) &&
+      if (!function.isExternal() && !sd::isLaterBucket(function) &&
           failed(TapQuantizer(sd::bucketFunctions(function), resources).run()))
         return signalPassFailure();
   }

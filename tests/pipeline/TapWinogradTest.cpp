@@ -53,7 +53,6 @@ TEST_F(TapWinograd, IsFasterAndTheSameToTheBit) {
     if (layer.winograd() == "F(4x4, 3x3)") {
       ++told;
       EXPECT_GE(layer.winograd_sqnr(), 30) << layer.name();
-      EXPECT_LE(layer.isolated_sqnr(), layer.winograd_sqnr() + 1) << layer.name();
     } else {
       EXPECT_EQ(layer.winograd_sqnr(), 0) << layer.name();
     }
@@ -103,13 +102,15 @@ TEST_F(TapWinograd, NeedsRecordedInputs) {
   second.samples.clear();
   second.verify = VerifyMode::Off;
   second.statistics = {folder_.path("statistics/vae_decoder.pb")};
-  EXPECT_THAT(textOf(compile(second, {}).status()),
-              HasSubstr("has layers with 'winograd_min_sqnr', which needs recorded inputs: give "
-                        "--samples, or a recipe with 'winograd_min_sqnr: off'"));
+  EXPECT_THAT(
+      textOf(compile(second, {}).status()),
+      HasSubstr("layers of this module that would be faster so; it needs recorded inputs: give "
+                "--samples, or a recipe with 'winograd_min_sqnr: off'"));
 }
 
 TEST_F(TapWinograd, IsOfOneTarget) {
-  CompileOptions first = options("target");
+  // No layer loses so little; on another target others might have been asked.
+  CompileOptions first = options("target", "190dB");
   first.stageFolder = folder_.path("stages");
   first.stopAfter = Stage::Quantize;
   first.output.clear();
