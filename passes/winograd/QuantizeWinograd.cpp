@@ -258,7 +258,8 @@ private:
     if (auto rule = op->getAttrOfType<StringAttr>(kStorageRuleAttribute))
       storage = parseStorage(rule.getValue());
     if (storage == Storage::Bitmap || storage == Storage::Structured) {
-      pass(op, "'storage: " + name(*storage) + "' tells zeros, which winograd has no use for");
+      pass(op, std::string("'storage: ") + name(*storage) +
+                   "' tells zeros, which winograd has no use for");
       return false;
     }
     FailureOr<Tensor> weights = weightsOf(op);

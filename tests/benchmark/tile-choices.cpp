@@ -112,8 +112,10 @@ MatrixShape randomMatrix(std::mt19937 &random) {
   s.wideInput = random() % 2;
   s.inputBytes = s.wideInput ? 2 : 1;
   s.outputBytes = random() % 2 ? 2 : 1;
-  s.winograd = s.taps() == 9 && s.vertical.stride == 1 && s.vertical.dilation == 1 &&
-               s.horizontal.stride == 1 && s.horizontal.dilation == 1 && random() % 2;
+  const bool hasForm = s.taps() == 9 && s.vertical.stride == 1 && s.vertical.dilation == 1 &&
+                       s.horizontal.stride == 1 && s.horizontal.dilation == 1;
+  if (hasForm && random() % 2)
+    s.winograd = WinogradForm::F2x2;
   s.weights = randomForm(random);
   if (s.weights.varies())
     s.weightShare = kShareUnit * pick(5, 10) / 10;

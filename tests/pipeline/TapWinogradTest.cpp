@@ -116,7 +116,7 @@ TEST_F(TapWinograd, IsOfOneTarget) {
   first.output.clear();
   first.reportFolder.clear();
   compiled(first);
-  CompileOptions second = options("target");
+  CompileOptions second = options("target", "190dB");
   second.stageFolder = folder_.path("stages");
   second.startFrom = Stage::Quantize;
   second.target = "laptop";
