@@ -3,6 +3,7 @@
 #include "compiler/kernels/FastIntegerKernels.h"
 #include "compiler/kernels/TapLanes.h"
 #include "compiler/kernels/TapMatrices.h"
+#include "compiler/kernels/TapStripes.h"
 #include "compiler/kernels/TargetClones.h"
 
 namespace sdopt {
@@ -79,6 +80,19 @@ void tapAccumulate(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
   WinogradStrips(*level, tile, TapForm(*level, tile, x, shifts), x.format.type == ElementType::I16,
                  weights, acc)
       .run();
+}
+
+void tapConvolve(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
+                 const int8_t *weights, const TapShifts &shifts, const ChannelParams *params,
+                 CodeFormat format, void *y) {
+  const int64_t rowBytes = tile.outputWidth * tile.outputChannels * byteWidth(format.type);
+  forTapStripes(tile, x, [&](const TapStripe &stripe) {
+    Tensor sums = clearedTapSums(stripe.tile);
+    int64_t *acc = sums.mutableValues<int64_t>().data();
+    tapAccumulate(kernels, stripe.tile, stripe.x, weights, shifts, acc);
+    kernels.requantize(acc, stripe.tile.outputHeight * tile.outputWidth, tile.outputChannels,
+                       params, format, static_cast<std::byte *>(y) + stripe.firstRow * rowBytes);
+  });
 }
 
 } // namespace sdopt

@@ -72,6 +72,12 @@ int64_t naiveTapAccumulate(const ConvTile &tile, Codes x, const int8_t *weights,
 std::vector<int64_t> tapAccumulatorBound(std::span<const int8_t> weights, int64_t outputChannels,
                                          CodeFormat x, const TapShifts &shifts);
 
+/// What tapAccumulate() into accumulators of 0 and kernels.requantize() give, y:
+/// [outputHeight][outputWidth][outputChannels]; `params` are for sums kTapScale times as large.
+void tapConvolve(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
+                 const int8_t *weights, const TapShifts &shifts, const ChannelParams *params,
+                 CodeFormat format, void *y);
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_KERNELS_TAPWINOGRAD_H

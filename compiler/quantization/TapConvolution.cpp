@@ -3,8 +3,9 @@
 #include "compiler/quantization/TapConvolution.h"
 
 #include "compiler/kernels/KernelThreads.h"
-#include "compiler/kernels/Scratch.h"
+#include "compiler/kernels/TapLanes.h"
 #include "compiler/kernels/TapMatrices.h"
+#include "compiler/kernels/TapStripes.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,79 +15,22 @@ namespace sdopt {
 
 namespace {
 
-constexpr int64_t kSide = kTapInputs;
-/// Channels that are transformed together.
-constexpr int64_t kChunk = 64;
-using Chunk = int32_t[kChunk];
-
-/// Some rows of a layer, from a multiple of 4 on.
-struct Stripe {
-  ConvTile tile;
-  Codes x;
-  int64_t firstRow = 0;
-};
-
-int64_t bytesOf(ElementType type) { return type == ElementType::I8 ? 1 : 2; }
-
-/// Calls body(stripe) from top to bottom, for as many rows at a time as have a few MB of sums.
-template <typename Body> void forStripes(const ConvTile &tile, Codes x, Body body) {
-  constexpr int64_t kSums = int64_t{4} << 20;
-  const int64_t rowSums = std::max<int64_t>(1, tile.outputWidth * tile.outputChannels);
-  const int64_t height = std::max<int64_t>(1, kSums / rowSums / kTapOutputs) * kTapOutputs;
-  const int64_t rowBytes = tile.inputWidth * tile.inputChannels * bytesOf(x.format.type);
-  for (int64_t row = 0; row < tile.outputHeight; row += height) {
-    Stripe stripe{tile, x, row};
-    const int64_t top = row - tile.padTop;
-    stripe.tile.outputHeight = std::min(height, tile.outputHeight - row);
-    const int64_t first = std::clamp<int64_t>(top, 0, tile.inputHeight),
-                  last = std::clamp<int64_t>(top + stripe.tile.outputHeight + kTapWindow - 1, first,
-                                             tile.inputHeight);
-    stripe.tile.inputHeight = last - first;
-    stripe.tile.padTop = first - top;
-    stripe.x.data = static_cast<const std::byte *>(x.data) + first * rowBytes;
-    body(stripe);
-  }
-}
-
-/// The sums of a stripe, of 0.
-int64_t *clearedSums(Scratch &scratch, const ConvTile &tile) {
-  const int64_t size = tile.outputHeight * tile.outputWidth * tile.outputChannels;
-  auto *acc = reinterpret_cast<int64_t *>(scratch.reserve(size * int64_t(sizeof(int64_t))));
-  std::fill_n(acc, size, 0);
-  return acc;
-}
-
-/// B' x of six chunks that are `stride` chunks apart.
-void transformCodes(const Chunk *x, int64_t stride, Chunk *out, int64_t outStride) {
-  for (int64_t a = 0; a < kSide; ++a)
-    for (int64_t c = 0; c < kChunk; ++c) {
-      int64_t sum = 0;
-      for (int64_t i = 0; i < kSide; ++i)
-        sum += kTapInput[a][i] * x[i * stride][c];
-      out[a * outStride][c] = static_cast<int32_t>(sum);
-    }
-}
-
-/// Codes minus the zero point, 0 outside the picture.
+/// Codes of a tile minus the zero point, transformed.
 template <typename T>
-void gather(const ConvTile &tile, Codes x, int64_t top, int64_t left, int64_t first, int64_t count,
-            Chunk *d) {
-  for (int64_t i = 0; i < kSide; ++i)
-    for (int64_t j = 0; j < kSide; ++j) {
-      Chunk &out = d[i * kSide + j];
-      std::fill_n(out, kChunk, 0);
-      const int64_t row = top + i, column = left + j;
-      if (row < 0 || row >= tile.inputHeight || column < 0 || column >= tile.inputWidth)
-        continue;
-      const T *codes = static_cast<const T *>(x.data) +
-                       (row * tile.inputWidth + column) * tile.inputChannels + first;
-      for (int64_t c = 0; c < count; ++c)
-        out[c] = codes[c] - x.format.zeroPoint;
-    }
+void transformedCodes(const ConvTile &tile, Codes x, int64_t top, int64_t left, int64_t first,
+                      WinogradLanes<int32_t> *v) {
+  readWinogradTile<T, int32_t>(tile, x.data, kTapInputs, top, left, first, v,
+                               [&](const T *from, int64_t count, int32_t *to) {
+                                 for (int64_t c = 0; c < count; ++c)
+                                   to[c] = from[c] - x.format.zeroPoint;
+                               });
+  transformTapCodes(v);
 }
 
 /// Sum of the squared errors of rounding by `shift` and saturating.
-int64_t squaredError(const Chunk &values, int64_t count, int shift, int32_t least, int32_t most) {
+template <typename Lane>
+int64_t squaredError(const WinogradLanes<Lane> &values, int64_t count, int shift, int32_t least,
+                     int32_t most) {
   const int32_t half = (1 << shift) >> 1;
   int64_t sum = 0;
   for (int64_t c = 0; c < count; ++c) {
@@ -109,19 +53,6 @@ leastErrors(const std::array<std::array<double, Shifts>, kTapProducts> &errors, 
 
 } // namespace
 
-void tapConvolve(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
-                 const int8_t *weights, const TapShifts &shifts, const ChannelParams *params,
-                 CodeFormat format, void *y) {
-  const int64_t rowBytes = tile.outputWidth * tile.outputChannels * bytesOf(format.type);
-  thread_local Scratch scratch;
-  forStripes(tile, x, [&](const Stripe &stripe) {
-    int64_t *acc = clearedSums(scratch, stripe.tile);
-    tapAccumulate(kernels, stripe.tile, stripe.x, weights, shifts, acc);
-    kernels.requantize(acc, stripe.tile.outputHeight * tile.outputWidth, tile.outputChannels,
-                       params, format, static_cast<std::byte *>(y) + stripe.firstRow * rowBytes);
-  });
-}
-
 std::optional<int64_t> firstOverflowingTapChannel(std::span<const int64_t> bounds,
                                                   std::span<const ChannelParams> params) {
   constexpr int64_t kLimit = int64_t{1} << (kTapAccumulatorBits - 1);
@@ -143,19 +74,15 @@ std::array<uint8_t, kTapProducts> tapWeightShifts(std::span<const int8_t> weight
   std::vector<Sums> rows(static_cast<size_t>(outputs));
   parallelFor(outputs, [&](int64_t o, int) {
     const int8_t *row = weights.data() + o * kTaps * inputs;
-    for (int64_t first = 0; first < inputs; first += kChunk) {
-      const int64_t count = std::min(kChunk, inputs - first);
-      for (int64_t p = 0; p < kTapProducts; ++p) {
-        Chunk u = {};
-        for (int64_t tap = 0; tap < kTaps; ++tap) {
-          const int64_t factor =
-              kTapFilter[p / kSide][tap / kTapWindow] * kTapFilter[p % kSide][tap % kTapWindow];
-          for (int64_t c = 0; c < count && factor != 0; ++c)
-            u[c] += static_cast<int32_t>(factor) * row[tap * inputs + first + c];
-        }
+    for (int64_t first = 0; first < inputs; first += kWinogradChunk) {
+      const int64_t count = std::min(kWinogradChunk, inputs - first);
+      WinogradChunk w[kTaps] = {}, u[kTapProducts];
+      for (int64_t tap = 0; tap < kTaps; ++tap)
+        std::copy_n(row + tap * inputs + first, count, w[tap]);
+      transformTapWeights(w, u);
+      for (int64_t p = 0; p < kTapProducts; ++p)
         for (int shift = 0; shift < kShifts; ++shift)
-          rows[o][p][shift] += squaredError(u, count, shift, -kMost - 1, kMost);
-      }
+          rows[o][p][shift] += squaredError(u[p], count, shift, -kMost - 1, kMost);
     }
   });
   std::array<std::array<double, kShifts>, kTapProducts> errors = {};
@@ -167,25 +94,22 @@ std::array<uint8_t, kTapProducts> tapWeightShifts(std::span<const int8_t> weight
 }
 
 void TapCodeErrors::add(const ConvTile &tile, Codes x) {
-  constexpr int32_t kMost = (1 << (kTapCodeBits - 1)) - 1;
+  constexpr int32_t kMost = (1 << (kTapCodeBits - 1)) - 1, kWide = kTapWidePlane;
   const bool isWide = x.format.type == ElementType::I16;
-  const int32_t least = isWide ? -(kMost + 1) * 2048 : -kMost - 1;
-  const int32_t most = isWide ? kMost * 2048 + kMost : kMost;
+  const int32_t least = isWide ? -(kMost + 1) * kWide : -kMost - 1;
+  const int32_t most = isWide ? kMost * kWide + kMost : kMost;
   const int64_t shifts = isWide ? 3 : kShifts;
   shifts_ = std::max(shifts_, shifts);
   const int64_t tileRows = (tile.outputHeight + kTapOutputs - 1) / kTapOutputs;
   std::vector<Errors> rows(static_cast<size_t>(tileRows));
   parallelFor(tileRows, [&](int64_t r, int) {
-    Chunk d[kTapProducts], columns[kTapProducts], v[kTapProducts];
+    WinogradLanes<int32_t> v[kTapProducts];
     for (int64_t left = 0; left < tile.outputWidth; left += kTapOutputs)
-      for (int64_t first = 0; first < tile.inputChannels; first += kChunk) {
-        const int64_t count = std::min(kChunk, tile.inputChannels - first);
-        (isWide ? gather<int16_t> : gather<int8_t>)(tile, x, r * kTapOutputs - tile.padTop,
-                                                    left - tile.padLeft, first, count, d);
-        for (int64_t j = 0; j < kSide; ++j)
-          transformCodes(d + j, kSide, columns + j, kSide);
-        for (int64_t a = 0; a < kSide; ++a)
-          transformCodes(columns + a * kSide, 1, v + a * kSide, 1);
+      for (int64_t first = 0; first < tile.inputChannels; first += kWinogradChunk) {
+        const int64_t count = std::min(kWinogradChunk, tile.inputChannels - first);
+        (isWide ? transformedCodes<int16_t>
+                : transformedCodes<int8_t>)(tile, x, r * kTapOutputs - tile.padTop,
+                                            left - tile.padLeft, first, v);
         for (int64_t p = 0; p < kTapProducts; ++p)
           for (int64_t shift = 0; shift < shifts; ++shift)
             rows[r][p][shift] += static_cast<double>(
@@ -204,11 +128,12 @@ std::array<uint8_t, kTapProducts> TapCodeErrors::best() const {
 
 void TapNoise::add(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
                    const int8_t *weights, std::span<const float> scales, const TapShifts &shifts) {
-  Scratch exactSums, tapSums;
   const int64_t channels = tile.outputChannels;
   channels_.resize(static_cast<size_t>(channels));
-  forStripes(tile, x, [&](const Stripe &stripe) {
-    int64_t *exact = clearedSums(exactSums, stripe.tile), *taps = clearedSums(tapSums, stripe.tile);
+  forTapStripes(tile, x, [&](const TapStripe &stripe) {
+    Tensor exactSums = clearedTapSums(stripe.tile), tapSums = clearedTapSums(stripe.tile);
+    int64_t *exact = exactSums.mutableValues<int64_t>().data(),
+            *taps = tapSums.mutableValues<int64_t>().data();
     kernels.convAccumulate(stripe.tile, stripe.x, weights, exact);
     tapAccumulate(kernels, stripe.tile, stripe.x, weights, shifts, taps);
     // Whole channels are added up in the order of their rows, for any number of threads.

@@ -1,4 +1,4 @@
-//===- TapConvolution.h - whole layers by F(4x4, 3x3) -----------*- C++ -*-===//
+//===- TapConvolution.h - what layers lose by F(4x4, 3x3) ------*- C++ -*-===//
 //
 // A layer's shifts are chosen by what they lose: those of codes on codes that the layer reads,
 // those of weights on its weights, each of the 72 by itself. What the sums lose is measured then.
@@ -15,12 +15,6 @@
 #include <vector>
 
 namespace sdopt {
-
-/// What tapAccumulate() into accumulators of 0 and kernels.requantize() give, y:
-/// [outputHeight][outputWidth][outputChannels]; `params` are for sums kTapScale times as large.
-void tapConvolve(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
-                 const int8_t *weights, const TapShifts &shifts, const ChannelParams *params,
-                 CodeFormat format, void *y);
 
 /// Of all layers with tap shifts.
 inline constexpr int kTapAccumulatorBits = 48;

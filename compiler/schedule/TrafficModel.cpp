@@ -616,8 +616,9 @@ BusShare resultShare(const MatrixShape &s, const ChannelCut &cut, const WindowCu
   BusShare share = {0, 0};
   const auto add = [&](int64_t gates, int64_t width) {
     const BusShare own = strided.least(resultRuns(s, cut.outputs, horizontal, gates).of(width));
+    const int64_t tiles = cut.outputs.tiles / gates;
     share.each += own.each * static_cast<double>(width) / static_cast<double>(gates);
-    share.command += own.command * static_cast<double>(cut.outputs.tiles / gates);
+    share.command += own.command * static_cast<double>(tiles);
   };
   if (s.tails.isLeadStored)
     add(1, s.outputBytes);

@@ -10,8 +10,8 @@
 
 namespace sdopt {
 
-/// y = requantize(tapAccumulate(x, weights)) of one picture, rows of outputs after rows so that
-/// accumulators stay small. False if a shift of the parameters is out of range, and y is as it was.
+/// tapConvolve() of one picture, of weights in tiles. False if a shift of the parameters is out of
+/// range, and y is as it was.
 bool convolveTapWise(const IntegerKernels &kernels, const ConvTile &tile, Codes x,
                      std::span<const WeightTile> weights, const TapShifts &taps,
                      const ChannelParams *params, CodeFormat format, std::byte *y);
