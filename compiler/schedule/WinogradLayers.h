@@ -60,10 +60,11 @@ absl::Status checkWinograd(const Network &network, const MultiplierTarget &multi
 /// and the multipliers are wide enough.
 std::optional<int64_t> winogradCycles(MatrixShape shape, WinogradForm form, const Target &target);
 
-/// The same without and with F(2x2, 3x3).
+/// The same without and with F(2x2, 3x3). A layer that waits for its weights takes as long either
+/// way: fewer products pay there as well.
 struct WinogradChoice {
   std::optional<int64_t> direct, winograd;
-  bool pays() const { return winograd && (!direct || *winograd < *direct); }
+  bool pays() const { return winograd && (!direct || *winograd <= *direct); }
 };
 
 /// Of a matrix layer without winogradProblem(); what its form is now does not matter.
