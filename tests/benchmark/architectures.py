@@ -19,10 +19,11 @@ def parse_arguments():
     parser.add_argument("architectures", nargs="*", help=f"of {', '.join(DENOISERS)}; default: all")
     parser.add_argument("--tiny", action="store_true", help="few channels: minutes instead of an hour")
     parser.add_argument("--recipes", default="w8a16,w8a8")
+    parser.add_argument("--dtype", choices=["fp16", "fp32"], default="fp16", help="of the exported files; fp32 where the processor computes no fp16 (three times as fast there)")
     parser.add_argument("--modules", help="default: all of sd2-inpainting, the denoiser of the others")
     parser.add_argument("--model", type=Path, help="folder that was exported before, of the only architecture")
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="build folder with bin/")
-    parser.add_argument("--work", type=Path, help="default: BUILD/architectures; an export takes up to 6 GB and is removed after its turn")
+    parser.add_argument("--work", type=Path, help="default: BUILD/architectures; an export takes up to 6 GB (fp32: 11) and is removed after its turn")
     parser.add_argument("--exporter", type=Path, help="sdopt-export; default: installed into BUILD/venv-python")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--samples-of", type=Path, nargs=2, metavar=("MODEL", "FOLDER"), help=argparse.SUPPRESS)
@@ -89,7 +90,7 @@ def check(options, architecture, exporter):
     (work / "samples").mkdir(parents=True)
     model = options.model or work / "model"
     if not options.model:
-        size = ["--tiny"] if options.tiny else ["--dtype", "fp16", "--height", 512, "--width", 512]
+        size = ["--tiny"] if options.tiny else ["--dtype", options.dtype, "--height", 512, "--width", 512]
         _, seconds = run([exporter, "--random-weights", "--architecture", architecture, "--modules", modules, *size, "-o", model, "--quiet"])
         print(f"{architecture}: exported in {seconds:.0f} s", flush=True)
     python = exporter.parent / "python3"
