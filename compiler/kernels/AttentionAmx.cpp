@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t kTileBytes = kByteChunk * kByteLanes;
 
 SDOPT_AMX void wideScoreTiles(const QueryRows &q, const KeyPanels &keys, int64_t firstKey,
-                              int64_t groups, StepScores &scores) {
+                              int64_t groups, StepProducts &scores) {
   constexpr int64_t kStride = kKeyStep * sizeof(int32_t);
   tileFence();
   for (int64_t g = 0; g < groups; ++g) {
@@ -43,7 +43,7 @@ SDOPT_AMX void wideScoreTiles(const QueryRows &q, const KeyPanels &keys, int64_t
 }
 
 SDOPT_AMX void narrowScoreTiles(const QueryRows &q, const KeyPanels &keys, int64_t firstKey,
-                                int64_t groups, StepScores &scores) {
+                                int64_t groups, StepProducts &scores) {
   tileFence();
   for (int64_t g = 0; g < groups; ++g) {
     const int8_t *panel = keys.panel(firstKey + g * kByteLanes, 0);

@@ -26,7 +26,7 @@ struct ValueChunks {
 /// values added to.
 struct AttentionProducts {
   using Scores = void(const QueryRows &queries, const KeyPanels &keys, int64_t firstKey,
-                      int64_t groups, StepScores &scores);
+                      int64_t groups, StepProducts &scores);
   using Values = void(const ExponentialDigits &digits, const ValueChunks &values, ValueSums &sums);
 
   /// Around any number of calls of the others, in the same thread.

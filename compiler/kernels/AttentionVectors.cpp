@@ -39,23 +39,41 @@ struct Halves {
   __m512i high, low;
 };
 
-SDOPT_AVX512 inline Halves wideScores(const StepScores &scores, int64_t row, int64_t g) {
+SDOPT_AVX512 inline Halves loadScores(const StepScores &scores, int64_t row, int64_t g) {
+  const auto *low = reinterpret_cast<const __m256i *>(scores.low[row] + g * kByteLanes);
+  return {loadLanes(scores.high[row] + g * kByteLanes),
+          _mm512_cvtepu16_epi32(_mm256_load_si256(low))};
+}
+
+SDOPT_AVX512 void joinBytes(const StepProducts &products, StepScores &scores) {
   const __m512i byte = _mm512_set1_epi32(255);
-  __m512i low = loadLanes(scores.low[row] + g * kByteLanes);
-  __m512i middle =
-      _mm512_add_epi32(loadLanes(scores.middle[row] + g * kByteLanes), _mm512_srli_epi32(low, 8));
-  __m512i high =
-      _mm512_add_epi32(loadLanes(scores.high[row] + g * kByteLanes), _mm512_srai_epi32(middle, 8));
-  __m512i lowByte = _mm512_and_si512(low, byte);
-  __m512i middleByte = _mm512_slli_epi32(_mm512_and_si512(middle, byte), 8);
-  return {high, _mm512_or_si512(middleByte, lowByte)};
+  for (int64_t row = 0; row < kByteGroup; ++row)
+    for (int64_t i = 0; i < kKeyStep; i += kByteLanes) {
+      __m512i low = loadLanes(products.low[row] + i);
+      __m512i middle =
+          _mm512_add_epi32(loadLanes(products.middle[row] + i), _mm512_srli_epi32(low, 8));
+      __m512i high =
+          _mm512_add_epi32(loadLanes(products.high[row] + i), _mm512_srai_epi32(middle, 8));
+      __m512i lowByte = _mm512_and_si512(low, byte), middleByte = _mm512_slli_epi32(middle, 8);
+      _mm512_store_si512(scores.high[row] + i, high);
+      _mm256_store_si256(reinterpret_cast<__m256i *>(scores.low[row] + i),
+                         _mm512_cvtepi32_epi16(_mm512_or_si512(middleByte, lowByte)));
+    }
+}
+
+SDOPT_AVX512 void addKeyTerms(const StepProducts &products, const int32_t *keyTerms,
+                              StepScores &scores) {
+  for (int64_t row = 0; row < kByteGroup; ++row)
+    for (int64_t i = 0; i < kKeyStep; i += kByteLanes)
+      _mm512_store_si512(scores.high[row] + i, _mm512_add_epi32(loadLanes(products.high[row] + i),
+                                                                _mm512_loadu_si512(keyTerms + i)));
 }
 
 SDOPT_AVX512 void addWideMaxima(const StepScores &scores, int64_t row, int64_t count, int32_t *high,
                                 int32_t *low) {
   Halves best{loadLanes(high), loadLanes(low)};
   for (int64_t g = 0; g < kGroups; ++g) {
-    Halves s = wideScores(scores, row, g);
+    Halves s = loadScores(scores, row, g);
     __mmask16 mask = visible(count, g);
     __mmask16 greater = _mm512_mask_cmpgt_epi32_mask(mask, s.high, best.high);
     __mmask16 equal = _mm512_mask_cmpeq_epi32_mask(mask, s.high, best.high);
@@ -67,14 +85,10 @@ SDOPT_AVX512 void addWideMaxima(const StepScores &scores, int64_t row, int64_t c
   _mm512_store_si512(low, best.low);
 }
 
-SDOPT_AVX512 void addNarrowMaxima(const int32_t *scores, const int32_t *keyTerms, int64_t count,
-                                  int32_t *high) {
+SDOPT_AVX512 void addNarrowMaxima(const int32_t *scores, int64_t count, int32_t *high) {
   __m512i best = loadLanes(high);
-  for (int64_t g = 0; g < kGroups; ++g) {
-    __m512i sum = _mm512_add_epi32(loadLanes(scores + g * kByteLanes),
-                                   _mm512_loadu_si512(keyTerms + g * kByteLanes));
-    best = _mm512_mask_max_epi32(best, visible(count, g), best, sum);
-  }
+  for (int64_t g = 0; g < kGroups; ++g)
+    best = _mm512_mask_max_epi32(best, visible(count, g), best, loadLanes(scores + g * kByteLanes));
   _mm512_store_si512(high, best);
 }
 
@@ -135,7 +149,7 @@ SDOPT_AVX512 int64_t wideRow(const StepScores &scores, int64_t row, int64_t maxi
   const __m512i zero = _mm512_setzero_si512(), ones = _mm512_set1_epi32(65535);
   __m512i sum = _mm512_setzero_si512();
   for (int64_t g = 0; g < kGroups; ++g) {
-    Halves s = wideScores(scores, row, g);
+    Halves s = loadScores(scores, row, g);
     __m512i low = _mm512_sub_epi32(maxLow, s.low);
     __m512i high = _mm512_sub_epi32(maxHigh, s.high);
     high = _mm512_add_epi32(high, _mm512_srai_epi32(low, 31));
@@ -152,14 +166,13 @@ SDOPT_AVX512 int64_t wideRow(const StepScores &scores, int64_t row, int64_t maxi
   return _mm512_reduce_add_epi32(sum);
 }
 
-SDOPT_AVX512 int64_t narrowRow(const StepScores &scores, const int32_t *keyTerms, int64_t row,
-                               int32_t maximum, int64_t count, const ExponentVectors &v,
-                               int64_t column, ExponentialDigits &digits) {
+SDOPT_AVX512 int64_t narrowRow(const StepScores &scores, int64_t row, int32_t maximum,
+                               int64_t count, const ExponentVectors &v, int64_t column,
+                               ExponentialDigits &digits) {
   __m512i sum = _mm512_setzero_si512();
   for (int64_t g = 0; g < kGroups; ++g) {
-    __m512i score = _mm512_add_epi32(loadLanes(scores.high[row] + g * kByteLanes),
-                                     _mm512_loadu_si512(keyTerms + g * kByteLanes));
-    __m512i distance = _mm512_sub_epi32(_mm512_set1_epi32(maximum), score);
+    __m512i distance =
+        _mm512_sub_epi32(_mm512_set1_epi32(maximum), loadLanes(scores.high[row] + g * kByteLanes));
     distance = _mm512_max_epi32(distance, _mm512_setzero_si512());
     __m512i t =
         joined(narrowExponents(distance, v), narrowExponents(_mm512_srli_epi64(distance, 32), v));
@@ -179,24 +192,26 @@ SDOPT_AVX512 void wideRows(const StepScores &scores, const Exponentials::Rows &r
       rows.sums[r] += wideRow(scores, r, rows.maxima[r], rows.counts[r], v, column, digits);
 }
 
-SDOPT_AVX512 void narrowRows(const StepScores &scores, const int32_t *keyTerms,
-                             const Exponentials::Rows &rows, int64_t column, Scaling exponent,
-                             bool areWhole, uint32_t fast, ExponentialDigits &digits) {
+SDOPT_AVX512 void narrowRows(const StepScores &scores, const Exponentials::Rows &rows,
+                             int64_t column, Scaling exponent, bool areWhole, uint32_t fast,
+                             ExponentialDigits &digits) {
   ExponentVectors v = exponentVectors(exponent, areWhole);
   for (int64_t r = 0; r < kByteGroup; ++r)
     if (fast >> r & 1)
-      rows.sums[r] += narrowRow(scores, keyTerms, r, static_cast<int32_t>(rows.maxima[r]),
-                                rows.counts[r], v, column, digits);
+      rows.sums[r] += narrowRow(scores, r, static_cast<int32_t>(rows.maxima[r]), rows.counts[r], v,
+                                column, digits);
 }
 
 #else
 
 void addWideMaxima(const StepScores &, int64_t, int64_t, int32_t *, int32_t *) {}
-void addNarrowMaxima(const int32_t *, const int32_t *, int64_t, int32_t *) {}
+void addNarrowMaxima(const int32_t *, int64_t, int32_t *) {}
+void joinBytes(const StepProducts &, StepScores &) {}
+void addKeyTerms(const StepProducts &, const int32_t *, StepScores &) {}
 void wideRows(const StepScores &, const Exponentials::Rows &, int64_t, Scaling, bool, uint32_t,
               ExponentialDigits &) {}
-void narrowRows(const StepScores &, const int32_t *, const Exponentials::Rows &, int64_t, Scaling,
-                bool, uint32_t, ExponentialDigits &) {}
+void narrowRows(const StepScores &, const Exponentials::Rows &, int64_t, Scaling, bool, uint32_t,
+                ExponentialDigits &) {}
 
 #endif
 
@@ -211,6 +226,12 @@ uint32_t rowsWithin(const int64_t *maxima, int bits) {
 
 } // namespace
 
+void wideScores(const StepProducts &products, StepScores &scores) { joinBytes(products, scores); }
+
+void narrowScores(const StepProducts &products, const int32_t *keyTerms, StepScores &scores) {
+  addKeyTerms(products, keyTerms, scores);
+}
+
 MaximumLanes::MaximumLanes() {
   std::fill_n(&high[0][0], kByteGroup * kByteLanes, INT32_MIN);
   std::fill_n(&low[0][0], kByteGroup * kByteLanes, 0);
@@ -221,10 +242,9 @@ void MaximumLanes::addWide(const StepScores &scores, const int64_t *counts) {
     addWideMaxima(scores, r, counts[r], high[r], low[r]);
 }
 
-void MaximumLanes::addNarrow(const StepScores &scores, const int32_t *keyTerms,
-                             const int64_t *counts) {
+void MaximumLanes::addNarrow(const StepScores &scores, const int64_t *counts) {
   for (int64_t r = 0; r < kByteGroup; ++r)
-    addNarrowMaxima(scores.high[r], keyTerms, counts[r], high[r]);
+    addNarrowMaxima(scores.high[r], counts[r], high[r]);
 }
 
 bool MaximumLanes::wide(int64_t row, int64_t &maximum) const {
@@ -267,22 +287,21 @@ void Exponentials::wide(const StepScores &scores, const Rows &rows, int64_t colu
     int64_t distances[kKeyStep];
     for (int64_t i = 0; i < kKeyStep; ++i)
       distances[i] =
-          difference(rows.maxima[r], int64_t(scores.high[r][i]) * 65536 +
-                                         int64_t(scores.middle[r][i]) * 256 + scores.low[r][i]);
+          difference(rows.maxima[r], int64_t(scores.high[r][i]) * 65536 + scores.low[r][i]);
     exactRow(distances, r, rows, column, digits);
   }
 }
 
-void Exponentials::narrow(const StepScores &scores, const int32_t *keyTerms, const Rows &rows,
-                          int64_t column, ExponentialDigits &digits) const {
+void Exponentials::narrow(const StepScores &scores, const Rows &rows, int64_t column,
+                          ExponentialDigits &digits) const {
   uint32_t fast = isRegular ? rowsWithin(rows.maxima, 29) : 0;
-  narrowRows(scores, keyTerms, rows, column, exponent, areWhole, fast, digits);
+  narrowRows(scores, rows, column, exponent, areWhole, fast, digits);
   for (int64_t r = 0; r < kByteGroup; ++r) {
     if (fast >> r & 1)
       continue;
     int64_t distances[kKeyStep];
     for (int64_t i = 0; i < kKeyStep; ++i)
-      distances[i] = difference(rows.maxima[r], int64_t(scores.high[r][i]) + keyTerms[i]);
+      distances[i] = difference(rows.maxima[r], scores.high[r][i]);
     exactRow(distances, r, rows, column, digits);
   }
 }

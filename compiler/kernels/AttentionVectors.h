@@ -14,11 +14,20 @@ namespace sdopt {
 
 /// Products of bytes. Narrow: score = high + term of the key + term of the query. Wide: score =
 /// 65536 * high + 256 * middle + low.
-struct StepScores {
+struct StepProducts {
   alignas(64) int32_t high[kByteGroup][kKeyStep];
   alignas(64) int32_t middle[kByteGroup][kKeyStep];
   alignas(64) int32_t low[kByteGroup][kKeyStep];
 };
+
+/// Wide: score = 65536 * high + low. Narrow: score = high + term of the query; no low.
+struct StepScores {
+  alignas(64) int32_t high[kByteGroup][kKeyStep];
+  alignas(64) uint16_t low[kByteGroup][kKeyStep];
+};
+
+void wideScores(const StepProducts &products, StepScores &scores);
+void narrowScores(const StepProducts &products, const int32_t *keyTerms, StepScores &scores);
 
 /// Of the keys seen so far, by their number modulo 16: 65536 * high + low, or high alone.
 class MaximumLanes {
@@ -26,7 +35,7 @@ public:
   MaximumLanes();
   /// `counts`: visible keys of each row in this step.
   void addWide(const StepScores &scores, const int64_t *counts);
-  void addNarrow(const StepScores &scores, const int32_t *keyTerms, const int64_t *counts);
+  void addNarrow(const StepScores &scores, const int64_t *counts);
   /// False if a row has seen no key.
   bool wide(int64_t row, int64_t &maximum) const;
   bool narrow(int64_t row, int64_t &maximum) const;
@@ -57,7 +66,7 @@ public:
   };
   void wide(const StepScores &scores, const Rows &rows, int64_t column,
             ExponentialDigits &digits) const;
-  void narrow(const StepScores &scores, const int32_t *keyTerms, const Rows &rows, int64_t column,
+  void narrow(const StepScores &scores, const Rows &rows, int64_t column,
               ExponentialDigits &digits) const;
 
 private:

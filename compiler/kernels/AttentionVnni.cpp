@@ -50,7 +50,7 @@ SDOPT_VNNI inline void multiply(Rows rows, const int8_t *const (&panels)[kPanels
 }
 
 SDOPT_VNNI void narrowScores(const QueryRows &q, const KeyPanels &keys, int64_t firstKey,
-                             int64_t groups, StepScores &scores) {
+                             int64_t groups, StepProducts &scores) {
   constexpr int64_t kHalf = kByteGroup / 2;
   const int64_t depth = keys.chunks() * kByteChunk;
   const auto panel = [&](int64_t g) { return keys.panel(firstKey + g * kByteLanes, 0); };
@@ -127,7 +127,7 @@ SDOPT_VNNI inline void multiplyWide(const WideRows &rows, const WidePanel (&pane
 /// Scores of kRows queries from `row` on and kPanels panels of keys.
 template <int kRows, int kPanels>
 SDOPT_VNNI inline void wideBlock(const QueryRows &q, const KeyPanels &keys, int64_t firstKey,
-                                 int64_t row, StepScores &scores, int64_t column) {
+                                 int64_t row, StepProducts &scores, int64_t column) {
   const int64_t depth = keys.chunks() * kByteChunk;
   for (int64_t first = 0; first < depth; first += kWholeDepths) {
     const WideRows rows = {{q.plane(0) + row * q.stride() + first, q.stride()},
@@ -154,7 +154,7 @@ SDOPT_VNNI inline void wideBlock(const QueryRows &q, const KeyPanels &keys, int6
 }
 
 SDOPT_VNNI void wideScores(const QueryRows &q, const KeyPanels &keys, int64_t firstKey,
-                           int64_t groups, StepScores &scores) {
+                           int64_t groups, StepProducts &scores) {
   constexpr int kRows = 4;
   for (int64_t r = 0; r < kByteGroup; r += kRows) {
     int64_t g = 0;

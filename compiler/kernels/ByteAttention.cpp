@@ -1,7 +1,8 @@
 //===- ByteAttention.cpp - attention by products of bytes -------------------===//
 //
 // Sixteen queries pass over the keys in steps of 64; the exponentials of 256 keys meet the values
-// at once.
+// at once. Where maxima and sums are asked for together, the scores of the first pass are kept for
+// the second: 6 bytes each.
 //
 //===----------------------------------------------------------------------===//
 
@@ -73,7 +74,14 @@ public:
   void score(int64_t key, StepScores &scores) const {
     int64_t count = std::min(kKeyStep, tile.keys - key);
     int64_t groups = (count + kByteLanes - 1) / kByteLanes;
-    (narrow ? products.narrowScores : products.wideScores)(queries, keys, key, groups, scores);
+    StepProducts sums;
+    if (narrow) {
+      products.narrowScores(queries, keys, key, groups, sums);
+      narrowScores(sums, keys.terms() + key, scores);
+    } else {
+      products.wideScores(queries, keys, key, groups, sums);
+      wideScores(sums, scores);
+    }
   }
 
 private:
@@ -91,15 +99,52 @@ private:
   QueryRows queries;
 };
 
-void groupMaxima(const QueryGroup &group, const KeyPanels &keys, bool narrow, int64_t *rowMax) {
-  MaximumLanes lanes;
+// Scores of any step anew, in place of those of the one before.
+class FreshScores {
+public:
+  explicit FreshScores(const QueryGroup &group) : group(group) {}
+  const StepScores &at(int64_t key) {
+    group.score(key, scores);
+    return scores;
+  }
+
+private:
+  const QueryGroup &group;
   StepScores scores;
+};
+
+// All that a group sees; the first time that they are asked for, steps come one after the other.
+class KeptScores {
+public:
+  explicit KeptScores(const QueryGroup &group) : group(group) {
+    thread_local Scratch scratch;
+    const int64_t steps = (group.visibleKeys() + kKeyStep - 1) / kKeyStep;
+    scores = reinterpret_cast<StepScores *>(
+        scratch.reserve(std::max<int64_t>(steps, 1) * int64_t(sizeof(StepScores))));
+  }
+  const StepScores &at(int64_t key) {
+    if (key == end) {
+      group.score(key, scores[key / kKeyStep]);
+      end += kKeyStep;
+    }
+    return scores[key / kKeyStep];
+  }
+
+private:
+  const QueryGroup &group;
+  StepScores *scores;
+  int64_t end = 0;
+};
+
+template <typename Scores>
+void groupMaxima(const QueryGroup &group, Scores &scores, bool narrow, int64_t *rowMax) {
+  MaximumLanes lanes;
   group.products.begin();
   for (int64_t key = 0; key < group.visibleKeys(); key += kKeyStep) {
     int64_t counts[kByteGroup];
     group.visibleCounts(key, counts);
-    group.score(key, scores);
-    narrow ? lanes.addNarrow(scores, keys.terms() + key, counts) : lanes.addWide(scores, counts);
+    const StepScores &step = scores.at(key);
+    narrow ? lanes.addNarrow(step, counts) : lanes.addWide(step, counts);
   }
   group.products.end();
   for (int64_t r = 0; r < group.rowCount(); ++r) {
@@ -110,11 +155,11 @@ void groupMaxima(const QueryGroup &group, const KeyPanels &keys, bool narrow, in
 }
 
 // One group of queries over all keys of the tile.
-class GroupAccumulation {
+template <typename Scores> class GroupAccumulation {
 public:
-  GroupAccumulation(const QueryGroup &group, const KeyPanels &keys, const ValuePanels &values,
+  GroupAccumulation(const QueryGroup &group, Scores &scores, const ValuePanels &values,
                     const Exponentials &exponentials, int64_t headDim, int32_t valueZero)
-      : group(group), keys(keys), values(values), exponentials(exponentials), headDim(headDim),
+      : group(group), scores(scores), values(values), exponentials(exponentials), headDim(headDim),
         valueZero(valueZero), sums((headDim + kByteLanes - 1) / kByteLanes) {}
 
   void run(bool narrow, const int64_t *rowMax, int64_t *rowSum, int64_t *acc) {
@@ -140,12 +185,11 @@ private:
   void addStep(bool narrow, int64_t key, int64_t column) {
     int64_t counts[kByteGroup];
     group.visibleCounts(key, counts);
-    group.score(key, scores);
     Exponentials::Rows rows{maxima, counts, exponentialSums};
     if (narrow)
-      exponentials.narrow(scores, keys.terms() + key, rows, column, digits);
+      exponentials.narrow(scores.at(key), rows, column, digits);
     else
-      exponentials.wide(scores, rows, column, digits);
+      exponentials.wide(scores.at(key), rows, column, digits);
   }
 
   void addValues(int64_t key, int64_t panel, int64_t steps) {
@@ -177,14 +221,13 @@ private:
   }
 
   const QueryGroup &group;
-  const KeyPanels &keys;
+  Scores &scores;
   const ValuePanels &values;
   const Exponentials &exponentials;
   int64_t headDim;
   int32_t valueZero;
   int64_t maxima[kByteGroup] = {};
   int64_t exponentialSums[kByteGroup] = {};
-  StepScores scores;
   ExponentialDigits digits;
   std::vector<ValueSums> sums;
 };
@@ -197,8 +240,9 @@ void byteAttentionMaxima(const DotKernels &kernels, const AttentionProducts &pro
   ScoreFormat format(q, k, products.wide);
   KeyPanels keys(kernels, keyRows(k, tile), format);
   forQueryGroups(tile, [&](int64_t first) {
-    groupMaxima(QueryGroup(kernels, products, tile, q, format, keys, params, first), keys,
-                format.narrow, rowMax + first);
+    const QueryGroup group(kernels, products, tile, q, format, keys, params, first);
+    FreshScores scores(group);
+    groupMaxima(group, scores, format.narrow, rowMax + first);
   });
 }
 
@@ -211,8 +255,25 @@ void byteAttentionAccumulate(const DotKernels &kernels, const AttentionProducts 
   ValuePanels values(kernels, keyRows(v, tile), products.wide);
   Exponentials exponentials(kernels, params, values.isWhole());
   forQueryGroups(tile, [&](int64_t first) {
-    QueryGroup group(kernels, products, tile, q, format, keys, params, first);
-    GroupAccumulation(group, keys, values, exponentials, tile.headDim, v.format.zeroPoint)
+    const QueryGroup group(kernels, products, tile, q, format, keys, params, first);
+    FreshScores scores(group);
+    GroupAccumulation(group, scores, values, exponentials, tile.headDim, v.format.zeroPoint)
+        .run(format.narrow, rowMax + first, rowSum + first, acc + first * tile.headDim);
+  });
+}
+
+void byteAttention(const DotKernels &kernels, const AttentionProducts &products,
+                   const AttentionTile &tile, Codes q, Codes k, Codes v,
+                   const AttentionParams &params, int64_t *rowMax, int64_t *rowSum, int64_t *acc) {
+  ScoreFormat format(q, k, products.wide);
+  KeyPanels keys(kernels, keyRows(k, tile), format);
+  ValuePanels values(kernels, keyRows(v, tile), products.wide);
+  Exponentials exponentials(kernels, params, values.isWhole());
+  forQueryGroups(tile, [&](int64_t first) {
+    const QueryGroup group(kernels, products, tile, q, format, keys, params, first);
+    KeptScores scores(group);
+    groupMaxima(group, scores, format.narrow, rowMax + first);
+    GroupAccumulation(group, scores, values, exponentials, tile.headDim, v.format.zeroPoint)
         .run(format.narrow, rowMax + first, rowSum + first, acc + first * tile.headDim);
   });
 }
@@ -224,6 +285,8 @@ void byteAttentionMaxima(const DotKernels &, const AttentionProducts &, const At
 void byteAttentionAccumulate(const DotKernels &, const AttentionProducts &, const AttentionTile &,
                              Codes, Codes, Codes, const AttentionParams &, const int64_t *,
                              int64_t *, int64_t *) {}
+void byteAttention(const DotKernels &, const AttentionProducts &, const AttentionTile &, Codes,
+                   Codes, Codes, const AttentionParams &, int64_t *, int64_t *, int64_t *) {}
 
 #endif
 

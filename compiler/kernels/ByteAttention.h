@@ -19,6 +19,11 @@ void byteAttentionAccumulate(const DotKernels &kernels, const AttentionProducts 
                              const AttentionParams &params, const int64_t *rowMax, int64_t *rowSum,
                              int64_t *acc);
 
+/// IntegerKernels::attention, likewise.
+void byteAttention(const DotKernels &kernels, const AttentionProducts &products,
+                   const AttentionTile &tile, Codes q, Codes k, Codes v,
+                   const AttentionParams &params, int64_t *rowMax, int64_t *rowSum, int64_t *acc);
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_KERNELS_BYTEATTENTION_H

@@ -313,4 +313,13 @@ void fastAttentionAccumulate(const DotKernels &kernels, const AttentionTile &til
   });
 }
 
+void fastAttention(const DotKernels &kernels, const AttentionTile &tile, Codes q, Codes k, Codes v,
+                   const AttentionParams &params, int64_t *rowMax, int64_t *rowSum, int64_t *acc) {
+  const AttentionProducts *products = byteProducts(kernels, tile);
+  if (products && fits(q) && fits(k) && fits(v))
+    return byteAttention(kernels, *products, tile, q, k, v, params, rowMax, rowSum, acc);
+  fastAttentionMaxima(kernels, tile, q, k, params, rowMax);
+  fastAttentionAccumulate(kernels, tile, q, k, v, params, rowMax, rowSum, acc);
+}
+
 } // namespace sdopt

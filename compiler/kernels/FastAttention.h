@@ -17,6 +17,10 @@ void fastAttentionAccumulate(const DotKernels &kernels, const AttentionTile &til
                              Codes v, const AttentionParams &params, const int64_t *rowMax,
                              int64_t *rowSum, int64_t *acc);
 
+/// IntegerKernels::attention with one level's inner loops.
+void fastAttention(const DotKernels &kernels, const AttentionTile &tile, Codes q, Codes k, Codes v,
+                   const AttentionParams &params, int64_t *rowMax, int64_t *rowSum, int64_t *acc);
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_KERNELS_FASTATTENTION_H

@@ -239,6 +239,12 @@ public:
     fastAttentionAccumulate(level, tile, q, k, v, params, rowMax, rowSum, acc);
   }
 
+  void attention(const AttentionTile &tile, Codes q, Codes k, Codes v,
+                 const AttentionParams &params, int64_t *rowMax, int64_t *rowSum,
+                 int64_t *acc) const override {
+    fastAttention(level, tile, q, k, v, params, rowMax, rowSum, acc);
+  }
+
   void attentionFinish(int64_t queries, int64_t headDim, const int64_t *rowSum, const int64_t *acc,
                        const AttentionParams &params, CodeFormat format, int64_t outputStride,
                        void *y) const override {

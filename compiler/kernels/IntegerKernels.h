@@ -122,6 +122,7 @@ struct AttentionParams {
   Scaling exponent;    ///< qScale * kScale * softmaxScale * log2(e) * 4096
   Scaling output;      ///< vScale / outputScale
   bool causal = false; ///< query i sees keys j <= i
+  friend bool operator==(const AttentionParams &, const AttentionParams &) = default;
 };
 
 /// Which rows of the whole problem an attention tile holds (needed for the causal mask).
@@ -129,6 +130,7 @@ struct AttentionTile {
   int64_t queries = 0, keys = 0, headDim = 0;
   int64_t firstQuery = 0, firstKey = 0;
   int64_t queryStride = 0, keyStride = 0; ///< elements from one row to the next (>= headDim)
+  friend bool operator==(const AttentionTile &, const AttentionTile &) = default;
 };
 
 /// Sinusoidal embedding of timesteps, integers or fixed point, by a sine table of 1,025 knots over
@@ -194,6 +196,14 @@ public:
   virtual void attentionAccumulate(const AttentionTile &tile, Codes q, Codes k, Codes v,
                                    const AttentionParams &params, const int64_t *rowMax,
                                    int64_t *rowSum, int64_t *acc) const = 0;
+
+  /// attentionMaxima, and attentionAccumulate with what it leaves in rowMax.
+  virtual void attention(const AttentionTile &tile, Codes q, Codes k, Codes v,
+                         const AttentionParams &params, int64_t *rowMax, int64_t *rowSum,
+                         int64_t *acc) const {
+    attentionMaxima(tile, q, k, params, rowMax);
+    attentionAccumulate(tile, q, k, v, params, rowMax, rowSum, acc);
+  }
 
   /// y rows are `outputStride` elements apart.
   virtual void attentionFinish(int64_t queries, int64_t headDim, const int64_t *rowSum,

@@ -263,9 +263,8 @@ LogicalResult evaluate(npu::AttentionOp op, Operands operands, Results &results,
       std::fill(accumulators.begin(), accumulators.end(), 0);
       Codes query = head(q, op.getQuery(), n, h), key = head(k, op.getKey(), n, h),
             value = head(v, op.getValue(), n, h);
-      context.kernels->attentionMaxima(tile, query, key, params, rowMax.data());
-      context.kernels->attentionAccumulate(tile, query, key, value, params, rowMax.data(),
-                                           rowSum.data(), accumulators.data());
+      context.kernels->attention(tile, query, key, value, params, rowMax.data(), rowSum.data(),
+                                 accumulators.data());
       context.kernels->attentionFinish(tile.queries, headDim, rowSum.data(), accumulators.data(),
                                        params, resultFormat(op), y.dim(3),
                                        batchElement(y, n) + h * headDim * byteWidth(y.type()));

@@ -331,9 +331,8 @@ LogicalResult computeQuantized(sd::AttentionOp op, Operands operands, Results &r
       std::fill(acc.begin(), acc.end(), 0);
       int64_t queryAt = b * queries * channels + first, keyAt = b * keys * channels + first;
       Codes qCodes = q.codes(queryAt), kCodes = k.codes(keyAt), vCodes = v.codes(keyAt);
-      kernels.attentionMaxima(tile, qCodes, kCodes, params, rowMax.data());
-      kernels.attentionAccumulate(tile, qCodes, kCodes, vCodes, params, rowMax.data(),
-                                  rowSum.data(), acc.data());
+      kernels.attention(tile, qCodes, kCodes, vCodes, params, rowMax.data(), rowSum.data(),
+                        acc.data());
       kernels.attentionFinish(queries, headDim, rowSum.data(), acc.data(), params, y.format,
                               channels, at(y, queryAt));
     }

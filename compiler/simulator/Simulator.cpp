@@ -11,6 +11,7 @@
 #include "compiler/simulator/DecodedWeights.h"
 #include "compiler/simulator/EventQueues.h"
 #include "compiler/simulator/PassedResults.h"
+#include "compiler/simulator/WholeAttention.h"
 #include "compiler/simulator/WholeLayers.h"
 #include "compiler/simulator/WholeResults.h"
 #include "compiler/simulator/WholeTails.h"
@@ -489,6 +490,9 @@ absl::Status Simulator::State::runLayers(CommandRange phase, const SimulatorOpti
              lastWhole = std::ranges::lower_bound(*whole, phase.end, {}, &WholeLayer::first);
   const std::span<const WholeLayer> layers(firstWhole, lastWhole);
   DecodedWeights weights(layers, module.constants);
+  const std::span<const Command> commands(program().commands.data(), phase.end);
+  std::optional<size_t> sums; // that the maxima of `attention` wait for
+  size_t attention = 0;
   for (size_t i = phase.begin, end = 0, next = 0; i < phase.end; ++i) {
     if (next < layers.size() && layers[next].first == i) {
       // An observer sees what tiles pass on.
@@ -498,11 +502,21 @@ absl::Status Simulator::State::runLayers(CommandRange phase, const SimulatorOpti
       ++next;
     }
     const auto index = static_cast<int32_t>(i);
-    if (i >= end)
-      if (absl::Status done = executeCommand(index, options); !done.ok())
+    if (sums == i) {
+      executeAttention(std::get<AttentionMaximaCommand>(commands[attention].args),
+                       std::get<AttentionAccumulateCommand>(commands[i].args),
+                       {sram.bytes(), arena.bytes(), module.constants}, kernels);
+      sums.reset();
+    } else if (i >= end) {
+      if (const std::optional<size_t> later = sumsOf(commands, i)) {
+        sums = later;
+        attention = i;
+      } else if (absl::Status done = executeCommand(index, options); !done.ok()) {
         return done;
+      }
+    }
     if (releases)
-      releaseConstants(program().commands[i], mostConstants);
+      releaseConstants(commands[i], mostConstants);
     noteFinished(index, options, left);
   }
   return absl::OkStatus();

@@ -38,21 +38,28 @@ Inputs makeInputs(Random &random, Pattern pattern, CodeFormat format, const Atte
           format};
 }
 
+/// By maxima and then sums, and by both together.
 State run(const IntegerKernels &kernels, const AttentionTile &tile, const Inputs &in,
           const AttentionParams &params) {
-  State state(tile);
+  State state(tile), together(tile);
   kernels.attentionMaxima(tile, in.query(), in.key(), params, state.rowMax.data());
   kernels.attentionAccumulate(tile, in.query(), in.key(), in.value(), params, state.rowMax.data(),
                               state.rowSum.data(), state.acc.data());
+  kernels.attention(tile, in.query(), in.key(), in.value(), params, together.rowMax.data(),
+                    together.rowSum.data(), together.acc.data());
+  EXPECT_EQ(together, state);
   return state;
 }
 
 State runLevel(const DotKernels &level, const AttentionTile &tile, const Inputs &in,
                const AttentionParams &params) {
-  State state(tile);
+  State state(tile), together(tile);
   fastAttentionMaxima(level, tile, in.query(), in.key(), params, state.rowMax.data());
   fastAttentionAccumulate(level, tile, in.query(), in.key(), in.value(), params,
                           state.rowMax.data(), state.rowSum.data(), state.acc.data());
+  fastAttention(level, tile, in.query(), in.key(), in.value(), params, together.rowMax.data(),
+                together.rowSum.data(), together.acc.data());
+  EXPECT_EQ(together, state) << level.name;
   return state;
 }
 
@@ -122,7 +129,16 @@ TEST(Attention, anyMaximumIsExactOnEveryLevel) {
       naiveKernels().attentionAccumulate(tile, in.query(), in.key(), in.value(), params,
                                          expected.rowMax.data(), expected.rowSum.data(),
                                          expected.acc.data());
+      // Together, whatever the maxima begin with.
+      State most = start;
+      naiveKernels().attentionMaxima(tile, in.query(), in.key(), params, most.rowMax.data());
+      naiveKernels().attentionAccumulate(tile, in.query(), in.key(), in.value(), params,
+                                         most.rowMax.data(), most.rowSum.data(), most.acc.data());
       for (const DotKernels &level : dotKernelLevels()) {
+        State together = start;
+        fastAttention(level, tile, in.query(), in.key(), in.value(), params, together.rowMax.data(),
+                      together.rowSum.data(), together.acc.data());
+        ASSERT_EQ(together, most) << level.name << " shift " << exponent.shift;
         State state = start;
         fastAttentionAccumulate(level, tile, in.query(), in.key(), in.value(), params,
                                 state.rowMax.data(), state.rowSum.data(), state.acc.data());

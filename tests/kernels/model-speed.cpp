@@ -67,9 +67,8 @@ public:
     timed(attentions, [&] {
       for (int64_t head = 0; head < heads; ++head) {
         std::vector<int64_t> rowMax(queries, INT64_MIN), rowSum(queries), acc(queries * headDim);
-        kernels.attentionMaxima(tile, codes(), codes(), attention, rowMax.data());
-        kernels.attentionAccumulate(tile, codes(), codes(), codes(), attention, rowMax.data(),
-                                    rowSum.data(), acc.data());
+        kernels.attention(tile, codes(), codes(), codes(), attention, rowMax.data(), rowSum.data(),
+                          acc.data());
         kernels.attentionFinish(queries, headDim, rowSum.data(), acc.data(), attention, format,
                                 heads * headDim, y.mutableBytes());
       }
