@@ -12,7 +12,7 @@ using onnx::AttributeProto;
 namespace sdopt {
 
 NodeImporter::NodeImporter(const GraphNode &node, int opset, std::vector<Value> inputs,
-                           ExpressionBuilder &builder, const ConstantReader &constants,
+                           ExpressionBuilder &builder, ConstantReader &constants,
                            const std::set<std::string> &used, QuantizedTensors &quantized)
     : node_(node), opset_(opset), inputs_(std::move(inputs)), outputs_(node.proto->output_size()),
       builder_(builder), constants_(constants), used_(used), quantized_(quantized) {}

@@ -28,7 +28,7 @@ class NodeImporter {
 public:
   /// `inputs`: null where an optional one is absent. `used`: tensors somebody reads.
   NodeImporter(const GraphNode &node, int opset, std::vector<mlir::Value> inputs,
-               ExpressionBuilder &builder, const ConstantReader &constants,
+               ExpressionBuilder &builder, ConstantReader &constants,
                const std::set<std::string> &used, QuantizedTensors &quantized);
 
   const std::string &type() const { return node_.proto->op_type(); }
@@ -101,7 +101,7 @@ private:
   std::vector<mlir::Value> inputs_;
   std::vector<mlir::Value> outputs_;
   ExpressionBuilder &builder_;
-  const ConstantReader &constants_;
+  ConstantReader &constants_;
   const std::set<std::string> &used_;
   QuantizedTensors &quantized_;
 };

@@ -194,7 +194,7 @@ absl::StatusOr<ConstantData> ConstantReader::read(const Initializer &initializer
   if (header.has_segment())
     return absl::UnimplementedError("tensors in segments");
   if (header.data_location() == TensorProto::EXTERNAL)
-    return readExternal(header, Tensor(layout->type, layout->shape, nullptr, nullptr));
+    return readExternal(header, Tensor(layout->type, layout->shape, nullptr, nullptr), what);
   if (initializer.rawOffset < 0) {
     absl::StatusOr<Tensor> value = fromTypedFields(header, *layout, what);
     return value.ok() ? absl::StatusOr<ConstantData>(ConstantData{.value = *value})
@@ -208,27 +208,32 @@ absl::StatusOr<ConstantData> ConstantReader::read(const Initializer &initializer
                       .offset = initializer.rawOffset};
 }
 
-absl::StatusOr<Tensor> ConstantReader::read(const TensorProto &tensor,
-                                            const std::string &what) const {
+absl::StatusOr<Tensor> ConstantReader::read(const TensorProto &tensor, const std::string &what) {
   absl::StatusOr<Layout> layout = layoutOf(tensor, what);
   if (!layout.ok())
     return layout.status();
-  if (tensor.data_location() == TensorProto::EXTERNAL)
-    return absl::UnimplementedError("external data in attributes");
+  const auto copied = [&](const void *bytes) {
+    Tensor result(layout->type, layout->shape);
+    if (layout->bytes > 0)
+      std::memcpy(result.mutableBytes(), bytes, layout->bytes);
+    return result;
+  };
+  if (tensor.data_location() == TensorProto::EXTERNAL) {
+    absl::StatusOr<ConstantData> data =
+        readExternal(tensor, Tensor(layout->type, layout->shape, nullptr, nullptr), what);
+    return data.ok() ? absl::StatusOr<Tensor>(copied(data->value.bytes())) : data.status();
+  }
   if (!tensor.has_raw_data())
     return fromTypedFields(tensor, *layout, what);
   int64_t size = static_cast<int64_t>(tensor.raw_data().size());
   if (size != layout->bytes)
     return wrongSize(what, *layout, size, "bytes", layout->bytes);
-  Tensor result(layout->type, layout->shape);
-  if (size > 0)
-    std::memcpy(result.mutableBytes(), tensor.raw_data().data(), size);
-  return result;
+  return copied(tensor.raw_data().data());
 }
 
 absl::StatusOr<ConstantData> ConstantReader::readExternal(const TensorProto &header,
-                                                          const Tensor &layout) {
-  std::string what = absl::StrCat("'", file_.path, "': initializer '", header.name(), "'");
+                                                          const Tensor &layout,
+                                                          const std::string &what) {
   absl::StatusOr<ExternalPlace> place = externalPlace(header, what);
   if (!place.ok())
     return place.status();
@@ -237,8 +242,7 @@ absl::StatusOr<ConstantData> ConstantReader::readExternal(const TensorProto &hea
     return absl::InvalidArgumentError(absl::StrCat(
         what, " of shape ", toString(layout.shape()), " and type ", name(layout.type()), " has ",
         place->length, " bytes of external data but needs ", needed));
-  absl::StatusOr<std::shared_ptr<const MappedFile>> file =
-      externalFile(place->location, header.name());
+  absl::StatusOr<std::shared_ptr<const MappedFile>> file = externalFile(place->location, what);
   if (!file.ok())
     return file.status();
   int64_t present = static_cast<int64_t>((*file)->bytes().size());
@@ -253,16 +257,15 @@ absl::StatusOr<ConstantData> ConstantReader::readExternal(const TensorProto &hea
 }
 
 absl::StatusOr<std::shared_ptr<const MappedFile>>
-ConstantReader::externalFile(const std::string &location, const std::string &tensor) {
+ConstantReader::externalFile(const std::string &location, const std::string &what) {
   std::string relative = std::filesystem::path(location).lexically_normal().string();
   if (auto found = externalFiles_.find(relative); found != externalFiles_.end())
     return found->second;
   std::string path = (std::filesystem::path(file_.folder) / relative).string();
   absl::StatusOr<std::shared_ptr<const MappedFile>> file = MappedFile::open(path);
   if (!file.ok())
-    return absl::InvalidArgumentError(absl::StrCat("'", file_.path,
-                                                   "': external data of initializer '", tensor,
-                                                   "' cannot be read: ", file.status().message()));
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " has external data that cannot be read: ", file.status().message()));
   externalFiles_.emplace(relative, *file);
   return *file;
 }

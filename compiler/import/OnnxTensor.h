@@ -36,8 +36,8 @@ public:
   explicit ConstantReader(const OnnxFile &file) : file_(file) {}
 
   absl::StatusOr<ConstantData> read(const Initializer &initializer);
-  /// A tensor in an attribute; `what` names it in errors.
-  absl::StatusOr<Tensor> read(const onnx::TensorProto &tensor, const std::string &what) const;
+  /// A tensor in an attribute, copied; `what` names it in errors.
+  absl::StatusOr<Tensor> read(const onnx::TensorProto &tensor, const std::string &what);
 
   /// External files that were opened, by their path relative to the model's folder.
   const std::map<std::string, std::shared_ptr<const MappedFile>> &externalFiles() const {
@@ -45,9 +45,10 @@ public:
   }
 
 private:
-  absl::StatusOr<ConstantData> readExternal(const onnx::TensorProto &header, const Tensor &layout);
+  absl::StatusOr<ConstantData> readExternal(const onnx::TensorProto &header, const Tensor &layout,
+                                            const std::string &what);
   absl::StatusOr<std::shared_ptr<const MappedFile>> externalFile(const std::string &location,
-                                                                 const std::string &tensor);
+                                                                 const std::string &what);
 
   const OnnxFile &file_;
   std::map<std::string, std::shared_ptr<const MappedFile>> externalFiles_;

@@ -263,10 +263,17 @@ TEST(ImportErrors, InitializersThatDoNotFit) {
 }
 
 Result importExternal(const std::string &location, const std::string &offset,
-                      const std::string &length, int64_t fileBytes) {
+                      const std::string &length, int64_t fileBytes, bool isAttribute = false) {
   ModelBuilder model;
   model.input("x", {1, 4, 8, 6});
   model.external("w", {4, 4, 3, 3}, location, offset, length);
+  if (isAttribute) {
+    onnx::AttributeProto &value = *model.node("Constant", {}, {"w"}, "/weights").add_attribute();
+    value.set_name("value");
+    value.set_type(onnx::AttributeProto::TENSOR);
+    *value.mutable_t() = model.graph().initializer(0);
+    model.graph().clear_initializer();
+  }
   model.node("Conv", {"x", "w"}, {"y"}, "/conv");
   model.output("y");
   if (fileBytes >= 0)
@@ -288,10 +295,24 @@ TEST(ImportErrors, ExternalData) {
   EXPECT_INVALID(importExternal("data", "x", "576", 592), HasSubstr("external offset 'x'"));
   EXPECT_INVALID(
       importExternal("gone", "0", "576", 592),
-      AllOf(HasSubstr("external data of initializer 'w' cannot be read"), HasSubstr("gone")));
+      AllOf(HasSubstr("initializer 'w' has external data that cannot be read"), HasSubstr("gone")));
   for (const char *location : {"", "../data", "/etc/passwd", "a/../../data"})
     EXPECT_INVALID(importExternal(location, "0", "576", 592),
                    HasSubstr("must be a relative path inside the model's folder"));
+}
+
+// As onnx.save writes them with convert_attribute.
+TEST(ImportErrors, ExternalDataOfAttributes) {
+  Result good = importExternal("data", "16", "576", 592, true);
+  EXPECT_TRUE(good.status.ok()) << good.status;
+  EXPECT_INVALID(importExternal("data", "16", "576", 591, true),
+                 AllOf(HasSubstr("/weights"), HasSubstr("attribute 'value' needs 576 bytes"),
+                       HasSubstr("which has 591; the file may be truncated")));
+  EXPECT_INVALID(importExternal("gone", "0", "576", 592, true),
+                 AllOf(HasSubstr("/weights"), HasSubstr("has external data that cannot be read"),
+                       HasSubstr("gone")));
+  EXPECT_INVALID(importExternal("../data", "0", "576", 592, true),
+                 HasSubstr("must be a relative path inside the model's folder"));
 }
 
 TEST(ImportErrors, ExternalDataBeyondTwoGigabytes) {
