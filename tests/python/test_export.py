@@ -11,10 +11,12 @@ import onnxruntime
 import pytest
 import torch
 from conftest import NAMES, SEED, exported, random_weights
+from onnx import helper, numpy_helper
 from sdopt_tools import onnx_export
 from sdopt_tools.architectures import ARCHITECTURES, tiny
 from sdopt_tools.commands import run
 from sdopt_tools.export_cli import export
+from sdopt_tools.external_data import move_weights_out
 from sdopt_tools.graphs import Sizes, component_of, make_graph
 from sdopt_tools.sources import RandomSource, graph_names, surroundings
 
@@ -108,6 +110,48 @@ def test_weights_lie_in_order_of_use_in_files_of_bounded_size(tmp_path):
     order = [places[name] for name in used]
     assert order == sorted(order)
     onnx.checker.check_model(str(folder / "model.onnx"))
+
+
+def test_constants_in_files_become_initializers(tmp_path):
+    """As torch writes those of models beyond 2 GB: each value in a file of its own."""
+    values = {name: np.full(size, size, np.float32) for name, size in (("a", 2), ("b", 300), ("c", 400))}
+    constants = [
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(value, name))
+        for name, value in values.items()
+    ]
+    inner = helper.make_graph(
+        [constants[2], helper.make_node("ReduceSum", ["c"], ["z"], keepdims=0)],
+        "inner", [], [helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [])],
+    )
+    nodes = [
+        *constants[:2],
+        helper.make_node("If", ["x"], ["s"], then_branch=inner, else_branch=inner),
+        helper.make_node("Add", ["b", "s"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "graph", [helper.make_tensor_value_info("x", onnx.TensorProto.BOOL, [])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [300]),
+         helper.make_tensor_value_info("a", onnx.TensorProto.FLOAT, [2])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    (tmp_path / "from").mkdir()
+    onnx.save(
+        model, tmp_path / "from" / "model.onnx", save_as_external_data=True,
+        all_tensors_to_one_file=False, size_threshold=0, convert_attribute=True,
+    )
+    (tmp_path / "to").mkdir()
+    target = tmp_path / "to" / "model.onnx"
+    move_weights_out(tmp_path / "from" / "model.onnx", target)
+    assert sorted(path.name for path in target.parent.iterdir()) == ["model.onnx", "model.onnx_data"]
+    onnx.checker.check_model(str(target))
+    moved = onnx.load(target)
+    assert [node.op_type for node in moved.graph.node] == ["If", "Add"]
+    for found in (moved.graph.initializer, moved.graph.node[0].attribute[0].g.initializer):
+        for tensor in found:
+            assert np.array_equal(numpy_helper.to_array(tensor), values[tensor.name])
+    assert {tensor.name for tensor in moved.graph.initializer} == {"a", "b"}
+    [y] = onnxruntime.InferenceSession(str(target)).run(["y"], {"x": np.array(True)})
+    assert np.array_equal(y, np.full(300, 300 + 400 * 400, np.float32))
 
 
 def test_same_bytes_every_time(tmp_path, models):

@@ -1,6 +1,7 @@
 """Moves the weights of an ONNX file to data files beside it, without holding them all.
 
-    model.onnx         graph; initializers of 1 KiB and more refer to
+    model.onnx         graph; initializers of 1 KiB and more, and constants whose values lay in
+                       files, refer to
     model.onnx_data    the first data file, and, if a size limit is given,
     model.onnx_data_1  further ones
 
@@ -22,12 +23,39 @@ _PAGE, _LINE = 4096, 64
 _CHUNK = 1 << 24
 
 
-def _in_order_of_use(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
-    place: dict[str, int] = {}
+def _graphs_in(node: onnx.NodeProto) -> Iterable[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _make_initializers(graph: onnx.GraphProto) -> None:
+    """Of Constant nodes whose values lie in a file."""
+    nodes = []
     for node in graph.node:
-        for name in node.input:
-            place.setdefault(name, len(place))
-    return sorted(graph.initializer, key=lambda tensor: place.get(tensor.name, len(place)))
+        for inner in _graphs_in(node):
+            _make_initializers(inner)
+        if node.op_type == "Constant" and node.attribute and _external(node.attribute[0].t):
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(node.attribute[0].t)
+            tensor.name = node.output[0]
+        else:
+            nodes.append(node)
+    if len(nodes) < len(graph.node):
+        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(kept)
+
+
+def _in_order_of_use(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
+    waiting = {tensor.name: tensor for tensor in graph.initializer}
+    tensors = []
+    for node in graph.node:
+        for inner in _graphs_in(node):
+            tensors += _in_order_of_use(inner)
+        tensors += [waiting.pop(name) for name in node.input if name in waiting]
+    return tensors + list(waiting.values())
 
 
 def _external(tensor: onnx.TensorProto) -> dict[str, str]:
@@ -87,6 +115,7 @@ def move_weights_out(source: Path, target: Path, file_limit: int | None = None) 
     `file_limit`: bytes after which a further data file begins (a tensor is never split).
     """
     model = onnx.load(str(source), load_external_data=False)
+    _make_initializers(model.graph)
     files = _DataFiles(target.parent, target.name + "_data", file_limit)
     total = 0
     try:
