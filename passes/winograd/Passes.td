@@ -34,7 +34,7 @@ def QuantizeWinograd : Pass<"sdopt-quantize-winograd", "::mlir::ModuleOp"> {
       must be at least what the recipe says, and no codes may let an accumulator leave its 48 bits.
 
     The shifts are then part of what the operation means: `tap_shifts`. Functions of all buckets of timesteps get the same. A remark tells
-    the SQNR and the cycles of the three ways.
+    the SQNR and the cycles of the three ways. Both terms of weights of 16 bits are convolutions of their own.
 
     ```mlir
     %y = sd.conv2d %x, %w scales %s {..., sdopt.winograd_min_sqnr = 40.0 : f64}

@@ -200,8 +200,12 @@ private:
     }
     for (size_t i = 0; i < marked.front().size(); ++i) {
       Candidate candidate;
-      for (SmallVector<sd::Conv2dOp> &ops : marked)
+      for (SmallVector<sd::Conv2dOp> &ops : marked) {
         candidate.ops.push_back(ops[i]);
+        if (!isSameConvolution(candidate.op(), ops[i]))
+          return ops[i].emitOpError("is another convolution than that with '")
+                 << kMinSqnrAttribute << "' at its place in the first bucket of timesteps";
+      }
       auto least = candidate.op()->getAttrOfType<FloatAttr>(kMinSqnrAttribute);
       if (!least || !(least.getValueAsDouble() > 0))
         return candidate.op().emitOpError("has '")
@@ -241,6 +245,18 @@ private:
     }
     candidates_ = std::move(kept);
     return success();
+  }
+
+  /// But for scales and weights.
+  static bool isSameConvolution(sd::Conv2dOp a, sd::Conv2dOp b) {
+    const auto shape = [](Value value) {
+      return cast<RankedTensorType>(value.getType()).getShape();
+    };
+    return shape(a.getInput()) == shape(b.getInput()) &&
+           shape(a.getWeights()) == shape(b.getWeights()) &&
+           shape(a.getResult()) == shape(b.getResult()) && a.getLayout() == b.getLayout() &&
+           a.getStrides() == b.getStrides() && a.getDilations() == b.getDilations() &&
+           a.getPadding() == b.getPadding() && a.getGroups() == b.getGroups();
   }
 
   static bool canHaveTaps(sd::Conv2dOp op) {
