@@ -3,6 +3,7 @@
 #include "compiler/kernels/DotPanels.h"
 #include "compiler/kernels/ExponentLanes.h"
 #include "compiler/kernels/IntegerKernels.h"
+#include "compiler/kernels/TargetClones.h"
 #include "compiler/kernels/VnniDots.h"
 
 #include <algorithm>
@@ -256,6 +257,31 @@ const std::vector<DotKernels> &levels() {
   return table;
 }
 
+using EightPairs = int32_t __attribute__((vector_size(32)));
+
+/// Eight pairs of each of eight rows, which become lanes.
+SDOPT_CLONES void packPairs(const int16_t *rows, int64_t stride, int16_t *panel) {
+  EightPairs r[8], t[8];
+  for (int64_t i = 0; i < 8; ++i)
+    std::memcpy(&r[i], rows + i * stride, sizeof(r[i]));
+  for (int64_t i = 0; i < 8; i += 2) {
+    t[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    t[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int64_t i = 0; i < 8; i += 4)
+    for (int64_t k = 0; k < 2; ++k) {
+      r[i + 2 * k] = __builtin_shufflevector(t[i + k], t[i + k + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+      r[i + 2 * k + 1] =
+          __builtin_shufflevector(t[i + k], t[i + k + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+  for (int64_t i = 0; i < 4; ++i) {
+    t[i] = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    t[i + 4] = __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+  for (int64_t i = 0; i < 8; ++i)
+    std::memcpy(panel + i * 2 * kPanelLanes, &t[i], sizeof(t[i]));
+}
+
 template <typename T>
 void packRows(const T *rows, int64_t stride, int64_t lanes, int64_t depth, int16_t *panel) {
   int64_t pairs = (depth + 1) / 2;
@@ -301,7 +327,11 @@ void packPanel(const int8_t *rows, int64_t stride, int64_t lanes, int64_t depth,
 }
 
 void packPanel(const int16_t *rows, int64_t stride, int64_t lanes, int64_t depth, int16_t *panel) {
-  packRows(rows, stride, lanes, depth, panel);
+  const int64_t whole = lanes == kPanelLanes ? depth / 16 * 16 : 0;
+  for (int64_t first = 0; first < whole; first += 16)
+    for (int64_t lane = 0; lane < kPanelLanes; lane += 8)
+      packPairs(rows + lane * stride + first, stride, panel + first * kPanelLanes + 2 * lane);
+  packRows(rows + whole, stride, lanes, depth - whole, panel + whole * kPanelLanes);
 }
 
 void packPanelColumns(const int16_t *rows, int64_t stride, int64_t lanes, int64_t depth,

@@ -3,6 +3,7 @@
 #include "compiler/package/CommandCoding.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "compiler/package/CommandFields.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Package.h"
@@ -42,6 +43,10 @@ public:
   }
   template <typename Wire, typename... Values> void list(const char *name, Values &...values) {
     (field<Wire>(name, values), ...);
+  }
+  template <typename Wire, typename Values> void numbers(const char *name, Values &values) {
+    for (auto &value : values)
+      field<Wire>(name, value);
   }
   void format(const char *name, CodeFormat &format) {
     byte(static_cast<uint8_t>(format.type));
@@ -112,6 +117,10 @@ public:
   template <typename Wire, typename... Values> void list(const char *name, Values &...values) {
     (field<Wire>(name, values), ...);
   }
+  template <typename Wire, typename Values> void numbers(const char *name, Values &values) {
+    for (auto &value : values)
+      field<Wire>(name, value);
+  }
   void format(const char *name, CodeFormat &format) {
     format.type = static_cast<ElementType>(byte(name));
     if (!isCodeType(format.type))
@@ -172,6 +181,10 @@ public:
   template <typename Wire, typename... Values> void list(const char *name, Values &...values) {
     (field<Wire>(name, values), ...);
   }
+  template <typename Wire, typename Values> void numbers(const char *name, Values &values) {
+    for (auto &value : values)
+      field<Wire>(name, value);
+  }
   void format(const char *name, CodeFormat &format) {
     if (status.ok() && !isCodeType(format.type))
       status = absl::InvalidArgumentError(absl::StrCat(
@@ -193,6 +206,9 @@ public:
     const char *separator = "=";
     absl::StrAppend(&out_, " ", name);
     ((absl::StrAppend(&out_, separator, values), separator = "x"), ...);
+  }
+  template <typename Wire, typename Values> void numbers(const char *name, Values &values) {
+    absl::StrAppend(&out_, " ", name, "=[", absl::StrJoin(values, ", "), "]");
   }
   void format(const char *name, CodeFormat &format) {
     absl::StrAppend(&out_, " ", name, "=", sdopt::name(format.type));

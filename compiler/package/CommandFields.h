@@ -7,6 +7,7 @@
 // An archive has
 //   field<Wire>(name, value)             one integer, stored with the range of Wire
 //   list<Wire>(name, value, value, ...)  several, printed as 8x6x4
+//   numbers<Wire>(name, array)           several that are no sizes, printed as [8, 6, 4]
 //   format(name, CodeFormat)             element type and zero point
 //   flag(name, bool)
 //   region(name, Region)
@@ -128,11 +129,8 @@ template <typename Archive> void visitFields(Archive &a, ConvTile &t) {
 }
 
 template <typename Archive> void visitFields(Archive &a, TapShifts &taps) {
-  const auto list = [&](const char *name, auto &shifts) {
-    std::apply([&](auto &...shift) { a.template list<uint8_t>(name, shift...); }, shifts);
-  };
-  list("code_shifts", taps.codes);
-  list("weight_shifts", taps.weights);
+  a.template numbers<uint8_t>("code_shifts", taps.codes);
+  a.template numbers<uint8_t>("weight_shifts", taps.weights);
 }
 
 template <typename Archive> void visitFields(Archive &a, ConvCommand &c) {

@@ -36,6 +36,10 @@ absl::Status checkModule(const ModuleInfo &module);
 /// That the programs of all buckets of timesteps have one prompt phase; once they have commands.
 absl::Status checkBuckets(const ModuleInfo &module);
 
+/// That a program's convolutions are made as their layers say: by which form of Winograd, with
+/// which shifts.
+absl::Status checkProducts(const Network &network, const Program &program);
+
 /// That a module's schedule of so many bytes is one: timesteps are unique, an input tells them, and
 /// each has a row.
 absl::Status checkSchedule(const ModuleInfo &module, int64_t bytes);

@@ -364,6 +364,20 @@ absl::Status checkBuckets(const ModuleInfo &module) {
   return absl::OkStatus();
 }
 
+absl::Status checkProducts(const Network &network, const Program &program) {
+  for (size_t i = 0; i < program.commands.size(); ++i) {
+    const Command &command = program.commands[i];
+    const auto *conv = std::get_if<ConvCommand>(&command.args);
+    if (!conv)
+      continue;
+    const Layer &layer = network.layers[command.layer];
+    if (const Problem problem = productsProblem(layer, *conv); !problem.empty())
+      return absl::DataLossError(absl::StrCat("command ", i, " (", mnemonic(command),
+                                              ") of layer '", layer.name, "' ", problem));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status checkModule(const ModuleInfo &module) {
   Problem problem = moduleProblem(module);
   if (problem.empty())

@@ -197,7 +197,12 @@ private:
     }
     bytes += section.size;
     file_->release(section.offset, section.size);
-    return status.ok() ? status : at(place(section), status);
+    if (!status.ok())
+      return at(place(section), status);
+    status = checkProducts(info.network, program);
+    return status.ok()
+               ? status
+               : at(absl::StrCat(place(section), ": module '", info.network.name, "'"), status);
   }
 
   absl::Status takeAsset(const std::string &name) {

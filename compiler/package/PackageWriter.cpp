@@ -208,6 +208,8 @@ private:
     absl::Status status = checkEncodable(module.program.commands);
     if (status.ok())
       status = checkCommands(module.program, static_cast<int64_t>(module.network.layers.size()));
+    if (status.ok())
+      status = checkProducts(module.network, module.program);
     if (!status.ok())
       return at(absl::StrCat("module '", module.network.name, "'"), status);
     return addSection(kind, index, encodeCommands(module.program.commands));

@@ -736,6 +736,7 @@ absl::Status ModuleCompiler::measure() {
   tellUnrecorded(*result, file->path);
   ModuleReport &report = *state_.partial.mutable_modules(0);
   setQuality(*result, report);
+  std::map<std::string, double> terms = winogradSqnr_;
   for (LayerReport &layer : *report.mutable_layers()) {
     if (auto found = rounded_.find(layer.name()); found != rounded_.end()) {
       layer.set_nearest_codes_sqnr(found->second.sqnrBefore());
@@ -745,8 +746,14 @@ absl::Status ModuleCompiler::measure() {
       layer.set_unscaled_codes_sqnr(found->second.sqnrBefore());
       layer.set_scaled_codes_sqnr(found->second.sqnrAfter());
     }
-    if (auto found = winogradSqnr_.find(layer.name()); found != winogradSqnr_.end())
-      layer.set_winograd_sqnr(found->second);
+    if (auto found = terms.extract(layer.name()))
+      layer.set_winograd_sqnr(found.mapped());
+  }
+  // Of weights of 16 bits: no layers of the float model.
+  for (const auto &[name, sqnr] : terms) {
+    LayerReport &layer = *report.add_layers();
+    layer.set_name(name);
+    layer.set_winograd_sqnr(sqnr);
   }
   return absl::OkStatus();
 }

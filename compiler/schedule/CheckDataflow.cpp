@@ -4,6 +4,7 @@
 #include "compiler/schedule/CheckCommand.h"
 #include "compiler/schedule/CheckTapTiles.h"
 #include "compiler/schedule/Plan.h"
+#include "compiler/schedule/WinogradLayers.h"
 
 #include <algorithm>
 #include <map>
@@ -151,19 +152,6 @@ public:
         return "";
     return absl::StrCat("reads ", bytes, " bytes of constants at ", dram,
                         ", which are of no constant of its layer");
-  }
-
-  static std::string window(const Layer &layer, const ConvCommand &c) {
-    const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
-    static constexpr const char *kForms[] = {"not by winograd", "by winograd",
-                                             "by winograd of 4x4 outputs"};
-    const WinogradForm form = matrix ? matrix->winograd : WinogradForm::None;
-    if (c.winograd != form)
-      return absl::StrCat("is ", kForms[static_cast<size_t>(c.winograd)], "; its layer is ",
-                          kForms[static_cast<size_t>(form)]);
-    if (c.winograd == WinogradForm::F4x4 && !(c.taps == matrix->taps))
-      return "has shifts that are not its layer's";
-    return "";
   }
 
   /// A tensor of DRAM that is not wholly written.
@@ -322,7 +310,7 @@ absl::Status checkDataflow(const Network &network, const Plan &plan, const Progr
     else if (const auto *store = std::get_if<DmaStore>(&command.args))
       problem = flow.store(layer, *store);
     else if (const auto *conv = std::get_if<ConvCommand>(&command.args))
-      problem = Dataflow::window(layer, *conv);
+      problem = productsProblem(layer, *conv);
     else if (const auto *gather = std::get_if<DmaGather>(&command.args))
       problem = flow.constant(layer, gather->dram, gather->tableRows * gather->rowBytes);
     if (problem.empty())

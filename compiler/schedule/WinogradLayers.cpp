@@ -5,6 +5,8 @@
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/schedule/TrafficModel.h"
 
+#include <algorithm>
+
 namespace sdopt {
 namespace {
 
@@ -77,6 +79,28 @@ std::string winogradProblem(WinogradForm form, const MatrixLayer &layer,
     return absl::StrCat("has ", inputChannels, " input channels; winograd needs at most ",
                         kWinogradChannels);
   return "";
+}
+
+std::string productsProblem(const Layer &layer, const ConvCommand &command) {
+  static constexpr const char *kForms[] = {"not by winograd", "by winograd",
+                                           "by winograd of 4x4 outputs"};
+  const auto *matrix = std::get_if<MatrixLayer>(&layer.spec);
+  const WinogradForm form = matrix ? matrix->winograd : WinogradForm::None;
+  if (command.winograd != form)
+    return absl::StrCat("is ", kForms[static_cast<size_t>(command.winograd)], "; its layer is ",
+                        kForms[static_cast<size_t>(form)]);
+  if (form != WinogradForm::F4x4)
+    return "";
+  const auto differs = [](const char *what, const auto &own, const auto &layers) -> std::string {
+    const auto [at, other] = std::ranges::mismatch(own, layers);
+    if (at == own.end())
+      return "";
+    const int64_t place = at - own.begin();
+    return absl::StrCat("has shift ", *at, " of ", what, " at row ", place / kTapInputs,
+                        ", column ", place % kTapInputs, "; its layer has ", *other);
+  };
+  std::string problem = differs("codes", command.taps.codes, matrix->taps.codes);
+  return problem.empty() ? differs("weights", command.taps.weights, matrix->taps.weights) : problem;
 }
 
 bool multipliesTransformed(WinogradForm form, const MultiplierTarget &multiplier) {

@@ -45,6 +45,10 @@ int64_t winogradTiles(WinogradForm form, int64_t height, int64_t width);
 std::string winogradProblem(WinogradForm form, const MatrixLayer &layer,
                             const ConstantInfo &weights, int64_t inputChannels);
 
+/// How a command's products are others than its layer's, as the rest of a sentence about it; empty
+/// if they are the layer's.
+std::string productsProblem(const Layer &layer, const ConvCommand &command);
+
 /// Are the multipliers wide enough?
 bool multipliesTransformed(WinogradForm form, const MultiplierTarget &multiplier);
 

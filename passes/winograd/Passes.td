@@ -25,7 +25,8 @@ def QuantizeWinograd : Pass<"sdopt-quantize-winograd", "::mlir::ModuleOp"> {
     `winograd_min_sqnr`, with a 3x3 window, strides and dilations of 1 and one group, and a target whose
     multipliers are wide enough:
 
-    - the convolution must take fewer cycles so than by plain products (zeros skipped, if a quarter of the weights are) and than by F(2x2, 3x3), each with its best tiling;
+    - the convolution must take fewer cycles so than by plain products (of which zeros may leave some out, unless the recipe stores zeros like
+      other weights) and than by F(2x2, 3x3), each with its best tiling;
     - four of the recorded evaluations, evenly spread, run through the function of codes. Each of the 36 shifts of codes is the one of
       least squared error on what the layer reads, each of those of weights the one of least squared error on the layer's weights;
     - the same evaluations run again: squares of the sums by F(4x4, 3x3) minus the exact ones are added up in real numbers, and those of the exact
@@ -33,7 +34,7 @@ def QuantizeWinograd : Pass<"sdopt-quantize-winograd", "::mlir::ModuleOp"> {
       must be at least what the recipe says, and no codes may let an accumulator leave its 48 bits.
 
     The shifts are then part of what the operation means: `tap_shifts`. Functions of all buckets of timesteps get the same. A remark tells
-    the SQNR and the cycles of the three ways.
+    the SQNR and the cycles of the three ways. Both terms of weights of 16 bits are convolutions of their own.
 
     ```mlir
     %y = sd.conv2d %x, %w scales %s {..., sdopt.winograd_min_sqnr = 40.0 : f64}

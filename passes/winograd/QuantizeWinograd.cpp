@@ -9,8 +9,11 @@
 #include "compiler/recipe/Recipe.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/schedule/LayerShapes.h"
+#include "compiler/schedule/TileSearch.h"
+#include "compiler/schedule/TrafficModel.h"
 #include "compiler/schedule/WeightStorage.h"
 #include "compiler/schedule/WinogradLayers.h"
+#include "compiler/simulator/StreamFacts.h"
 #include "passes/quantize/LayerSettings.h"
 #include "passes/winograd/Passes.h"
 
@@ -102,6 +105,34 @@ MatrixShape shapeOf(sd::Conv2dOp op) {
   return shape;
 }
 
+/// By plain products of a form of the weights that tells zeros: arrays take as many tiles of
+/// weights as are left.
+std::optional<int64_t> cyclesWithoutZeros(MatrixShape shape, std::span<const int8_t> weights,
+                                          const Target &target) {
+  shape.weights.zeros = ZeroLayout::Bitmap;
+  const TileChoice choice = searchTiles(shape, target);
+  if (!choice.plan)
+    return std::nullopt;
+  const int64_t rows = shape.outputChannels * shape.taps(), inputs = shape.inputChannels;
+  const int64_t channels = std::min(choice.plan->tiling.inputChannels, inputs);
+  int64_t all = 0, left = 0;
+  for (int64_t first = 0; first < inputs; first += channels) {
+    const int64_t count = std::min(channels, inputs - first);
+    std::vector<int8_t> block(static_cast<size_t>(rows * count));
+    for (int64_t row = 0; row < rows; ++row)
+      std::copy_n(weights.data() + row * inputs + first, count, block.data() + row * count);
+    const StreamFacts facts =
+        sparseFacts({shape.outputChannels, shape.taps(), count}, block, target.array);
+    for (int64_t tiles : facts.tiles) {
+      left += tiles;
+      all += ceilDiv(count, target.array.rows) * shape.taps();
+    }
+  }
+  const Estimate dense = estimate(shape, choice.plan->tiling, target);
+  const int64_t compute = dense.cost.computeCycles;
+  return std::max(dense.cost.dramCycles, dense.cycles - compute + compute * left / all);
+}
+
 Codes picture(const Tensor &x, CodeFormat format, int64_t n) {
   return {x.bytes() + n * (x.byteSize() / x.dim(0)), format};
 }
@@ -169,8 +200,12 @@ private:
     }
     for (size_t i = 0; i < marked.front().size(); ++i) {
       Candidate candidate;
-      for (SmallVector<sd::Conv2dOp> &ops : marked)
+      for (SmallVector<sd::Conv2dOp> &ops : marked) {
         candidate.ops.push_back(ops[i]);
+        if (!isSameConvolution(candidate.op(), ops[i]))
+          return ops[i].emitOpError("is another convolution than that with '")
+                 << kMinSqnrAttribute << "' at its place in the first bucket of timesteps";
+      }
       auto least = candidate.op()->getAttrOfType<FloatAttr>(kMinSqnrAttribute);
       if (!least || !(least.getValueAsDouble() > 0))
         return candidate.op().emitOpError("has '")
@@ -210,6 +245,18 @@ private:
     }
     candidates_ = std::move(kept);
     return success();
+  }
+
+  /// But for scales and weights.
+  static bool isSameConvolution(sd::Conv2dOp a, sd::Conv2dOp b) {
+    const auto shape = [](Value value) {
+      return cast<RankedTensorType>(value.getType()).getShape();
+    };
+    return shape(a.getInput()) == shape(b.getInput()) &&
+           shape(a.getWeights()) == shape(b.getWeights()) &&
+           shape(a.getResult()) == shape(b.getResult()) && a.getLayout() == b.getLayout() &&
+           a.getStrides() == b.getStrides() && a.getDilations() == b.getDilations() &&
+           a.getPadding() == b.getPadding() && a.getGroups() == b.getGroups();
   }
 
   static bool canHaveTaps(sd::Conv2dOp op) {
@@ -267,11 +314,8 @@ private:
       return failure();
     const std::span<const int8_t> codes = weights->values<int8_t>();
     const int64_t zeros = llvm::count(codes, 0);
-    if (storage == Storage::Auto && zeros >= weights->size() / 4) {
-      MatrixShape skips = shapeOf(op);
-      skips.weights.zeros = ZeroLayout::Bitmap;
-      skips.zeroWeights = zeros;
-      const auto skipped = winogradCycles(skips, WinogradForm::None, *resources_.target);
+    if (storage == Storage::Auto && hasManyZeros(zeros, weights->size())) {
+      const auto skipped = cyclesWithoutZeros(shapeOf(op), codes, *resources_.target);
       if (skipped && (!candidate.cycles.direct || *skipped < *candidate.cycles.direct))
         candidate.cycles.direct = skipped;
       if (!candidate.cycles.pays()) {

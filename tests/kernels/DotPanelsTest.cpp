@@ -54,5 +54,26 @@ TEST(DotPanels, rowDotsOfExtremesAreExact) {
     }
 }
 
+TEST(DotPanels, panelsHoldPairsOfLanes) {
+  Random random(3);
+  for (int64_t lanes : {1, 7, 8, 9, 15, 16})
+    for (int64_t depth : {1, 2, 15, 16, 17, 31, 32, 48, 63, 64, 65, 130}) {
+      const int64_t stride = depth + random.between(0, 3);
+      std::vector<int16_t> rows;
+      for (int64_t i = 0; i < lanes * stride; ++i)
+        rows.push_back(static_cast<int16_t>(random.between(-32768, 32767)));
+      // One more, that stays.
+      const int64_t size = (depth + 1) / 2 * 2 * kPanelLanes;
+      std::vector<int16_t> panel(static_cast<size_t>(size + 1), 77);
+      packPanel(rows.data(), stride, lanes, depth, panel.data());
+      for (int64_t i = 0; i < size; ++i) {
+        const int64_t lane = i / 2 % kPanelLanes, k = i / (2 * kPanelLanes) * 2 + i % 2;
+        ASSERT_EQ(panel[i], lane < lanes && k < depth ? rows[lane * stride + k] : 0)
+            << lanes << " lanes, depth " << depth << ", at " << i;
+      }
+      EXPECT_EQ(panel[size], 77);
+    }
+}
+
 } // namespace
 } // namespace sdopt

@@ -5,6 +5,7 @@
 #include "tests/package/SampleModule.h"
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -172,6 +173,9 @@ struct DocumentedFields {
   template <typename Wire, typename... Values> void list(const char *name, Values &...) {
     row(name, absl::StrFormat("%s[%d]", typeName<Wire>(), sizeof...(Values)));
   }
+  template <typename Wire, typename Values> void numbers(const char *name, Values &values) {
+    row(name, absl::StrFormat("%s[%d]", typeName<Wire>(), values.size()));
+  }
   void format(const char *name, CodeFormat &) { row(name, "format"); }
   void flag(const char *name, bool &) { row(name, "flag"); }
   void region(const char *name, Region &) { row(name, "region"); }
@@ -220,8 +224,8 @@ TEST(CommandCoding, ShiftsOfProductsComeBack) {
   EXPECT_EQ(std::get<ConvCommand>((*decoded)[0].args).winograd, WinogradForm::F4x4);
   EXPECT_THAT(disassemble(command), HasSubstr("conv.winograd4 q=array"));
   EXPECT_THAT(disassemble(command),
-              HasSubstr(absl::StrFormat(" code_shifts=%dx%dx", //
-                                        conv.taps.codes[0], conv.taps.codes[1])));
+              HasSubstr(" code_shifts=[" + absl::StrJoin(conv.taps.codes, ", ") +
+                        "] weight_shifts=[" + absl::StrJoin(conv.taps.weights, ", ") + "]"));
   const auto problem = [&](auto change) {
     Command other = command;
     change(std::get<ConvCommand>(other.args));

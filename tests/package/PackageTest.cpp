@@ -376,6 +376,47 @@ TEST_F(PackageTest, ShiftsOfProductsNeedTheirVersion) {
       HasSubstr("has a shift of 16; needs 0..15"));
 }
 
+TEST_F(PackageTest, CommandsHaveTheShiftsOfTheirLayer) {
+  const auto written = [&](const ModuleInfo &module) {
+    auto writer = PackageWriter::create(path());
+    const auto source = [&](ConstantId id) { return test::sampleConstant(module, id); };
+    const absl::Status status = (*writer)->addModule(module, source);
+    return status.ok() ? (*writer)->finish(test::sampleProvenance()) : status;
+  };
+  ASSERT_TRUE(written(tapWiseModule()).ok());
+  const std::string file = *readFile(path());
+  // The commands section comes first, the manifest last; both have them as bytes.
+  const TapShifts shifts = std::get<MatrixLayer>(tapWiseModule().network.layers[0].spec).taps;
+  std::string bytes(shifts.codes.begin(), shifts.codes.end());
+  bytes.append(shifts.weights.begin(), shifts.weights.end());
+  const size_t inCommands = file.find(bytes), inManifest = file.rfind(bytes);
+  ASSERT_LT(inCommands, inManifest);
+  ASSERT_NE(inManifest, std::string::npos);
+  const auto refusal = [&](size_t byte, char shift) {
+    std::string damaged = file;
+    damaged[byte] = shift;
+    return std::string(open(resealed(damaged)).message());
+  };
+  EXPECT_EQ(refusal(inManifest + 7, 7), "");
+  EXPECT_THAT(refusal(inManifest + 7, 12),
+              HasSubstr("section commands 0 at offset 8192: module 'example': command 3 "
+                        "(conv.winograd4) of layer 'conv_in' has shift 7 of codes at row 1, column "
+                        "1; its layer has 12"));
+  EXPECT_THAT(refusal(inCommands + 36 + 35, 0),
+              HasSubstr("has shift 0 of weights at row 5, column 5; its layer has 12"));
+  ModuleInfo module = tapWiseModule();
+  std::get<MatrixLayer>(module.network.layers[0].spec).taps.codes[0] = 1;
+  EXPECT_THAT(std::string(written(module).message()),
+              HasSubstr("module 'example': command 3 (conv.winograd4) of layer 'conv_in' has shift "
+                        "0 of codes at row 0, column 0; its layer has 1"));
+  // Other forms differ likewise.
+  module = sampleModule();
+  std::get<ConvCommand>(module.program.commands[3].args).winograd = WinogradForm::F2x2;
+  EXPECT_THAT(std::string(written(module).message()),
+              HasSubstr("(conv.winograd) of layer 'conv_in' is by winograd; its layer is not by "
+                        "winograd"));
+}
+
 TEST(Manifest, HostileShiftsAreRefused) {
   const auto refusal = [](auto change) {
     manifest::Manifest message;

@@ -33,6 +33,10 @@ struct Filler {
   template <typename Wire, typename... Values> void list(const char *name, Values &...values) {
     ((values = static_cast<Values>(number(name))), ...);
   }
+  template <typename Wire, typename Values> void numbers(const char *name, Values &values) {
+    for (auto &value : values)
+      field<Wire>(name, value);
+  }
   void format(const char *, CodeFormat &format) {
     format.type = random() % 2 ? ElementType::I8 : ElementType::I16;
     format.zeroPoint =

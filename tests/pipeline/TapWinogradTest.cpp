@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 using namespace sdopt;
 using namespace sdopt::test;
@@ -82,6 +83,36 @@ TEST_F(TapWinograd, WidthsAreSearchedBesides) {
   const CompileResult result = compiled(options("widths", "30dB", "vae_decoder", "budget: 6bit"));
   EXPECT_GE(layersWithTaps(result), 1);
   EXPECT_LE(moduleOf(result.report, "vae_decoder").weight_bits(), 6.01);
+}
+
+// Two layers of int8 weights, each with shifts of its own; what either loses is little of its own
+// sums, and so of both.
+TEST_F(TapWinograd, TermsOfWideWeightsLoseAsLittle) {
+  const auto wide = [&](const std::string &place, const std::string &least) {
+    CompileOptions options = this->options(place);
+    std::ofstream(options.recipe) << "version: 1\nname: wide\nglobal: {weight_bits: 16, "
+                                  << "winograd_min_sqnr: " << least << "}\n";
+    return compiled(options);
+  };
+  const CompileResult plain = wide("plain", "off"), taps = wide("taps", "50dB");
+  std::map<std::string, double> losses;
+  const ModuleReport &report = moduleOf(taps.report, "vae_decoder");
+  for (const LayerReport &layer : report.layers())
+    if (layer.winograd() == "F(4x4, 3x3)") {
+      EXPECT_GE(layer.winograd_sqnr(), 50) << layer.name();
+      losses[layer.name()] = layer.winograd_sqnr();
+    }
+  ASSERT_EQ(static_cast<int64_t>(losses.size()), layersWithTaps(taps));
+  int64_t sums = 0;
+  for (const LayerReport &layer : report.layers())
+    if (losses.count(layer.name() + ".coarse") && losses.count(layer.name() + ".fine")) {
+      ++sums;
+      EXPECT_GE(layer.isolated_sqnr(), 50) << layer.name();
+    }
+  EXPECT_GE(sums, 1);
+  EXPECT_LT(report.psnr(), moduleOf(plain.report, "vae_decoder").psnr());
+  EXPECT_GT(report.psnr(),
+            moduleOf(compiled(options("narrow", "off")).report, "vae_decoder").psnr());
 }
 
 TEST_F(TapWinograd, LeavesAsThePlainConvolution) {

@@ -144,7 +144,8 @@ TEST(Recipe, LeastSqnrOfWinograd) {
   }
   const Recipe none = recipeOf(withHead(""));
   EXPECT_THAT(none.canonicalText(), testing::Not(HasSubstr("winograd_min_sqnr")));
-  for (const char *wrong : {"40", "0dB", "-1dB", "201dB", "4bit", "true", "[40dB]"})
+  for (const char *wrong : {"40", "0dB", "-1dB", "201dB", "4bit", "true", "[40dB]", "nandB",
+                            "infdB", "'40 dB'", "1e400dB", "~"})
     EXPECT_THAT(errorOf(withHead("global: {winograd_min_sqnr: " + std::string(wrong) + "}\n")),
                 HasSubstr("r.yaml:3:29: 'winograd_min_sqnr' must be off or dB, above 0 and at most "
                           "200: 40dB"));

@@ -336,9 +336,15 @@ TEST(CheckDataflow, FindsOtherProductsThanTheLayers) {
   TapWiseCase c;
   EXPECT_EQ(c.flow(), "");
   auto &conv = c.args<ConvCommand>(c.all<ConvCommand>()[0]);
-  conv.taps.codes[7] ^= 1;
-  EXPECT_THAT(c.flow(), HasSubstr("(conv.winograd4) of layer 't1' has shifts that are not its "
-                                  "layer's"));
+  const TapShifts own = conv.taps;
+  conv.taps.codes[7] = 15;
+  EXPECT_THAT(c.flow(), HasSubstr("(conv.winograd4) of layer 't1' has shift 15 of codes at row 1, "
+                                  "column 1; its layer has " +
+                                  std::to_string(own.codes[7])));
+  conv.taps = own;
+  conv.taps.weights[35] = 14;
+  EXPECT_THAT(c.flow(), HasSubstr("has shift 14 of weights at row 5, column 5; its layer has " +
+                                  std::to_string(own.weights[35])));
   conv.taps = {};
   conv.winograd = WinogradForm::F2x2;
   EXPECT_THAT(c.flow(), HasSubstr("(conv.winograd) of layer 't1' is by winograd; its layer is by "
