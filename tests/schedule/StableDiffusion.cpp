@@ -167,16 +167,13 @@ int useFastestForms(Network &network, const Target &target) {
       continue;
     const auto shape = std::get<MatrixShape>(shapeOf(network, layer));
     const auto [fastest, isNew] = known.try_emplace(signature(shape), WinogradForm::None);
-    std::optional<int64_t> least;
-    for (WinogradForm form : {WinogradForm::None, WinogradForm::F2x2, WinogradForm::F4x4}) {
-      if (!isNew)
-        break;
-      const std::optional<int64_t> cycles = winogradCycles(shape, form, target);
-      const bool isExact = !workOf(form).isLossy; // of two exact ones the one of fewer products
-      if (cycles && (!least || *cycles < *least + isExact)) {
-        least = cycles;
-        fastest->second = form;
-      }
+    if (isNew) {
+      const WinogradChoice exact = winogradChoice(network, layer, target);
+      const std::optional<int64_t> least = exact.pays() ? exact.winograd : exact.direct;
+      const std::optional<int64_t> taps = winogradCycles(shape, WinogradForm::F4x4, target);
+      fastest->second = taps && (!least || *taps < *least) ? WinogradForm::F4x4
+                        : exact.pays()                     ? WinogradForm::F2x2
+                                                           : WinogradForm::None;
     }
     matrix->winograd = fastest->second;
     tapWise += matrix->winograd == WinogradForm::F4x4;
