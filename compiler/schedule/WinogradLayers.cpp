@@ -49,6 +49,15 @@ constexpr WinogradWork kWork[] = {
      .isLossy = true},
 };
 
+/// Of a layer in that form, at the tiling that searchTiles() finds; nothing where none fits.
+std::optional<Estimate> bestEstimate(MatrixShape shape, WinogradForm form, const Target &target) {
+  shape.winograd = form;
+  const TileChoice choice = searchTiles(shape, target);
+  if (!choice.plan)
+    return std::nullopt;
+  return estimate(shape, choice.plan->tiling, target);
+}
+
 } // namespace
 
 const WinogradWork &workOf(WinogradForm form) { return kWork[static_cast<size_t>(form)]; }
@@ -124,17 +133,22 @@ std::string winogradTilingProblem(const MatrixShape &shape, const Tiling &tiling
 }
 
 std::optional<int64_t> winogradCycles(MatrixShape shape, WinogradForm form, const Target &target) {
-  shape.winograd = form;
-  const TileChoice choice = searchTiles(shape, target);
-  if (!choice.plan)
-    return std::nullopt;
-  return estimate(shape, choice.plan->tiling, target).cycles;
+  const std::optional<Estimate> best = bestEstimate(std::move(shape), form, target);
+  return best ? std::optional(best->cycles) : std::nullopt;
 }
 
 WinogradChoice winogradChoice(const Network &network, const Layer &layer, const Target &target) {
   const auto shape = std::get<MatrixShape>(shapeOf(network, layer));
-  return {winogradCycles(shape, WinogradForm::None, target),
-          winogradCycles(shape, WinogradForm::F2x2, target)};
+  WinogradChoice choice;
+  if (const auto direct = bestEstimate(shape, WinogradForm::None, target)) {
+    choice.direct = direct->cycles;
+    choice.directWork = direct->cost.computeCycles;
+  }
+  if (const auto winograd = bestEstimate(shape, WinogradForm::F2x2, target)) {
+    choice.winograd = winograd->cycles;
+    choice.winogradWork = winograd->cost.computeCycles;
+  }
+  return choice;
 }
 
 absl::Status checkWinograd(const Network &network, const MultiplierTarget &multiplier) {

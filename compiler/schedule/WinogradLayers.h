@@ -65,10 +65,15 @@ absl::Status checkWinograd(const Network &network, const MultiplierTarget &multi
 std::optional<int64_t> winogradCycles(MatrixShape shape, WinogradForm form, const Target &target);
 
 /// The same without and with F(2x2, 3x3). A layer that waits for its weights takes as long either
-/// way: fewer products pay there as well.
+/// way: it pays there where it keeps the arrays busy for no longer, so not where a picture has
+/// fewer tiles of outputs than a tile of weights has rows.
 struct WinogradChoice {
   std::optional<int64_t> direct, winograd;
-  bool pays() const { return winograd && (!direct || *winograd <= *direct); }
+  int64_t directWork = 0, winogradWork = 0; ///< cycles of arrays or vector unit
+  bool pays() const {
+    return winograd &&
+           (!direct || *winograd < *direct || (*winograd == *direct && winogradWork <= directWork));
+  }
 };
 
 /// Of a matrix layer without winogradProblem(); what its form is now does not matter.

@@ -5,7 +5,8 @@
 //                                              come; --apart: nor for the next in tiles;
 //                                              --4-bit: weights of 4 bits in groups of 64;
 //                                              --winograd: where it pays; --winograd4: by F(4x4,
-//                                              3x3) where that pays more
+//                                              3x3) where that pays more; --batch N: of so many
+//                                              pictures at once (2: classifier-free guidance)
 //   --each                                     layer by layer, too
 // Joined layers count with their leader. A layer's time is what it adds to the end of the one
 // before it: its floor (the largest of products / peak, bytes that no schedule saves / bandwidth,
@@ -195,10 +196,11 @@ void report(const PackageModule &module, const Target &target, bool lists) {
 
 /// SD 2.1 at full size, planned anew.
 absl::StatusOr<PackageModule> layersOf(const std::string &model, int bits, const Target &target,
-                                       const SearchOptions &options, bool narrow,
+                                       const SearchOptions &options, int64_t pictures, bool narrow,
                                        WinogradForm most) {
   const ElementType type = bits == 8 ? ElementType::I8 : ElementType::I16;
-  Network network = model == "unet" ? inPhases(unet(64, type)) : vaeDecoder(64, type);
+  Network network =
+      model == "unet" ? inPhases(unet(64, type, pictures)) : vaeDecoder(64, type, pictures);
   if (narrow)
     network = fourBits(std::move(network));
   if (most == WinogradForm::F2x2)
@@ -222,6 +224,7 @@ int main(int argc, char **argv) {
   std::vector<std::string> words;
   SearchOptions options;
   bool lists = false, narrow = false;
+  int64_t pictures = 1;
   WinogradForm most = WinogradForm::None;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
@@ -237,15 +240,17 @@ int main(int argc, char **argv) {
       most = WinogradForm::F2x2;
     else if (word == "--winograd4")
       most = WinogradForm::F4x4;
+    else if (word == "--batch" && i + 1 < argc)
+      pictures = std::atoi(argv[++i]);
     else
       words.push_back(word);
   }
   const bool isModel = words.size() >= 3 && words[0] == "--layers";
-  if (words.size() < 2) {
+  if (words.size() < 2 || pictures < 1) {
     std::fprintf(
         stderr, "usage: step-time [--each] PACKAGE MODULE [TARGET]\n"
                 "       step-time [--each] [--apart] [--stored] [--4-bit] [--winograd|--winograd4] "
-                "--layers unet|vae 8|16 [TARGET]\n");
+                "[--batch N] --layers unet|vae 8|16 [TARGET]\n");
     return 1;
   }
   const size_t last = isModel ? 3 : 2;
@@ -254,7 +259,7 @@ int main(int argc, char **argv) {
     return fail(target.status());
   if (isModel) {
     const auto module =
-        layersOf(words[1], std::atoi(words[2].c_str()), *target, options, narrow, most);
+        layersOf(words[1], std::atoi(words[2].c_str()), *target, options, pictures, narrow, most);
     if (!module.ok())
       return fail(module.status());
     report(*module, *target, lists);

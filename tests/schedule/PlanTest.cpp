@@ -342,6 +342,27 @@ TEST(Plan, LargePicturesTakeLeastTimeTapWise) {
   EXPECT_GT(*small[2], *small[1]);
 }
 
+// 16 tiles of outputs take as many cycles as 64 rows of weights do: 16 products for 9 of 64 pixels.
+TEST(Plan, WhereWeightsBoundALayerWinogradPaysForBusyArraysOnly) {
+  const absl::StatusOr<Target> target = loadTarget("mobile");
+  ASSERT_TRUE(target.ok()) << target.status();
+  const auto choiceOf = [&](int64_t size) {
+    NetworkBuilder b;
+    b.conv(b.tensor({1, size, size, 1280}, ElementType::I8, TensorRole::Input), 1280, 3, 1,
+           ElementType::I8);
+    return winogradChoice(b.network, b.network.layers[0], *target);
+  };
+  const WinogradChoice small = choiceOf(8), large = choiceOf(16);
+  for (const WinogradChoice &choice : {small, large})
+    ASSERT_TRUE(choice.direct && choice.winograd);
+  EXPECT_EQ(*small.direct, *small.winograd);
+  EXPECT_GT(small.winogradWork, small.directWork);
+  EXPECT_FALSE(small.pays());
+  EXPECT_LE(*large.winograd, *large.direct);
+  EXPECT_LT(large.winogradWork, large.directWork);
+  EXPECT_TRUE(large.pays());
+}
+
 TEST(Plan, SharedWeightsMustBeCutAlike) {
   NetworkBuilder b;
   const TensorId x = b.tensor({1, 1, 2000, 64}, ElementType::I16, TensorRole::Input);

@@ -42,7 +42,7 @@ struct Model {
   TensorId transformer(TensorId x, TensorId text, int64_t headDim) {
     const auto d = b.dims(x);
     const int64_t c = d[3], heads = c / headDim;
-    TensorId h = b.linear(view(b.groupNorm(x, 32, type), {1, 1, d[1] * d[2], c}), c, type);
+    TensorId h = b.linear(view(b.groupNorm(x, 32, type), {d[0], 1, d[1] * d[2], c}), c, type);
     TensorId n = b.layerNorm(h, type);
     const TensorId q = b.linear(n, c, type), k = b.linear(n, c, type), v = b.linear(n, c, type);
     h = add(h, b.linear(b.attention(q, k, v, heads), c, type));
@@ -69,13 +69,13 @@ struct Model {
 
 } // namespace
 
-Network unet(int64_t size, ElementType type) {
+Network unet(int64_t size, ElementType type, int64_t pictures) {
   Model m{.b = {}, .type = type};
   m.b.network.name = "unet";
-  const TensorId x = m.b.tensor({1, size, size, 9}, type, TensorRole::Input);
-  const TensorId text = m.b.tensor({1, 1, 77, 1024}, type, TensorRole::Input); // kText
+  const TensorId x = m.b.tensor({pictures, size, size, 9}, type, TensorRole::Input);
+  const TensorId text = m.b.tensor({pictures, 1, 77, 1024}, type, TensorRole::Input); // kText
   const TensorId step = m.b.tensor({1, 1, 1, 1}, ElementType::I32, TensorRole::Input);
-  TensorId time = m.b.timeEmbedding(step, 1, 160);
+  TensorId time = m.b.timeEmbedding(step, pictures, 160);
   time = m.silu(m.b.linear(time, 1280, type));
   time = m.silu(m.b.linear(time, 1280, type));
 
@@ -167,15 +167,13 @@ int useFastestForms(Network &network, const Target &target) {
       continue;
     const auto shape = std::get<MatrixShape>(shapeOf(network, layer));
     const auto [fastest, isNew] = known.try_emplace(signature(shape), WinogradForm::None);
-    std::optional<int64_t> least;
-    for (WinogradForm form : {WinogradForm::None, WinogradForm::F2x2, WinogradForm::F4x4}) {
-      if (!isNew)
-        break;
-      const std::optional<int64_t> cycles = winogradCycles(shape, form, target);
-      if (cycles && (!least || *cycles < *least)) {
-        least = cycles;
-        fastest->second = form;
-      }
+    if (isNew) {
+      const WinogradChoice exact = winogradChoice(network, layer, target);
+      const std::optional<int64_t> least = exact.pays() ? exact.winograd : exact.direct;
+      const std::optional<int64_t> taps = winogradCycles(shape, WinogradForm::F4x4, target);
+      fastest->second = taps && (!least || *taps < *least) ? WinogradForm::F4x4
+                        : exact.pays()                     ? WinogradForm::F2x2
+                                                           : WinogradForm::None;
     }
     matrix->winograd = fastest->second;
     tapWise += matrix->winograd == WinogradForm::F4x4;
@@ -183,14 +181,14 @@ int useFastestForms(Network &network, const Target &target) {
   return tapWise;
 }
 
-Network vaeDecoder(int64_t size, ElementType type) {
+Network vaeDecoder(int64_t size, ElementType type, int64_t pictures) {
   Model m{.b = {}, .type = type};
   m.b.network.name = "vae_decoder";
-  TensorId h = m.b.tensor({1, size, size, 4}, type, TensorRole::Input);
+  TensorId h = m.b.tensor({pictures, size, size, 4}, type, TensorRole::Input);
   h = m.conv3(m.b.conv(h, 4, 1, 1, type), 512);
   h = m.residual(h, kNone, 512);
   const auto d = m.b.dims(h);
-  const TensorId n = m.view(m.b.groupNorm(h, 32, type), {1, 1, d[1] * d[2], 512});
+  const TensorId n = m.view(m.b.groupNorm(h, 32, type), {d[0], 1, d[1] * d[2], 512});
   const TensorId q = m.b.linear(n, 512, type), k = m.b.linear(n, 512, type),
                  v = m.b.linear(n, 512, type);
   h = m.add(m.view(m.b.linear(m.b.attention(q, k, v, 1), 512, type), d), h);

@@ -8,8 +8,9 @@
 
 namespace sdopt {
 
-/// The inpainting UNet (9 channels in) for `size` x `size` latents, every layer in order.
-Network unet(int64_t size, ElementType type);
+/// The inpainting UNet (9 channels in) for `size` x `size` latents, every layer in order; of
+/// several pictures with a text each, as classifier-free guidance runs both of its branches.
+Network unet(int64_t size, ElementType type, int64_t pictures = 1);
 
 /// The same with what depends on the text, or on the timestep, alone in phases of their own, as
 /// sdopt-compile hoists it.
@@ -30,7 +31,7 @@ Windows useWinograd(Network &network, const Target &target, bool onlyPaying = tr
 int useFastestForms(Network &network, const Target &target);
 
 /// The VAE decoder from `size` x `size` latents.
-Network vaeDecoder(int64_t size, ElementType type);
+Network vaeDecoder(int64_t size, ElementType type, int64_t pictures = 1);
 
 } // namespace sdopt
 
