@@ -159,8 +159,8 @@ TEST_F(SmoothTest, WeightsAlone) {
   double before = 0, after = 0;
   for (const auto &[layer, power] : scaled_) {
     EXPECT_GT(power.signal, 0) << layer;
-    before += power.nearest;
-    after += power.rounded;
+    before += power.before;
+    after += power.after;
   }
   EXPECT_LT(after, before);
 }
