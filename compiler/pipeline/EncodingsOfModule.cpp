@@ -5,7 +5,7 @@
 #include "compiler/export/ExportOnnx.h"
 #include "compiler/pipeline/Diagnostics.h"
 #include "compiler/pipeline/ModuleCompiler.h"
-#include "compiler/reference/FormatNames.h"
+#include "dialects/sd/FormatNames.h"
 #include "passes/quantize/ImposedCodes.h"
 
 #include "llvm/ADT/StringRef.h"
