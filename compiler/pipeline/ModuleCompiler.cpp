@@ -4,6 +4,7 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Quality.h"
+#include "compiler/files/Blake3.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/CostReport.h"

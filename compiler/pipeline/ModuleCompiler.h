@@ -5,6 +5,7 @@
 
 #include "compiler/calibration/Moments.h"
 #include "compiler/calibration/Quality.h"
+#include "compiler/files/AtomicFile.h"
 #include "compiler/pipeline/Emit.h"
 #include "compiler/pipeline/MemoryEstimate.h"
 #include "compiler/pipeline/ModelFolder.h"
@@ -13,7 +14,6 @@
 #include "compiler/pipeline/Verify.h"
 #include "compiler/recipe/Recipe.h"
 #include "compiler/target/Target.h"
-#include "compiler/weights/AtomicFile.h"
 
 #include "mlir/IR/MLIRContext.h"
 

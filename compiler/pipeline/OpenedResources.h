@@ -11,6 +11,7 @@
 #include "compiler/calibration/Statistics.h"
 #include "compiler/encodings/ImposedFormats.h"
 #include "compiler/weights/ScaleCache.h"
+#include "compiler/weights/TensorFile.h"
 #include "compiler/weights/WeightStore.h"
 #include "dialects/sd/Resources.h"
 

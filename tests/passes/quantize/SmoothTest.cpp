@@ -3,6 +3,7 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Moments.h"
+#include "compiler/weights/WeightStore.h"
 #include "dialects/sd/Resources.h"
 #include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
