@@ -2,9 +2,10 @@
 
 #include "compiler/calibration/ErrorSums.h"
 
+#include "compiler/quantization/SignalToNoise.h"
+
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace sdopt {
 
@@ -33,17 +34,11 @@ ErrorSums compare(std::span<const float> reference, std::span<const float> actua
   return sums;
 }
 
-double decibels(double signal, double noise) {
-  if (noise == 0)
-    return std::numeric_limits<double>::infinity();
-  return signal == 0 ? 0.0 : 10 * std::log10(signal / noise);
-}
-
 double psnrOf(const ErrorSums &sums, double largest) {
-  return decibels(largest * largest * static_cast<double>(sums.count), sums.error);
+  return signalToNoise(largest * largest * static_cast<double>(sums.count), sums.error);
 }
 
-double sqnrOf(const ErrorSums &sums) { return decibels(sums.reference, sums.error); }
+double sqnrOf(const ErrorSums &sums) { return signalToNoise(sums.reference, sums.error); }
 
 double cosineOf(const ErrorSums &sums) {
   if (sums.error == 0)

@@ -23,8 +23,6 @@ struct ErrorSums {
 
 ErrorSums compare(std::span<const float> reference, std::span<const float> actual);
 
-/// 10 log10(signal / noise); infinite without noise, 0 without signal.
-double decibels(double signal, double noise);
 /// 20 log10(largest / RMSE), dB.
 double psnrOf(const ErrorSums &sums, double largest);
 /// 10 log10(sum r^2 / sum (r - a)^2), dB.

@@ -2,6 +2,8 @@
 
 #include "compiler/calibration/Guidance.h"
 
+#include "compiler/files/Blake3.h"
+
 namespace sdopt {
 
 GuidancePairs::Row GuidancePairs::describe(const Sample &sample, int64_t row) {

@@ -11,7 +11,7 @@
 #define SDOPT_COMPILER_CALIBRATION_MOMENTS_H
 
 #include "compiler/calibration/Samples.h"
-#include "compiler/quantization/Gptq.h"
+#include "compiler/quantization/InputMoments.h"
 #include "dialects/sd/EvaluationContext.h"
 
 #include <functional>
@@ -39,8 +39,8 @@ struct RecordedInputs {
   std::function<void(double done, int64_t total)> progress = {};
   /// Told of each layer that was rounded with what they say, by the name of its value.
   std::function<void(const std::string &layer, const OutputPower &power)> rounded = {};
-  /// The same of each layer whose input channels AWQ divided: `nearest` is that of the codes of the
-  /// weights as they were, `rounded` that of the codes of the scaled ones.
+  /// The same of each layer whose input channels AWQ divided; after: with the codes of the scaled
+  /// weights.
   std::function<void(const std::string &layer, const OutputPower &power)> scaled = {};
   /// Told of each layer that is made by F(4x4, 3x3), with the SQNR of its sums, dB.
   std::function<void(const std::string &layer, double sqnr)> winograd = {};

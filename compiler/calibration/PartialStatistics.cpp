@@ -3,8 +3,8 @@
 #include "compiler/calibration/PartialStatistics.h"
 
 #include "compiler/calibration/statistics.pb.h"
-#include "compiler/weights/PartialFiles.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/PartialFiles.h"
+#include "compiler/files/WholeFile.h"
 
 #include <filesystem>
 

@@ -3,6 +3,7 @@
 #include "compiler/calibration/Samples.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/files/Blake3.h"
 #include "compiler/reference/Evaluator.h"
 
 #include "llvm/ADT/STLExtras.h"

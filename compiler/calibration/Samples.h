@@ -27,7 +27,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/TensorFile.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 

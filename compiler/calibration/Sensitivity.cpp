@@ -8,11 +8,12 @@
 #include "compiler/calibration/Statistics.h"
 #include "compiler/calibration/ThreadShares.h"
 #include "compiler/calibration/sensitivity.pb.h"
+#include "compiler/files/AtomicFile.h"
+#include "compiler/files/Blake3.h"
+#include "compiler/files/PartialFiles.h"
+#include "compiler/files/WholeFile.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/reference/MemoryNeed.h"
-#include "compiler/weights/AtomicFile.h"
-#include "compiler/weights/PartialFiles.h"
-#include "compiler/weights/WeightStore.h"
 
 #include <filesystem>
 #include <mutex>

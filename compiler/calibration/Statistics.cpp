@@ -4,7 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "compiler/calibration/statistics.pb.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/Blake3.h"
+#include "compiler/files/WholeFile.h"
 
 #include <algorithm>
 #include <cmath>

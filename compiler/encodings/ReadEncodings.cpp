@@ -1,7 +1,7 @@
 //===- ReadEncodings.cpp - AIMET encodings files ------------------------------===//
 
 #include "compiler/encodings/Encodings.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/WholeFile.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"

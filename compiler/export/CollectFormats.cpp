@@ -3,7 +3,7 @@
 #include "compiler/export/CollectFormats.h"
 
 #include "compiler/export/QdqBuilder.h"
-#include "compiler/reference/FormatNames.h"
+#include "dialects/sd/FormatNames.h"
 
 using namespace mlir;
 

@@ -3,7 +3,7 @@
 #include "compiler/export/QdqBuilder.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/quantization/QuantizedParameters.h"
-#include "compiler/reference/FormatNames.h"
+#include "dialects/sd/FormatNames.h"
 
 #include "absl/strings/str_cat.h"
 

@@ -1,7 +1,7 @@
 //===- ExportLayers.cpp - layers, norms, attention, embeddings ----------------===//
 
 #include "compiler/export/ExportOps.h"
-#include "compiler/reference/FormatNames.h"
+#include "dialects/sd/FormatNames.h"
 
 #include <cmath>
 #include <limits>

@@ -20,7 +20,7 @@
 #define SDOPT_COMPILER_EXPORT_EXPORTONNX_H
 
 #include "absl/status/status.h"
-#include "compiler/weights/AtomicFile.h"
+#include "compiler/files/AtomicFile.h"
 #include "dialects/sd/Sd.h"
 
 #include <string>

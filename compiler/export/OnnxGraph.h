@@ -11,8 +11,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "compiler/files/AtomicFile.h"
 #include "compiler/kernels/Tensor.h"
-#include "compiler/weights/AtomicFile.h"
 
 #include "onnx/onnx_pb.h"
 

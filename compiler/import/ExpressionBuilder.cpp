@@ -3,6 +3,7 @@
 #include "compiler/import/ExpressionBuilder.h"
 
 #include "compiler/reference/Evaluator.h"
+#include "compiler/weights/WeightStore.h"
 
 #include "absl/strings/str_cat.h"
 #include "mlir/IR/Diagnostics.h"

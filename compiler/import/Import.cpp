@@ -2,6 +2,7 @@
 
 #include "compiler/import/Import.h"
 
+#include "compiler/files/Blake3.h"
 #include "compiler/import/GraphStructure.h"
 #include "compiler/import/InputShapes.h"
 #include "compiler/import/NodeImporter.h"

@@ -14,7 +14,7 @@
 #define SDOPT_COMPILER_IMPORT_ONNXFILE_H
 
 #include "absl/status/statusor.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/MappedFile.h"
 
 #include "onnx/onnx_pb.h"
 

@@ -1,10 +1,11 @@
 #include "absl/strings/str_cat.h"
+#include "compiler/files/Blake3.h"
+#include "compiler/files/MappedFile.h"
 #include "compiler/package/CommandOperands.h"
 #include "compiler/package/Crc32c.h"
 #include "compiler/package/FileLayout.h"
 #include "compiler/package/Manifest.h"
 #include "compiler/package/Package.h"
-#include "compiler/weights/WeightStore.h"
 
 #include <algorithm>
 #include <set>

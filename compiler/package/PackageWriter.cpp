@@ -1,4 +1,8 @@
 #include "absl/strings/str_cat.h"
+#include "compiler/files/Blake3.h"
+#include "compiler/files/MappedFile.h"
+#include "compiler/files/PartialFiles.h"
+#include "compiler/files/SystemError.h"
 #include "compiler/kernels/KernelThreads.h"
 #include "compiler/package/CommandCoding.h"
 #include "compiler/package/CommandOperands.h"
@@ -7,9 +11,6 @@
 #include "compiler/package/Manifest.h"
 #include "compiler/package/Package.h"
 #include "compiler/package/SaturatingArithmetic.h"
-#include "compiler/weights/PartialFiles.h"
-#include "compiler/weights/SystemError.h"
-#include "compiler/weights/WeightStore.h"
 
 #include <algorithm>
 #include <array>

@@ -5,7 +5,7 @@
 #include "compiler/export/ExportOnnx.h"
 #include "compiler/pipeline/Diagnostics.h"
 #include "compiler/pipeline/ModuleCompiler.h"
-#include "compiler/reference/FormatNames.h"
+#include "dialects/sd/FormatNames.h"
 #include "passes/quantize/ImposedCodes.h"
 
 #include "llvm/ADT/StringRef.h"
@@ -59,11 +59,11 @@ std::string baseName(llvm::StringRef name) {
 
 /// Of a model that another tool quantized.
 void ModuleCompiler::tellWhatIsNotKept() {
-  if (const std::set<std::string> &names = imposed_.codedTwice; !names.empty())
+  if (const std::set<std::string> &names = opened_.imposed.codedTwice; !names.empty())
     addRemark("encodings",
               std::to_string(names.size()) +
                   " values have two codes in the model, and the first one here: " + listed(names));
-  if (const std::set<std::string> &names = imposed_.notKept; !names.empty())
+  if (const std::set<std::string> &names = opened_.imposed.notKept; !names.empty())
     addRemark("encodings", std::to_string(names.size()) +
                                " constants have other codes in the model than symmetric ones of " +
                                "8 bits; those that are weights are quantized as the recipe says: " +
@@ -112,8 +112,8 @@ absl::Status ModuleCompiler::imposeFormats() {
                                "' have no codes of their own here: they lie within operations " +
                                "that are computed as one");
   for (auto &[name, format] : read->tensors)
-    imposed_.tensors[name] = std::move(format);
-  imposed_.origin = read->origin;
+    opened_.imposed.tensors[name] = std::move(format);
+  opened_.imposed.origin = read->origin;
   return absl::OkStatus();
 }
 

@@ -2,6 +2,7 @@
 
 #include "compiler/pipeline/ModelFolder.h"
 
+#include "compiler/files/WholeFile.h"
 #include "nlohmann/json.hpp"
 
 #include <algorithm>

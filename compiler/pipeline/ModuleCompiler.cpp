@@ -4,6 +4,7 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Quality.h"
+#include "compiler/files/Blake3.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/CostReport.h"
@@ -13,11 +14,11 @@
 #include "compiler/pipeline/WeightReport.h"
 #include "compiler/pipeline/WidthSearch.h"
 #include "compiler/recipe/NamePattern.h"
-#include "compiler/reference/FormatNames.h"
 #include "compiler/reference/MemoryNeed.h"
 #include "compiler/report/Numbers.h"
 #include "compiler/weights/Safetensors.h"
 #include "dialects/sd/BucketFunctions.h"
+#include "dialects/sd/FormatNames.h"
 #include "passes/lower/Passes.h"
 #include "passes/normalize/Passes.h"
 #include "passes/prune/Passes.h"
@@ -110,18 +111,13 @@ ModuleCompiler::ModuleCompiler(const ModelModule &model, const CompileOptions &o
   context_->loadAllAvailableDialects();
   context_->printOpOnDiagnostic(false); // an error names its value; the whole function says nothing
   collectRemarks(context_.get(), model.name, &remarks_);
-  evaluation_.kernels = &fastKernels();
-  evaluation_.weights = &weights_;
-  evaluation_.scales = &scales_;
-  reference_ = evaluation_;
-  if (options.verify == VerifyMode::Spec)
-    reference_.kernels = &naiveKernels();
+  opened_.lendTo(*context_);
   Resources &resources = sd::resources(context_.get());
-  resources.evaluation = evaluation_;
-  resources.overlay = &weights_;
   resources.recipe = &recipe_;
   resources.target = &target_;
-  resources.imposed = &imposed_;
+  evaluation_ = reference_ = resources.evaluation;
+  if (options.verify == VerifyMode::Spec)
+    reference_.kernels = &naiveKernels();
 }
 
 ModuleCompiler::~ModuleCompiler() = default;
@@ -153,7 +149,7 @@ absl::Status ModuleCompiler::start(const StageFolder &folder) {
   module_ = *std::move(loaded);
   if (absl::Status status = checkShapes(function(*imported)); !status.ok())
     return status;
-  if (absl::Status status = folder.loadOverlay(weights_); !status.ok())
+  if (absl::Status status = folder.loadOverlay(opened_.weights); !status.ok())
     return errors.explain(status, "snapshot can't be read");
   remarks_.assign(state_.partial.remarks().begin(), state_.partial.remarks().end());
   done_ = options_.startFrom;
@@ -198,7 +194,7 @@ absl::Status ModuleCompiler::runStages(Stage last) {
       state_.partial.clear_remarks();
       for (const Remark &remark : remarks_)
         *state_.partial.add_remarks() = remark;
-      if (absl::Status saved = folder.save(stage, *module_, weights_, state_); !saved.ok())
+      if (absl::Status saved = folder.save(stage, *module_, opened_.weights, state_); !saved.ok())
         return saved;
     }
     done_ = stage;
@@ -280,9 +276,8 @@ absl::Status ModuleCompiler::restore(const StageFolder &folder) {
     absl::StatusOr<Statistics> statistics = Statistics::load(folder.statisticsPath());
     if (!statistics.ok())
       return statistics.status();
-    statistics_ = *std::move(statistics);
-    statisticsDigest_ = digestOf(statistics_);
-    sd::resources(context_.get()).statistics = &statistics_;
+    opened_.lendStatistics(*std::move(statistics));
+    statisticsDigest_ = digestOf(opened_.statistics);
   }
   if (start == Stage::Calibrate)
     if (absl::Status status = checkPruning(); !status.ok())
@@ -346,12 +341,12 @@ absl::Status ModuleCompiler::runPasses(const char *what,
 
 absl::Status ModuleCompiler::importModel(bool isFirst) {
   absl::StatusOr<ImportedModel> imported =
-      importOnnx(model_.path, model_.import, *context_, weights_);
+      importOnnx(model_.path, model_.import, *context_, opened_.weights);
   if (!imported.ok())
     return imported.status();
   state_.digests = imported->digests;
   dimensionNames_ = imported->dimensionNames;
-  imposed_ = std::move(imported->imposed);
+  opened_.imposed = std::move(imported->imposed);
   module_ = std::move(imported->module);
   if (absl::Status status = checkBatch(); !status.ok() || !isFirst)
     return status;
@@ -415,27 +410,13 @@ void ModuleCompiler::openRecordedInputs(const char *task) {
   setKernelThreads(threadsOf(options_));
 }
 
-absl::Status ModuleCompiler::openTensors(const std::vector<std::string> &files,
-                                         std::unique_ptr<TensorFile> &opened,
-                                         const TensorFile *&resource) {
-  const std::string path = fileFor(files, model_.name);
-  if (path.empty())
-    return absl::OkStatus();
-  absl::StatusOr<std::unique_ptr<TensorFile>> file = TensorFile::open(path);
-  if (!file.ok())
-    return file.status();
-  opened = *std::move(file);
-  resource = opened.get();
-  return absl::OkStatus();
-}
-
 absl::Status ModuleCompiler::openMasks() {
-  return openTensors(options_.masks, masks_, sd::resources(context_.get()).masks);
+  return opened_.openMasks(fileFor(options_.masks, model_.name));
 }
 
 absl::StatusOr<std::string> ModuleCompiler::askedPruning() const {
   Recipe recipe = recipe_;
-  FailureOr<PruningPlan> plan = planPruning(function(*module_), recipe, masks_.get());
+  FailureOr<PruningPlan> plan = planPruning(function(*module_), recipe, opened_.masks.get());
   if (failed(plan))
     return absl::InvalidArgumentError("");
   if (plan->layers.empty())
@@ -453,7 +434,7 @@ absl::StatusOr<std::string> ModuleCompiler::askedPruning() const {
         (layer.recipe.biasCorrection ? " corrected" : ""));
     if (layer.mask.empty())
       continue;
-    if (absl::StatusOr<Tensor> mask = masks_->get(layer.mask); mask.ok())
+    if (absl::StatusOr<Tensor> mask = opened_.masks->get(layer.mask); mask.ok())
       hash.update({mask->bytes(), static_cast<size_t>(mask->byteSize())});
   }
   return hash.hex().substr(0, 16);
@@ -475,7 +456,7 @@ absl::Status ModuleCompiler::prune() {
   func::FuncOp func = function(*module_);
   func->setAttr(kPrunedAttribute, StringAttr::get(context_.get(), *asked));
   if (messages_.line)
-    for (const std::string &line : pruningSummary(func, recipe_, masks_.get()))
+    for (const std::string &line : pruningSummary(func, recipe_, opened_.masks.get()))
       messages_.line(model_.name + ": " + line);
   return exportMasks();
 }
@@ -528,11 +509,11 @@ absl::Status ModuleCompiler::calibrateModel() {
     absl::StatusOr<Statistics> statistics = Statistics::load(given);
     if (!statistics.ok())
       return statistics.status();
-    statistics_ = *std::move(statistics);
-    if (statistics_.functionDigest() != functionDigest(func))
+    if (statistics->functionDigest() != functionDigest(func))
       return absl::InvalidArgumentError(
           "'" + given + "' holds statistics of another module, or of module '" + model_.name +
           "' as it was before; calibrate again with --samples and --statistics-out");
+    opened_.lendStatistics(*std::move(statistics));
   } else {
     absl::StatusOr<SampleFile> file = openSamples(options_, model_.name, "calibration");
     if (!file.ok())
@@ -545,16 +526,15 @@ absl::Status ModuleCompiler::calibrateModel() {
     absl::StatusOr<Statistics> statistics = calibrate(func, evaluation_, {*file}, calibration);
     if (!statistics.ok())
       return statistics.status();
-    statistics_ = *std::move(statistics);
+    opened_.lendStatistics(*std::move(statistics));
     given = file->path;
   }
   warnOfOneTimestep(given);
-  statisticsDigest_ = digestOf(statistics_);
-  sd::resources(context_.get()).statistics = &statistics_;
+  statisticsDigest_ = digestOf(opened_.statistics);
   for (const std::string &file : statisticsFiles()) {
     absl::Status status = makeFolder(std::filesystem::path(file).parent_path());
     if (status.ok())
-      status = statistics_.save(file);
+      status = opened_.statistics.save(file);
     if (!status.ok())
       return status;
   }
@@ -567,7 +547,7 @@ absl::Status ModuleCompiler::calibrateModel() {
 /// What such samples hide is clipped at all other steps. The remark is the same wherever the
 /// statistics come from.
 void ModuleCompiler::warnOfOneTimestep(const std::string &path) {
-  const std::vector<TimestepBuckets::Interval> &timesteps = statistics_.timesteps();
+  const std::vector<TimestepBuckets::Interval> &timesteps = opened_.statistics.timesteps();
   if (timestepInput(function(*module_)) < 0 || timesteps.size() != 1 ||
       timesteps[0].first != timesteps[0].last)
     return;
@@ -665,13 +645,12 @@ absl::Status ModuleCompiler::exportCodebooks(const std::map<std::string, std::st
 }
 
 absl::Status ModuleCompiler::quantize() {
-  if (absl::Status status =
-          openTensors(options_.codebooks, codebooks_, sd::resources(context_.get()).codebooks);
+  if (absl::Status status = opened_.openCodebooks(fileFor(options_.codebooks, model_.name));
       !status.ok())
     return status;
   if (absl::Status status = smooth(); !status.ok())
     return status;
-  if (codebooks_)
+  if (opened_.codebooks)
     if (absl::Status status =
             runPasses("quantize",
                       [](OpPassManager &manager) {
@@ -955,7 +934,7 @@ absl::Status ModuleCompiler::simulateOnce(const PackageModule &module) {
   ModuleReport &report = *state_.partial.mutable_modules(0);
   if (absl::StatusOr<RunStatistics> run = setCosts(module, target_, report); !run.ok())
     return run.status();
-  setRanges(statistics_, report);
+  setRanges(opened_.statistics, report);
   addWeightSizes(module.info, emittable_.entropies, report);
   return absl::OkStatus();
 }

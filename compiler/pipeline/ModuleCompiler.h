@@ -5,16 +5,15 @@
 
 #include "compiler/calibration/Moments.h"
 #include "compiler/calibration/Quality.h"
-#include "compiler/calibration/Statistics.h"
+#include "compiler/files/AtomicFile.h"
 #include "compiler/pipeline/Emit.h"
 #include "compiler/pipeline/MemoryEstimate.h"
 #include "compiler/pipeline/ModelFolder.h"
+#include "compiler/pipeline/OpenedResources.h"
 #include "compiler/pipeline/StageFolder.h"
 #include "compiler/pipeline/Verify.h"
 #include "compiler/recipe/Recipe.h"
 #include "compiler/target/Target.h"
-#include "compiler/weights/AtomicFile.h"
-#include "compiler/weights/ScaleCache.h"
 
 #include "mlir/IR/MLIRContext.h"
 
@@ -96,9 +95,6 @@ private:
   absl::Status normalize();
   /// Zeros among weights, for the layers whose recipe asks for them or that masks are given of.
   absl::Status prune();
-  /// The file of this module among `files`, if there is one.
-  absl::Status openTensors(const std::vector<std::string> &files,
-                           std::unique_ptr<TensorFile> &opened, const TensorFile *&resource);
   absl::Status openMasks();
   /// Writes FOLDER/<module>.safetensors for exportTo().
   absl::Status prepareExport(const std::string &folder,
@@ -162,8 +158,7 @@ private:
   std::optional<Stage> done_; ///< what module_ is after
   int64_t expectedMemory_ = 0;
 
-  WeightStore weights_;
-  ScaleCache scales_;
+  OpenedResources opened_;
   std::set<std::string> dimensionNames_;
   std::unique_ptr<mlir::MLIRContext> context_;
   mlir::OwningOpRef<mlir::ModuleOp> module_;
@@ -173,10 +168,7 @@ private:
       quantized_; ///< the integer model that later stages are compared with
   EvaluationContext evaluation_;
   EvaluationContext reference_; ///< of the side that verification trusts
-  ImposedFormats imposed_;
-  Statistics statistics_;
   RecordedInputs recordedInputs_;
-  std::unique_ptr<TensorFile> masks_, codebooks_;               ///< given
   std::map<std::string, std::unique_ptr<AtomicFile>> prepared_; ///< by folder
   std::map<std::string, OutputPower> rounded_, scaled_; ///< by the name of the layer's value
   std::map<std::string, double> winogradSqnr_;          ///< the same

@@ -3,6 +3,8 @@
 #include "compiler/pipeline/Pipeline.h"
 
 #include "compiler/figures/CheckFigures.h"
+#include "compiler/files/Blake3.h"
+#include "compiler/files/WholeFile.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/pipeline/ModuleCompiler.h"
 #include "compiler/pipeline/PictureReport.h"

@@ -4,11 +4,10 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Moments.h"
-#include "compiler/calibration/Statistics.h"
 #include "compiler/pipeline/ModelFolder.h"
+#include "compiler/pipeline/OpenedResources.h"
 #include "compiler/recipe/Recipe.h"
 #include "compiler/target/Target.h"
-#include "compiler/weights/ScaleCache.h"
 #include "dialects/sd/Sd.h"
 
 #include "mlir/Pass/Pass.h"
@@ -19,15 +18,10 @@ namespace sdopt {
 
 namespace {
 
-/// Owns what the dialect's resources point to; lives as long as the pass manager.
-struct OpenedResources {
-  WeightStore weights;
-  ScaleCache scales;
-  ImposedFormats imposed;
-  Statistics statistics;
+/// Lives as long as the pass manager.
+struct OpenedFiles : OpenedResources {
   Recipe recipe;
   Target target;
-  std::unique_ptr<TensorFile> masks, codebooks;
 };
 
 LogicalResult report(Operation *op, const absl::Status &status) {
@@ -57,12 +51,9 @@ struct OpenResourcesPass : PassWrapper<OpenResourcesPass, OperationPass<ModuleOp
                                 llvm::cl::desc("shared weights (.safetensors)")};
 
   void runOnOperation() override {
-    opened_ = std::make_shared<OpenedResources>();
-    Resources &resources = sd::resources(&getContext());
-    resources.evaluation = {&fastKernels(), &opened_->weights, &opened_->scales};
-    resources.imposed = &opened_->imposed;
-    resources.overlay = &opened_->weights;
-    if (failed(openModel()) || failed(openFiles(resources)))
+    opened_ = std::make_shared<OpenedFiles>();
+    opened_->lendTo(getContext());
+    if (failed(openModel()) || failed(openFiles(sd::resources(&getContext()))))
       signalPassFailure();
   }
 
@@ -103,30 +94,20 @@ private:
     if (std::string path = setting(weights); !path.empty())
       if (failed(report(getOperation(), opened_->weights.loadOverlay(path))))
         return failure();
-    if (std::string path = setting(statistics); !path.empty())
-      if (failed(open(Statistics::load(path), opened_->statistics, resources.statistics)))
-        return failure();
+    if (std::string path = setting(statistics); !path.empty()) {
+      absl::StatusOr<Statistics> loaded = Statistics::load(path);
+      if (!loaded.ok())
+        return report(getOperation(), loaded.status());
+      opened_->lendStatistics(*std::move(loaded));
+    }
     if (std::string name = setting(recipe); !name.empty())
       if (failed(open(loadRecipe(name), opened_->recipe, resources.recipe)))
         return failure();
     if (std::string name = setting(target); !name.empty())
       if (failed(open(loadTarget(name), opened_->target, resources.target)))
         return failure();
-    return success(succeeded(openTensors(masks, opened_->masks, resources.masks)) &&
-                   succeeded(openTensors(codebooks, opened_->codebooks, resources.codebooks)));
-  }
-
-  LogicalResult openTensors(const Option<std::string> &option, std::unique_ptr<TensorFile> &owner,
-                            const TensorFile *&pointer) {
-    const std::string path = setting(option);
-    if (path.empty())
-      return success();
-    absl::StatusOr<std::unique_ptr<TensorFile>> file = TensorFile::open(path);
-    if (!file.ok())
-      return report(getOperation(), file.status());
-    owner = *std::move(file);
-    pointer = owner.get();
-    return success();
+    return success(succeeded(report(getOperation(), opened_->openMasks(setting(masks)))) &&
+                   succeeded(report(getOperation(), opened_->openCodebooks(setting(codebooks)))));
   }
 
   template <typename T, typename Pointer>
@@ -138,7 +119,7 @@ private:
     return success();
   }
 
-  std::shared_ptr<OpenedResources> opened_;
+  std::shared_ptr<OpenedFiles> opened_;
 };
 
 struct CalibratePass : PassWrapper<CalibratePass, OperationPass<func::FuncOp>> {

@@ -2,8 +2,10 @@
 
 #include "compiler/pipeline/StageFolder.h"
 
+#include "compiler/files/Blake3.h"
+#include "compiler/files/PartialFiles.h"
+#include "compiler/files/WholeFile.h"
 #include "compiler/report/Report.h"
-#include "compiler/weights/PartialFiles.h"
 
 #include "dialects/sd/BucketFunctions.h"
 

@@ -2,8 +2,8 @@
 
 #include "compiler/pipeline/Verify.h"
 
+#include "compiler/files/Blake3.h"
 #include "compiler/pipeline/CompareCodes.h"
-#include "compiler/weights/WeightStore.h"
 #include "passes/schedule/NpuNetwork.h"
 
 #include <algorithm>

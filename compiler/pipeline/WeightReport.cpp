@@ -3,7 +3,7 @@
 #include "compiler/pipeline/WeightReport.h"
 
 #include "compiler/package/Package.h"
-#include "compiler/reference/FormatNames.h"
+#include "dialects/sd/FormatNames.h"
 
 #include <cmath>
 

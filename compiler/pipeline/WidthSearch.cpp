@@ -6,7 +6,7 @@
 #include "compiler/recipe/Allocation.h"
 #include "compiler/report/Numbers.h"
 #include "compiler/target/StrictYaml.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/TensorFile.h"
 #include "dialects/sd/Resources.h"
 #include "passes/prune/PrunedLayers.h"
 #include "passes/prune/PrunedWeights.h"

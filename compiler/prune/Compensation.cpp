@@ -2,13 +2,10 @@
 
 #include "compiler/prune/Compensation.h"
 
-#include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/KernelThreads.h"
-#include "compiler/kernels/TargetClones.h"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 namespace sdopt {
@@ -25,16 +22,6 @@ constexpr int kIterations = 60;
 /// Conjugate gradients end when the residual is this part of the first one's length.
 constexpr double kResidual = 1e-5;
 
-SDOPT_CLONES void subtract(float *__restrict row, const float *__restrict other, float scale,
-                           int64_t count) {
-  for (int64_t i = 0; i < count; ++i)
-    row[i] -= scale * other[i];
-}
-
-double decibels(double signal, double error) {
-  return error > 0 ? 10 * std::log10(signal / error) : std::numeric_limits<double>::infinity();
-}
-
 double product(const float *a, const float *b, int64_t count) {
   double sum = 0;
   for (int64_t i = 0; i < count; ++i)
@@ -45,9 +32,7 @@ double product(const float *a, const float *b, int64_t count) {
 /// x (C + mean mean^T) of each row, or x C if `corrected`. C is symmetric.
 Tensor timesMoments(const Tensor &rows, const InputMoments &moments, bool corrected) {
   const int64_t n = moments.columns();
-  const Tensor covariance(ElementType::F32, {n, n}, nullptr,
-                          reinterpret_cast<const std::byte *>(moments.covariance.data()));
-  Tensor products = matmul(rows, covariance);
+  Tensor products = timesCovariance(rows, moments);
   if (corrected)
     return products;
   parallelFor(rows.dim(0), [&](int64_t r, int) {
@@ -63,9 +48,6 @@ Tensor timesMoments(const Tensor &rows, const InputMoments &moments, bool correc
 }
 
 } // namespace
-
-double PruningPower::sqnrMasked() const { return decibels(signal, masked); }
-double PruningPower::sqnrUpdated() const { return decibels(signal, updated); }
 
 /// The columns of some input channels, [outputs][columns], tap by tap.
 struct LayerPruning::Block {
@@ -157,7 +139,7 @@ void LayerPruning::sweepRow(Block &block, int64_t output, int64_t first, int64_t
       continue;
     errors[k] = row[k] / block.factor[k * n + k];
     row[k] = 0;
-    subtract(row + k + 1, block.factor.data() + k * n + k + 1, errors[k], last - k - 1);
+    subtractScaled(row + k + 1, block.factor.data() + k * n + k + 1, errors[k], last - k - 1);
   }
 }
 
@@ -180,8 +162,8 @@ void LayerPruning::sweep(Block &block) const {
         for (int64_t o = begin; o < end; ++o)
           for (int64_t k = first; k < last; ++k)
             if (errors[o * n + k] != 0)
-              subtract(rows + o * n + at, block.factor.data() + k * n + at, errors[o * n + k],
-                       std::min(kUpdatedColumns, n - at));
+              subtractScaled(rows + o * n + at, block.factor.data() + k * n + at, errors[o * n + k],
+                             std::min(kUpdatedColumns, n - at));
     });
   }
 }
@@ -260,32 +242,18 @@ void LayerPruning::keepBetter(const Block &block, const InputMoments &moments) {
     masked.mutableValues<float>()[i] = block.kept[i] ? 0 : dense;
     updated.mutableValues<float>()[i] = dense - (block.kept[i] ? block.now.values<float>()[i] : 0);
   }
-  struct Power {
-    double variance = 0, mean = 0;
-  };
-  const auto powerOf = [&](const Tensor &rows) {
-    const Tensor products = timesMoments(rows, moments, /*corrected=*/true);
-    std::vector<Power> powers(static_cast<size_t>(outputs_));
-    for (int64_t o = 0; o < outputs_; ++o) {
-      const float *values = rows.values<float>().data() + o * n;
-      powers[o].variance =
-          std::max(0.0, product(values, products.values<float>().data() + o * n, n));
-      for (int64_t k = 0; k < n; ++k)
-        powers[o].mean += values[k] * moments.mean[k];
-    }
-    return powers;
-  };
-  const std::vector<Power> signal = powerOf(block.dense), before = powerOf(masked),
-                           after = powerOf(updated);
+  const std::vector<RowPower> signal = rowPowers(block.dense, moments),
+                              before = rowPowers(masked, moments),
+                              after = rowPowers(updated, moments);
   for (int64_t o = 0; o < outputs_; ++o) {
-    const auto counted = [&](const Power &power) {
+    const auto counted = [&](const RowPower &power) {
       return power.variance + (request_.corrected ? 0 : power.mean * power.mean);
     };
     const bool better =
         (request_.sweep || request_.leastSquares) && counted(after[o]) < counted(before[o]);
-    signal_ += signal[o].variance;
-    maskedError_ += counted(before[o]);
-    updatedError_ += counted((better ? after : before)[o]);
+    power_.signal += signal[o].variance;
+    power_.before += counted(before[o]);
+    power_.after += counted((better ? after : before)[o]);
     means_[o] += signal[o].mean;
     corrections_[o] += (better ? after : before)[o].mean;
     for (int64_t k = 0; k < n; ++k) {
@@ -321,8 +289,8 @@ Tensor LayerPruning::correction() const {
   return result;
 }
 
-PruningPower LayerPruning::power() const {
-  PruningPower power{.signal = signal_, .masked = maskedError_, .updated = updatedError_};
+OutputPower LayerPruning::power() const {
+  OutputPower power = power_;
   for (double mean : means_)
     power.signal += mean * mean;
   return power;

@@ -1,8 +1,8 @@
 //===- Compensation.h - weights that make up for those that go --*- C++ -*-===//
 //
 // What pruning does to a layer's output, taken back by the weights that stay, as far as the second
-// moments H of what the layer reads tell (compiler/quantization/Gptq.h: the same moments, order of
-// columns and damping as rounding's).
+// moments H of what the layer reads tell (compiler/quantization/InputMoments.h: the same moments
+// and damping as rounding's, the same order of columns).
 //
 // Sweep: E. Frantar and D. Alistarh, "SparseGPT: Massive Language Models Can Be Accurately Pruned
 // in One-Shot", ICML 2023, algorithm 1. Columns go in order, 128 at a time; in each 128 the weights
@@ -23,21 +23,11 @@
 #define SDOPT_COMPILER_PRUNE_COMPENSATION_H
 
 #include "compiler/prune/Masks.h"
-#include "compiler/quantization/Gptq.h"
+#include "compiler/quantization/InputMoments.h"
 
 #include <optional>
 
 namespace sdopt {
-
-/// Expected power of a layer's output, and of what pruning takes from it.
-struct PruningPower {
-  double signal = 0;
-  double masked = 0;  ///< error with the kept weights as they were
-  double updated = 0; ///< with those that make up for the others
-
-  double sqnrMasked() const; ///< dB
-  double sqnrUpdated() const;
-};
 
 struct PruneRequest {
   /// To be chosen by the sweep; else the mask is given.
@@ -62,7 +52,8 @@ public:
   const Tensor &weights() const { return updated_; }
   /// What the mean of each output lacks: F32 [outputs].
   Tensor correction() const;
-  PruningPower power() const;
+  /// Before: with the kept weights as they were.
+  OutputPower power() const;
 
 private:
   struct Block;
@@ -78,7 +69,7 @@ private:
   Mask mask_;
   PruneRequest request_;
   int64_t outputs_, inputs_, taps_;
-  double signal_ = 0, maskedError_ = 0, updatedError_ = 0;
+  OutputPower power_;
   std::vector<double> means_, corrections_; ///< of each output
 };
 

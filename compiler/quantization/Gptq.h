@@ -12,6 +12,7 @@
 #ifndef SDOPT_COMPILER_QUANTIZATION_GPTQ_H
 #define SDOPT_COMPILER_QUANTIZATION_GPTQ_H
 
+#include "compiler/quantization/InputMoments.h"
 #include "compiler/quantization/NarrowWeights.h"
 #include "compiler/share/Palette.h"
 
@@ -19,31 +20,6 @@
 #include <vector>
 
 namespace sdopt {
-
-/// Of some of a layer's input channels at all taps, over all rows that the layer was seen to read.
-/// Column tap * channels + i is channel firstChannel + i.
-struct InputMoments {
-  int64_t firstChannel = 0, channels = 0, taps = 1;
-  std::vector<double> mean = {};      ///< [columns]
-  std::vector<double> magnitude = {}; ///< [columns]: E|x|
-  std::vector<float> covariance = {}; ///< [columns][columns], symmetric: E[x x^T] - mean mean^T
-
-  int64_t columns() const { return channels * taps; }
-};
-
-/// Rows of the upper triangle U with H^-1 = U^T U, [n][n], for the n x n moments H in the given
-/// order of columns, on whose diagonal 1 % of its mean is added first; more, if they are singular
-/// nonetheless. The identity if all are 0. `secondMoments`: of E[x x^T], not the covariance.
-std::vector<float> inverseFactor(const InputMoments &moments, std::span<const int64_t> order,
-                                 bool secondMoments);
-
-/// Expected power of a layer's output, and of what is wrong with it; both per output element.
-struct OutputPower {
-  double signal = 0, nearest = 0, rounded = 0;
-
-  double sqnrBefore() const; ///< dB, with the nearest codes
-  double sqnrAfter() const;  ///< dB, with the rounded codes
-};
 
 /// The codes of one layer, block by block of its input channels.
 class LayerRounding {
@@ -68,16 +44,13 @@ public:
 
   /// After all blocks. `correction` follows from the means of the blocks.
   QuantizedWeights take();
+  /// Per output element; before: with the nearest codes.
   const OutputPower &power() const { return power_; }
 
 private:
   struct Group;
   struct Block;
   struct Scratch;
-  /// Of one output channel: the variance and the mean of what its row gives.
-  struct RowPower {
-    double variance = 0, mean = 0;
-  };
 
   Block blockOf(const InputMoments &moments) const;
   GroupCode codeOf(const Group &group, std::span<const float> weights, int64_t output,
@@ -100,7 +73,6 @@ private:
   /// Weights without the pruned ones, [outputs][columns].
   Tensor pruningErrors(const InputMoments &moments) const;
   bool isZero(int64_t output, int64_t source) const;
-  std::vector<RowPower> powerOf(const Tensor &rows, const InputMoments &moments) const;
   void keepBetter(const InputMoments &moments, const Block &block, const QuantizedWeights &rounded);
 
   Tensor weights_, pruned_;

@@ -27,20 +27,9 @@ QuantizedWeights nearestCodes(const CodedLayer &layer, const Tensor &weights) {
 
 /// Sum over rows of row C row^T, and with means of (row mean)^2 too.
 double powerOf(const Tensor &rows, const InputMoments &moments, bool withMeans) {
-  const int64_t columns = moments.columns();
-  const Tensor covariance(ElementType::F32, {columns, columns}, nullptr,
-                          reinterpret_cast<const std::byte *>(moments.covariance.data()));
-  const Tensor products = matmul(rows, covariance);
   double power = 0;
-  for (int64_t o = 0; o < rows.dim(0); ++o) {
-    double variance = 0, mean = 0;
-    for (int64_t c = 0; c < columns; ++c) {
-      const double value = rows.values<float>()[o * columns + c];
-      variance += value * products.values<float>()[o * columns + c];
-      mean += value * moments.mean[c];
-    }
-    power += std::max(variance, 0.0) + (withMeans ? mean * mean : 0);
-  }
+  for (const RowPower &row : rowPowers(rows, moments))
+    power += row.variance + (withMeans ? row.mean * row.mean : 0);
   return power;
 }
 

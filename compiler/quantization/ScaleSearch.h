@@ -11,7 +11,8 @@
 #ifndef SDOPT_COMPILER_QUANTIZATION_SCALESEARCH_H
 #define SDOPT_COMPILER_QUANTIZATION_SCALESEARCH_H
 
-#include "compiler/quantization/Gptq.h"
+#include "compiler/quantization/InputMoments.h"
+#include "compiler/quantization/NarrowWeights.h"
 
 #include <span>
 #include <vector>

@@ -6,10 +6,9 @@
 #include "compiler/kernels/TapLanes.h"
 #include "compiler/kernels/TapMatrices.h"
 #include "compiler/kernels/TapStripes.h"
+#include "compiler/quantization/SignalToNoise.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 namespace sdopt {
 
@@ -164,10 +163,6 @@ double TapNoise::signal() const {
   return std::max(signal, 0.0);
 }
 
-double TapNoise::sqnr() const {
-  if (noise_ == 0)
-    return std::numeric_limits<double>::infinity();
-  return signal() == 0 ? 0 : 10 * std::log10(signal() / noise_);
-}
+double TapNoise::sqnr() const { return signalToNoise(signal(), noise_); }
 
 } // namespace sdopt

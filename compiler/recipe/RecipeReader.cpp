@@ -1,10 +1,10 @@
 //===- RecipeReader.cpp - recipes from YAML ---------------------------------===//
 
+#include "compiler/files/WholeFile.h"
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/recipe/Recipe.h"
 #include "compiler/target/EmbeddedText.h"
 #include "compiler/target/StrictYaml.h"
-#include "compiler/weights/WeightStore.h"
 
 #include <algorithm>
 

@@ -12,8 +12,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "compiler/files/AtomicFile.h"
 #include "compiler/report/report.pb.h"
-#include "compiler/weights/AtomicFile.h"
 
 #include <memory>
 #include <string>

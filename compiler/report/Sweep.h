@@ -4,8 +4,8 @@
 #define SDOPT_COMPILER_REPORT_SWEEP_H
 
 #include "absl/status/status.h"
+#include "compiler/files/AtomicFile.h"
 #include "compiler/report/sweep.pb.h"
-#include "compiler/weights/AtomicFile.h"
 
 #include <memory>
 #include <string>

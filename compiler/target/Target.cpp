@@ -2,10 +2,11 @@
 
 #include "compiler/target/Target.h"
 
+#include "compiler/files/Blake3.h"
+#include "compiler/files/WholeFile.h"
 #include "compiler/target/EmbeddedText.h"
 #include "compiler/target/StrictYaml.h"
 #include "compiler/target/TargetConstants.h"
-#include "compiler/weights/WeightStore.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,9 +1,10 @@
 //===- Safetensors.cpp - reading and writing .safetensors -------------------===//
 
-#include "compiler/weights/AtomicFile.h"
+#include "compiler/weights/Safetensors.h"
+
+#include "compiler/files/AtomicFile.h"
 #include "compiler/weights/TensorFileReaders.h"
 #include "compiler/weights/TensorViews.h"
-
 #include "nlohmann/json.hpp"
 
 #include <optional>

@@ -1,8 +1,10 @@
 //===- TensorFile.cpp - tensors of a .safetensors or .npz file --------------===//
 
+#include "compiler/weights/TensorFile.h"
+
+#include "compiler/files/MappedFile.h"
 #include "compiler/weights/TensorFileReaders.h"
 #include "compiler/weights/TensorViews.h"
-#include "compiler/weights/WeightStore.h"
 
 namespace sdopt {
 

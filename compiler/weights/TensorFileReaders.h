@@ -8,7 +8,16 @@
 #ifndef SDOPT_COMPILER_WEIGHTS_TENSORFILEREADERS_H
 #define SDOPT_COMPILER_WEIGHTS_TENSORFILEREADERS_H
 
-#include "compiler/weights/WeightStore.h"
+#include "absl/status/statusor.h"
+#include "compiler/files/MappedFile.h"
+#include "compiler/kernels/Tensor.h"
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace sdopt {
 

@@ -2,6 +2,10 @@
 
 #include "compiler/weights/WeightStore.h"
 
+#include "compiler/files/Blake3.h"
+#include "compiler/files/MappedFile.h"
+#include "compiler/weights/Safetensors.h"
+#include "compiler/weights/TensorFile.h"
 #include "compiler/weights/TensorViews.h"
 
 #include <cstring>

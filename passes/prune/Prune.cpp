@@ -390,10 +390,10 @@ private:
     LayerPruning pruning(*weights, *std::move(mask), request);
     for (const InputMoments &moments : momentsOf(layer))
       pruning.prune(moments);
-    const PruningPower power = pruning.power();
+    const OutputPower power = pruning.power();
     char text[96];
     std::snprintf(text, sizeof(text), "output SQNR %.1f dB masked, %.1f dB updated",
-                  power.sqnrMasked(), power.sqnrUpdated());
+                  power.sqnrBefore(), power.sqnrAfter());
     tell(layer, pruning.mask(), text);
     const bool updates = request.sweep || request.leastSquares;
     return setPruned(layer.op, pruning.mask(), updates ? pruning.weights() : Tensor(),

@@ -4,7 +4,7 @@
 
 #include "compiler/recipe/NamePattern.h"
 #include "compiler/reference/Evaluator.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/TensorFile.h"
 #include "passes/quantize/CodeRoots.h"
 #include "passes/quantize/LayerSettings.h"
 #include "passes/quantize/Passes.h"

@@ -3,7 +3,7 @@
 #include "passes/quantize/Codebooks.h"
 
 #include "compiler/reference/Evaluator.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/TensorFile.h"
 #include "dialects/sd/Resources.h"
 #include "passes/quantize/LayerSettings.h"
 

@@ -3,7 +3,7 @@
 #include "compiler/quantization/SharedWeights.h"
 #include "compiler/reference/Evaluator.h"
 #include "compiler/share/Palette.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/TensorFile.h"
 #include "passes/quantize/Codebooks.h"
 #include "passes/quantize/ImposedCodes.h"
 #include "passes/quantize/LayerSettings.h"

@@ -4,7 +4,7 @@
 
 #include "compiler/quantization/WeightQuantization.h"
 #include "compiler/reference/Evaluator.h"
-#include "compiler/reference/FormatNames.h"
+#include "dialects/sd/FormatNames.h"
 #include "dialects/sd/Resources.h"
 #include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/StoredTensors.h"

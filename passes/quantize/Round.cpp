@@ -1,7 +1,7 @@
 //===- Round.cpp - codes whose errors make up for each other -----------------===//
 
 #include "compiler/calibration/Moments.h"
-#include "compiler/quantization/NarrowWeights.h"
+#include "compiler/quantization/Gptq.h"
 #include "compiler/quantization/SharedWeights.h"
 #include "compiler/reference/Evaluator.h"
 #include "passes/quantize/Codebooks.h"

@@ -274,8 +274,8 @@ private:
       return failure();
     const OutputPower power{
         .signal = outputPower(*layer, moments),
-        .nearest = codeError(*layer, moments, {}),
-        .rounded = codeError(*layer, moments, awqScales(moments, exponent)),
+        .before = codeError(*layer, moments, {}),
+        .after = codeError(*layer, moments, awqScales(moments, exponent)),
     };
     char text[128];
     std::snprintf(text, sizeof(text),

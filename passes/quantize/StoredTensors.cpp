@@ -2,6 +2,7 @@
 
 #include "passes/quantize/StoredTensors.h"
 
+#include "compiler/files/Blake3.h"
 #include "compiler/weights/WeightStore.h"
 #include "dialects/sd/Resources.h"
 #include "dialects/sd/Sd.h"

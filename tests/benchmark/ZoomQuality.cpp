@@ -13,10 +13,11 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "compiler/files/WholeFile.h"
 #include "compiler/package/Package.h"
 #include "compiler/pipeline/Pipeline.h"
 #include "compiler/report/Numbers.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/TensorFile.h"
 #include "tests/benchmark/FloatModels.h"
 #include "tools/sdopt-run/PackageModels.h"
 #include "tools/sdopt-run/RunZoom.h"

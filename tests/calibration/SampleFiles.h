@@ -4,6 +4,7 @@
 #define SDOPT_TESTS_CALIBRATION_SAMPLEFILES_H
 
 #include "compiler/calibration/Samples.h"
+#include "compiler/weights/Safetensors.h"
 
 #include <gtest/gtest.h>
 

@@ -14,6 +14,7 @@
 #include "compiler/pipeline/Registration.h"
 #include "compiler/pipeline/StageFolder.h"
 #include "compiler/reference/Evaluator.h"
+#include "compiler/weights/Safetensors.h"
 
 #include <cstdio>
 #include <cstdlib>

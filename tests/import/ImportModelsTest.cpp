@@ -2,6 +2,7 @@
 
 #include "compiler/import/Import.h"
 #include "compiler/reference/Evaluator.h"
+#include "compiler/weights/TensorFile.h"
 #include "dialects/sd/Sd.h"
 
 #include "gmock/gmock.h"

@@ -1,7 +1,7 @@
 #include "compiler/package/CommandCoding.h"
+#include "compiler/files/WholeFile.h"
 #include "compiler/package/CommandFields.h"
 #include "compiler/package/CommandOperands.h"
-#include "compiler/weights/WeightStore.h"
 #include "tests/package/SampleModule.h"
 
 #include "absl/strings/str_format.h"

@@ -1,9 +1,9 @@
+#include "compiler/files/WholeFile.h"
 #include "compiler/package/Crc32c.h"
 #include "compiler/package/Describe.h"
 #include "compiler/package/FileLayout.h"
 #include "compiler/package/Manifest.h"
 #include "compiler/package/manifest.pb.h"
-#include "compiler/weights/WeightStore.h"
 #include "tests/package/SampleModule.h"
 
 #include <filesystem>

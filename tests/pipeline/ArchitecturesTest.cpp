@@ -8,6 +8,7 @@
 #include "compiler/import/Import.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/reference/Evaluator.h"
+#include "compiler/weights/TensorFile.h"
 #include "compiler/weights/WeightStore.h"
 #include "passes/normalize/Passes.h"
 #include "tests/pipeline/Compiling.h"

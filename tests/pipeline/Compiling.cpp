@@ -2,8 +2,10 @@
 
 #include "tests/pipeline/Compiling.h"
 
+#include "compiler/files/WholeFile.h"
 #include "compiler/kernels/VectorLoop.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/Safetensors.h"
+#include "compiler/weights/TensorFile.h"
 
 #include <cstring>
 #include <filesystem>

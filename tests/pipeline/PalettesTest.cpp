@@ -1,7 +1,8 @@
 //===- PalettesTest.cpp - weights that share values, through the pipeline -----===//
 
 #include "compiler/pipeline/WeightReport.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/Safetensors.h"
+#include "compiler/weights/TensorFile.h"
 #include "tests/pipeline/Compiling.h"
 #include "tests/weights/TemporaryFolder.h"
 

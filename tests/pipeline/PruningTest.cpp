@@ -1,6 +1,7 @@
 //===- PruningTest.cpp - zeros among weights, through the pipeline ------------===//
 
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/Safetensors.h"
+#include "compiler/weights/TensorFile.h"
 #include "tests/pipeline/Compiling.h"
 #include "tests/weights/TemporaryFolder.h"
 

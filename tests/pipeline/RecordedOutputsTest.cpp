@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "compiler/simulator/Simulator.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/TensorFile.h"
 #include "tests/pipeline/Compiling.h"
 #include "tests/weights/TemporaryFolder.h"
 

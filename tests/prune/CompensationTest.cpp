@@ -181,12 +181,12 @@ TEST(Compensation, SweepsAsAPlainLoopDoes) {
     EXPECT_LT(errorOf(weights, layer.weights(), moments, request.corrected),
               0.8 * errorOf(weights, masked, moments, request.corrected))
         << i;
-    const PruningPower power = layer.power();
-    EXPECT_NEAR(power.masked, errorOf(weights, masked, moments, request.corrected),
-                1e-3 * power.masked);
-    EXPECT_NEAR(power.updated, errorOf(weights, layer.weights(), moments, request.corrected),
-                1e-3 * power.masked);
-    EXPECT_GT(power.sqnrUpdated(), power.sqnrMasked());
+    const OutputPower power = layer.power();
+    EXPECT_NEAR(power.before, errorOf(weights, masked, moments, request.corrected),
+                1e-3 * power.before);
+    EXPECT_NEAR(power.after, errorOf(weights, layer.weights(), moments, request.corrected),
+                1e-3 * power.before);
+    EXPECT_GT(power.sqnrAfter(), power.sqnrBefore());
   }
 }
 
@@ -244,7 +244,7 @@ TEST(Compensation, LeastSquaresSolvesTheNormalEquations) {
             << toString(shape) << " " << i;
       LayerPruning swept(weights, mask, {.sweep = true, .corrected = corrected});
       swept.prune(moments);
-      EXPECT_LE(layer.power().updated, swept.power().updated * 1.001 + 1e-12) << toString(shape);
+      EXPECT_LE(layer.power().after, swept.power().after * 1.001 + 1e-12) << toString(shape);
     }
 }
 

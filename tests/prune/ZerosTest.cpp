@@ -1,7 +1,7 @@
 // What pruning made zero stays exactly zero through every form of quantization.
 
 #include "compiler/prune/Compensation.h"
-#include "compiler/quantization/NarrowWeights.h"
+#include "compiler/quantization/Gptq.h"
 
 #include <gtest/gtest.h>
 
@@ -109,7 +109,7 @@ TEST(Zeros, StayWhenCodesMakeUpForEachOther) {
           rounding.round(moments);
           const QuantizedWeights codes = rounding.take();
           expectZeros(mask, decoded(codes, setting.form), name(setting.form));
-          EXPECT_LE(rounding.power().rounded, rounding.power().nearest);
+          EXPECT_LE(rounding.power().after, rounding.power().before);
         }
 }
 
@@ -128,8 +128,8 @@ TEST(Zeros, AreMadeUpForTogetherWithCodes) {
   LayerRounding compared(dense, setting.form, setting.range, false, after.take(),
                          pruning.weights());
   compared.round(moments);
-  EXPECT_LT(together.power().rounded, together.power().nearest);
-  EXPECT_LE(together.power().rounded, compared.power().nearest * (1 + 1e-6));
+  EXPECT_LT(together.power().after, together.power().before);
+  EXPECT_LE(together.power().after, compared.power().before * (1 + 1e-6));
 }
 
 TEST(Zeros, LeaveTheirMeanToTheBiasOnce) {

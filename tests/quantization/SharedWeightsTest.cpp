@@ -319,7 +319,7 @@ TEST(SharedWeights, RoundedCodesMakeUpForEachOther) {
             power += error[i] * error[j] * moments.covariance[i * inputs + j];
         power += corrected ? 0 : mean * mean;
       }
-      EXPECT_NEAR(rounding.power().rounded, power, 1e-3 * power);
+      EXPECT_NEAR(rounding.power().after, power, 1e-3 * power);
     }
 }
 

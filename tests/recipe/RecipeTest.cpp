@@ -1,7 +1,7 @@
 //===- RecipeTest.cpp - recipes, their precedence and their mistakes --------===//
 
 #include "compiler/recipe/Recipe.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/WholeFile.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

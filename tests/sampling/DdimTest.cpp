@@ -1,5 +1,6 @@
 #include "compiler/sampling/Ddim.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/WholeFile.h"
+#include "compiler/weights/TensorFile.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 #include "tools/sdopt-run/Tokenizer.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/WholeFile.h"
 #include "tools/sdopt-run/Characters.h"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 #include "tools/sdopt-run/Zoom.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/WholeFile.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,7 @@
 //===- NpzTest.cpp - npz archives, whole and hostile ------------------------===//
 
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/Blake3.h"
+#include "compiler/weights/TensorFile.h"
 #include "tests/weights/TemporaryFolder.h"
 
 #include "gmock/gmock.h"

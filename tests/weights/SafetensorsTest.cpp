@@ -1,6 +1,9 @@
 //===- SafetensorsTest.cpp - safetensors files, whole and hostile -----------===//
 
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/Safetensors.h"
+#include "compiler/files/Blake3.h"
+#include "compiler/files/WholeFile.h"
+#include "compiler/weights/TensorFile.h"
 #include "tests/weights/TemporaryFolder.h"
 
 #include "gmock/gmock.h"

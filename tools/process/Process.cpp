@@ -2,7 +2,7 @@
 
 #include "tools/process/Process.h"
 
-#include "compiler/weights/PartialFiles.h"
+#include "compiler/files/PartialFiles.h"
 
 #include <csignal>
 #include <cstdio>

@@ -1,7 +1,7 @@
 // Shows what is in a .sdnpu package.
 
 #include "Options.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/WholeFile.h"
 #include "tools/process/Process.h"
 
 #include <iostream>

@@ -4,10 +4,10 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
+#include "compiler/files/PartialFiles.h"
 #include "compiler/kernels/FloatKernels.h"
 #include "compiler/kernels/MemoryLimit.h"
 #include "compiler/report/Numbers.h"
-#include "compiler/weights/PartialFiles.h"
 
 #include <charconv>
 #include <cmath>

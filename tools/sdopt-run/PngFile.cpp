@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "absl/strings/str_cat.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/WholeFile.h"
 #include "tools/sdopt-run/Picture.h"
 
 #include <png.h>

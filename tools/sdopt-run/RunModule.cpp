@@ -3,10 +3,11 @@
 #include "tools/sdopt-run/RunModule.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/files/AtomicFile.h"
 #include "compiler/report/Numbers.h"
 #include "compiler/simulator/ChromeTrace.h"
-#include "compiler/weights/AtomicFile.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/weights/Safetensors.h"
+#include "compiler/weights/TensorFile.h"
 #include "tools/process/Process.h"
 #include "tools/sdopt-run/ModuleRunner.h"
 #include "tools/sdopt-run/Progress.h"

@@ -3,9 +3,9 @@
 #include "tools/sdopt-run/Zoom.h"
 
 #include "absl/strings/str_cat.h"
+#include "compiler/files/PartialFiles.h"
+#include "compiler/files/WholeFile.h"
 #include "compiler/kernels/IntegerKernels.h"
-#include "compiler/weights/PartialFiles.h"
-#include "compiler/weights/WeightStore.h"
 #include "tools/sdopt-run/Animation.h"
 #include "tools/sdopt-run/Noise.h"
 

@@ -7,6 +7,7 @@
 
 #include "compiler/import/Import.h"
 #include "compiler/reference/Evaluator.h"
+#include "compiler/weights/TensorFile.h"
 #include "compiler/weights/WeightStore.h"
 #include "passes/normalize/Passes.h"
 

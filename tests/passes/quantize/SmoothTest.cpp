@@ -3,6 +3,7 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Moments.h"
+#include "compiler/weights/WeightStore.h"
 #include "dialects/sd/Resources.h"
 #include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"
@@ -159,8 +160,8 @@ TEST_F(SmoothTest, WeightsAlone) {
   double before = 0, after = 0;
   for (const auto &[layer, power] : scaled_) {
     EXPECT_GT(power.signal, 0) << layer;
-    before += power.nearest;
-    after += power.rounded;
+    before += power.before;
+    after += power.after;
   }
   EXPECT_LT(after, before);
 }

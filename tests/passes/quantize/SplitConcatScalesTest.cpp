@@ -2,6 +2,7 @@
 // parts of a concatenation differ.
 
 #include "compiler/calibration/Calibration.h"
+#include "compiler/weights/WeightStore.h"
 #include "dialects/sd/Resources.h"
 #include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"

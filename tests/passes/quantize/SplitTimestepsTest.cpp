@@ -3,6 +3,7 @@
 
 #include "compiler/calibration/Calibration.h"
 #include "compiler/calibration/Quality.h"
+#include "compiler/weights/WeightStore.h"
 #include "dialects/sd/BucketFunctions.h"
 #include "passes/quantize/LayerStatistics.h"
 #include "passes/quantize/Passes.h"

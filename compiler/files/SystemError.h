@@ -1,7 +1,7 @@
 //===- SystemError.h - what the system said ---------------------*- C++ -*-===//
 
-#ifndef SDOPT_COMPILER_WEIGHTS_SYSTEMERROR_H
-#define SDOPT_COMPILER_WEIGHTS_SYSTEMERROR_H
+#ifndef SDOPT_COMPILER_FILES_SYSTEMERROR_H
+#define SDOPT_COMPILER_FILES_SYSTEMERROR_H
 
 #include "absl/status/status.h"
 
@@ -14,4 +14,4 @@ absl::Status systemError(const std::string &action, const std::string &path, int
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_WEIGHTS_SYSTEMERROR_H
+#endif // SDOPT_COMPILER_FILES_SYSTEMERROR_H

@@ -1,8 +1,8 @@
 //===- PartialFiles.cpp - what is not whole yet -------------------------------===//
 
-#include "compiler/weights/PartialFiles.h"
+#include "compiler/files/PartialFiles.h"
 
-#include "compiler/weights/SystemError.h"
+#include "compiler/files/SystemError.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,6 +1,6 @@
 //===- Blake3.cpp - digests -------------------------------------------------===//
 
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/Blake3.h"
 
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringExtras.h"

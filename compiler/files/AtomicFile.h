@@ -6,12 +6,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_COMPILER_WEIGHTS_ATOMICFILE_H
-#define SDOPT_COMPILER_WEIGHTS_ATOMICFILE_H
+#ifndef SDOPT_COMPILER_FILES_ATOMICFILE_H
+#define SDOPT_COMPILER_FILES_ATOMICFILE_H
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "compiler/weights/PartialFiles.h"
+#include "compiler/files/PartialFiles.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -50,4 +50,4 @@ private:
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_WEIGHTS_ATOMICFILE_H
+#endif // SDOPT_COMPILER_FILES_ATOMICFILE_H

@@ -1,7 +1,8 @@
 //===- MappedFile.cpp - a read-only mapped file -----------------------------===//
 
-#include "compiler/weights/SystemError.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/MappedFile.h"
+
+#include "compiler/files/SystemError.h"
 
 #include <algorithm>
 #include <cerrno>

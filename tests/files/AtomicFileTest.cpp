@@ -1,7 +1,9 @@
 //===- AtomicFileTest.cpp - files that appear whole or not at all -----------===//
 
-#include "compiler/weights/AtomicFile.h"
-#include "compiler/weights/WeightStore.h"
+#include "compiler/files/AtomicFile.h"
+#include "compiler/files/MappedFile.h"
+#include "compiler/files/WholeFile.h"
+#include "compiler/weights/Safetensors.h"
 #include "tests/weights/TemporaryFolder.h"
 
 #include "gmock/gmock.h"

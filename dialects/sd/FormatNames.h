@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_COMPILER_REFERENCE_FORMATNAMES_H
-#define SDOPT_COMPILER_REFERENCE_FORMATNAMES_H
+#ifndef SDOPT_DIALECTS_SD_FORMATNAMES_H
+#define SDOPT_DIALECTS_SD_FORMATNAMES_H
 
 #include "dialects/sd/Sd.h"
 
@@ -59,4 +59,4 @@ inline void markCodes(mlir::Value codes, mlir::Value weights) {
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_REFERENCE_FORMATNAMES_H
+#endif // SDOPT_DIALECTS_SD_FORMATNAMES_H

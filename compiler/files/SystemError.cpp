@@ -1,6 +1,6 @@
 //===- SystemError.cpp - what the system said -------------------------------===//
 
-#include "compiler/weights/SystemError.h"
+#include "compiler/files/SystemError.h"
 
 #include <cerrno>
 #include <system_error>

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef SDOPT_COMPILER_WEIGHTS_PARTIALFILES_H
-#define SDOPT_COMPILER_WEIGHTS_PARTIALFILES_H
+#ifndef SDOPT_COMPILER_FILES_PARTIALFILES_H
+#define SDOPT_COMPILER_FILES_PARTIALFILES_H
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -56,4 +56,4 @@ std::vector<std::string> abandonPartialFiles();
 
 } // namespace sdopt
 
-#endif // SDOPT_COMPILER_WEIGHTS_PARTIALFILES_H
+#endif // SDOPT_COMPILER_FILES_PARTIALFILES_H
