@@ -491,8 +491,7 @@ absl::Status Simulator::State::runLayers(CommandRange phase, const SimulatorOpti
   const std::span<const WholeLayer> layers(firstWhole, lastWhole);
   DecodedWeights weights(layers, module.constants);
   const std::span<const Command> commands(program().commands.data(), phase.end);
-  std::optional<size_t> sums; // that the maxima of `attention` wait for
-  size_t attention = 0;
+  size_t sums = 0, attention = 0; // sums that maxima wait for; 0: none do
   for (size_t i = phase.begin, end = 0, next = 0; i < phase.end; ++i) {
     if (next < layers.size() && layers[next].first == i) {
       // An observer sees what tiles pass on.
@@ -502,14 +501,14 @@ absl::Status Simulator::State::runLayers(CommandRange phase, const SimulatorOpti
       ++next;
     }
     const auto index = static_cast<int32_t>(i);
-    if (sums == i) {
+    if (sums > 0 && i == sums) {
       executeAttention(std::get<AttentionMaximaCommand>(commands[attention].args),
                        std::get<AttentionAccumulateCommand>(commands[i].args),
                        {sram.bytes(), arena.bytes(), module.constants}, kernels);
-      sums.reset();
+      sums = 0;
     } else if (i >= end) {
       if (const std::optional<size_t> later = sumsOf(commands, i)) {
-        sums = later;
+        sums = *later;
         attention = i;
       } else if (absl::Status done = executeCommand(index, options); !done.ok()) {
         return done;
