@@ -277,7 +277,8 @@ TEST(TargetErrors, Multiplier) {
   EXPECT_NE(narrow->digest, preset("mobile").digest);
   EXPECT_EQ(parseTarget(canonicalText(*narrow), "canonical")->digest, narrow->digest);
   for (const char *bad : {"11", "x12", "11x", "7x12", "11x33", "11x12x", "11X12", "-11x12", "wide"})
-    expectError(edited("{bits: 11x12,", std::string("{bits: ") + bad + ","), bad,
+    expectError(edited("{bits: 11x12,", std::string("{bits: ") + bad + ","),
+                std::string(bad) + ", source: \"reference NPU: sums of four",
                 "'array.multiplier' in bits must be two numbers from 8 to 32, those of codes and "
                 "of weights, such as 11x12; found '" +
                     std::string(bad) + "'");
