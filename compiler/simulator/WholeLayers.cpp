@@ -346,11 +346,12 @@ private:
     buffers_.emplace(begin, Buffer{end, std::move(content)});
   }
 
-  /// Where a run of constants lies that was loaded as it is.
-  std::optional<int64_t> constantsAt(int64_t sram, int64_t bytes) {
+  /// Where so many constants lie, aligned, that were loaded as they are.
+  template <typename T> std::optional<int64_t> constantsAt(int64_t sram, int64_t count) {
+    const int64_t bytes = count * int64_t(sizeof(T));
     const Loaded *loaded = find<Loaded>(sram, bytes);
     if (!loaded || loaded->region != Region::Constants || loaded->begin != sram ||
-        loaded->shape.bytes() != bytes ||
+        loaded->shape.bytes() != bytes || loaded->dram % int64_t(alignof(T)) != 0 ||
         !BytePattern(loaded->shape, loaded->shape.dramStrides).loops.empty())
       return std::nullopt;
     return loaded->dram;
@@ -361,7 +362,7 @@ private:
     const WeightExtent extent{.outputs = t.outputChannels,
                               .taps = t.kernelHeight * t.kernelWidth,
                               .inputs = t.inputChannels};
-    if (const auto dram = constantsAt(sram, extent.weights()))
+    if (const auto dram = constantsAt<int8_t>(sram, extent.weights()))
       return Stream{{}, extent, *dram, extent.weights()};
     const Stream *decoded = find<Stream>(sram, extent.weights());
     if (!decoded || decoded->extent.outputs != extent.outputs ||
@@ -479,9 +480,9 @@ private:
 
   bool follow(const RequantizeCommand &c) {
     const int64_t sumBytes = c.rows * c.channels * int64_t(sizeof(int64_t));
-    const int64_t paramBytes = c.channels * int64_t(sizeof(ChannelParams));
     const Sums *sums = find<Sums>(c.accumulator, sumBytes);
-    const auto params = constantsAt(c.params, paramBytes);
+    const int64_t paramBytes = c.channels * int64_t(sizeof(ChannelParams));
+    const auto params = constantsAt<ChannelParams>(c.params, c.channels);
     if (!sums || !params || c.channels != sums->tile.outputChannels ||
         byteWidth(c.outputFormat.type) != output_.elementBytes)
       return false;
@@ -593,9 +594,8 @@ private:
   bool follow(const TableCommand &c) {
     const int64_t bytes = c.count * byteWidth(c.inputFormat.type);
     const Result *carried = carriedAt(c.input, bytes);
-    const auto table = constantsAt(
-        c.table, int64_t(sizeof(int32_t)) *
-                     (c.inputFormat.type == ElementType::I8 ? kTableEntries8 : kTableKnots16));
+    const auto table = constantsAt<int32_t>(
+        c.table, c.inputFormat.type == ElementType::I8 ? kTableEntries8 : kTableKnots16);
     return carried && table &&
            finish(c, *table, c.count * byteWidth(c.outputFormat.type), *carried) &&
            find<Result>(c.input, bytes);
@@ -606,9 +606,8 @@ private:
       return false;
     const int64_t bytes = c.rows * c.channels * byteWidth(c.inputFormat.type);
     const Result *left = carriedAt(c.input, bytes), *right = carriedAt(c.gate, bytes);
-    const auto table = constantsAt(
-        c.table, int64_t(sizeof(int32_t)) *
-                     (c.inputFormat.type == ElementType::I8 ? kTableEntries8 : kTableKnots16));
+    const auto table = constantsAt<int32_t>(
+        c.table, c.inputFormat.type == ElementType::I8 ? kTableEntries8 : kTableKnots16);
     if (!left || !right || !table || left->stage != 0 || right->stage != 0)
       return false;
     Result both = *left;
@@ -620,7 +619,7 @@ private:
   bool follow(const NormApplyCommand &c) {
     const int64_t bytes = c.rows * c.channels * byteWidth(c.inputFormat.type);
     const Result *carried = carriedAt(c.input, bytes);
-    const auto params = constantsAt(c.channelParams, c.channels * int64_t(sizeof(NormChannel)));
+    const auto params = constantsAt<NormChannel>(c.channelParams, c.channels);
     return c.perRow && carried && params && c.channels == stages_[stage_].tail.channels &&
            c.channelsPerGroup == c.channels &&
            finish(c, *params, c.rows * c.channels * byteWidth(c.outputFormat.type), *carried) &&

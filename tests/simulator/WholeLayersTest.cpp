@@ -204,6 +204,7 @@ TEST(WholeLayers, BytesThatAnotherLayerReads) {
   EXPECT_EQ(wholeLayers(info).size(), 1);
   // The next layer stores what this one has left in SRAM.
   info.network.layers.push_back(info.network.layers[0]);
+  info.plan.layers.push_back(info.plan.layers[0]);
   Command store = info.program.commands.back();
   ASSERT_TRUE(std::holds_alternative<DmaStore>(store.args));
   store.layer = 1;
