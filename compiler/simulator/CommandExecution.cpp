@@ -113,14 +113,16 @@ public:
   }
 
   absl::Status operator()(const RequantizeCommand &c) {
-    const auto *params = at<ChannelParams>(c.params);
+    // Results may lie over parameters in a program that nobody checked.
+    const std::vector<ChannelParams> params(at<ChannelParams>(c.params),
+                                            at<ChannelParams>(c.params) + c.channels);
     for (int64_t channel = 0; channel < c.channels; ++channel)
       if (params[channel].shift < 1 || params[channel].shift > 62)
         return absl::DataLossError(absl::StrCat("channel ", channel, " of the parameters at sram ",
                                                 c.params, " has shift ", params[channel].shift,
                                                 "; needs 1..62"));
-    kernels_.requantize(at<int64_t>(c.accumulator), c.rows, c.channels, params, c.outputFormat,
-                        at<std::byte>(c.output));
+    kernels_.requantize(at<int64_t>(c.accumulator), c.rows, c.channels, params.data(),
+                        c.outputFormat, at<std::byte>(c.output));
     return absl::OkStatus();
   }
 
