@@ -59,6 +59,7 @@ public:
 
   const AttentionProducts &products;
 
+  bool isNarrow() const { return narrow; }
   int64_t rowCount() const { return rows; }
   const int64_t *terms() const { return queries.terms(); }
 
@@ -137,7 +138,8 @@ private:
 };
 
 template <typename Scores>
-void groupMaxima(const QueryGroup &group, Scores &scores, bool narrow, int64_t *rowMax) {
+void groupMaxima(const QueryGroup &group, Scores &scores, int64_t *rowMax) {
+  const bool narrow = group.isNarrow();
   MaximumLanes lanes;
   group.products.begin();
   for (int64_t key = 0; key < group.visibleKeys(); key += kKeyStep) {
@@ -162,7 +164,7 @@ public:
       : group(group), scores(scores), values(values), exponentials(exponentials), headDim(headDim),
         valueZero(valueZero), sums((headDim + kByteLanes - 1) / kByteLanes) {}
 
-  void run(bool narrow, const int64_t *rowMax, int64_t *rowSum, int64_t *acc) {
+  void run(const int64_t *rowMax, int64_t *rowSum, int64_t *acc) {
     for (int64_t r = 0; r < group.rowCount(); ++r)
       maxima[r] = static_cast<int64_t>(static_cast<uint64_t>(rowMax[r]) -
                                        static_cast<uint64_t>(group.terms()[r]));
@@ -171,7 +173,7 @@ public:
     for (int64_t block = 0; block < end; block += kKeyBlock) {
       int64_t steps = 0;
       for (int64_t key = block; key < std::min(end, block + kKeyBlock); key += kKeyStep, ++steps)
-        addStep(narrow, key, key - block);
+        addStep(key, key - block);
       for (int64_t i = 0; i < static_cast<int64_t>(sums.size()); ++i)
         addValues(block, i, steps);
       if ((block + kKeyBlock) % kFlushKeys == 0)
@@ -182,11 +184,11 @@ public:
   }
 
 private:
-  void addStep(bool narrow, int64_t key, int64_t column) {
+  void addStep(int64_t key, int64_t column) {
     int64_t counts[kByteGroup];
     group.visibleCounts(key, counts);
     Exponentials::Rows rows{maxima, counts, exponentialSums};
-    if (narrow)
+    if (group.isNarrow())
       exponentials.narrow(scores.at(key), rows, column, digits);
     else
       exponentials.wide(scores.at(key), rows, column, digits);
@@ -232,6 +234,24 @@ private:
   std::vector<ValueSums> sums;
 };
 
+// Calls begin(group, scores, first query) before the sums of each group.
+template <typename Scores, typename Begin>
+void sumGroups(const DotKernels &kernels, const AttentionProducts &products,
+               const AttentionTile &tile, Codes q, Codes k, Codes v, const AttentionParams &params,
+               const int64_t *rowMax, int64_t *rowSum, int64_t *acc, Begin begin) {
+  ScoreFormat format(q, k, products.wide);
+  KeyPanels keys(kernels, keyRows(k, tile), format);
+  ValuePanels values(kernels, keyRows(v, tile), products.wide);
+  Exponentials exponentials(kernels, params, values.isWhole());
+  forQueryGroups(tile, [&](int64_t first) {
+    const QueryGroup group(kernels, products, tile, q, format, keys, params, first);
+    Scores scores(group);
+    begin(group, scores, first);
+    GroupAccumulation(group, scores, values, exponentials, tile.headDim, v.format.zeroPoint)
+        .run(rowMax + first, rowSum + first, acc + first * tile.headDim);
+  });
+}
+
 } // namespace
 
 void byteAttentionMaxima(const DotKernels &kernels, const AttentionProducts &products,
@@ -242,7 +262,7 @@ void byteAttentionMaxima(const DotKernels &kernels, const AttentionProducts &pro
   forQueryGroups(tile, [&](int64_t first) {
     const QueryGroup group(kernels, products, tile, q, format, keys, params, first);
     FreshScores scores(group);
-    groupMaxima(group, scores, format.narrow, rowMax + first);
+    groupMaxima(group, scores, rowMax + first);
   });
 }
 
@@ -250,32 +270,17 @@ void byteAttentionAccumulate(const DotKernels &kernels, const AttentionProducts 
                              const AttentionTile &tile, Codes q, Codes k, Codes v,
                              const AttentionParams &params, const int64_t *rowMax, int64_t *rowSum,
                              int64_t *acc) {
-  ScoreFormat format(q, k, products.wide);
-  KeyPanels keys(kernels, keyRows(k, tile), format);
-  ValuePanels values(kernels, keyRows(v, tile), products.wide);
-  Exponentials exponentials(kernels, params, values.isWhole());
-  forQueryGroups(tile, [&](int64_t first) {
-    const QueryGroup group(kernels, products, tile, q, format, keys, params, first);
-    FreshScores scores(group);
-    GroupAccumulation(group, scores, values, exponentials, tile.headDim, v.format.zeroPoint)
-        .run(format.narrow, rowMax + first, rowSum + first, acc + first * tile.headDim);
-  });
+  sumGroups<FreshScores>(kernels, products, tile, q, k, v, params, rowMax, rowSum, acc,
+                         [](const QueryGroup &, FreshScores &, int64_t) {});
 }
 
 void byteAttention(const DotKernels &kernels, const AttentionProducts &products,
                    const AttentionTile &tile, Codes q, Codes k, Codes v,
                    const AttentionParams &params, int64_t *rowMax, int64_t *rowSum, int64_t *acc) {
-  ScoreFormat format(q, k, products.wide);
-  KeyPanels keys(kernels, keyRows(k, tile), format);
-  ValuePanels values(kernels, keyRows(v, tile), products.wide);
-  Exponentials exponentials(kernels, params, values.isWhole());
-  forQueryGroups(tile, [&](int64_t first) {
-    const QueryGroup group(kernels, products, tile, q, format, keys, params, first);
-    KeptScores scores(group);
-    groupMaxima(group, scores, format.narrow, rowMax + first);
-    GroupAccumulation(group, scores, values, exponentials, tile.headDim, v.format.zeroPoint)
-        .run(format.narrow, rowMax + first, rowSum + first, acc + first * tile.headDim);
-  });
+  sumGroups<KeptScores>(kernels, products, tile, q, k, v, params, rowMax, rowSum, acc,
+                        [&](const QueryGroup &group, KeptScores &scores, int64_t first) {
+                          groupMaxima(group, scores, rowMax + first);
+                        });
 }
 
 #else

@@ -211,25 +211,26 @@ public:
   }
 
   absl::Status operator()(const AttentionMaximaCommand &c) {
-    auto *rowMax = at<int64_t>(c.rowMax);
-    if (c.clear)
-      std::fill_n(rowMax, c.tile.queries, std::numeric_limits<int64_t>::min());
+    clear(c);
     kernels_.attentionMaxima(c.tile, codes(c.q, c.qFormat), codes(c.k, c.kFormat), c.params,
-                             rowMax);
+                             at<int64_t>(c.rowMax));
     return absl::OkStatus();
   }
 
   absl::Status operator()(const AttentionAccumulateCommand &c) {
-    auto *rowSum = at<int64_t>(c.rowSum);
-    auto *accumulator = at<int64_t>(c.accumulator);
-    if (c.clear) {
-      std::fill_n(rowSum, c.tile.queries, 0);
-      std::fill_n(accumulator, c.tile.queries * c.tile.headDim, 0);
-    }
+    clear(c);
     kernels_.attentionAccumulate(c.tile, codes(c.q, c.qFormat), codes(c.k, c.kFormat),
-                                 codes(c.v, c.vFormat), c.params, at<int64_t>(c.rowMax), rowSum,
-                                 accumulator);
+                                 codes(c.v, c.vFormat), c.params, at<int64_t>(c.rowMax),
+                                 at<int64_t>(c.rowSum), at<int64_t>(c.accumulator));
     return absl::OkStatus();
+  }
+
+  void operator()(const AttentionMaximaCommand &maxima, const AttentionAccumulateCommand &c) {
+    clear(maxima);
+    clear(c);
+    kernels_.attention(c.tile, codes(c.q, c.qFormat), codes(c.k, c.kFormat), codes(c.v, c.vFormat),
+                       c.params, at<int64_t>(c.rowMax), at<int64_t>(c.rowSum),
+                       at<int64_t>(c.accumulator));
   }
 
   absl::Status operator()(const AttentionFinishCommand &c) {
@@ -266,6 +267,16 @@ public:
   }
 
 private:
+  void clear(const AttentionMaximaCommand &c) const {
+    if (c.clear)
+      std::fill_n(at<int64_t>(c.rowMax), c.tile.queries, std::numeric_limits<int64_t>::min());
+  }
+  void clear(const AttentionAccumulateCommand &c) const {
+    if (!c.clear)
+      return;
+    std::fill_n(at<int64_t>(c.rowSum), c.tile.queries, 0);
+    std::fill_n(at<int64_t>(c.accumulator), c.tile.queries * c.tile.headDim, 0);
+  }
   template <typename T> T *at(SramOffset offset) const {
     return reinterpret_cast<T *>(memory_.sram.data() + offset);
   }
@@ -286,6 +297,11 @@ private:
 absl::Status execute(const CommandArgs &args, const MemoryImages &memory,
                      const IntegerKernels &kernels) {
   return std::visit(Execution(memory, kernels), args);
+}
+
+void execute(const AttentionMaximaCommand &maxima, const AttentionAccumulateCommand &sums,
+             const MemoryImages &memory, const IntegerKernels &kernels) {
+  Execution(memory, kernels)(maxima, sums);
 }
 
 } // namespace sdopt

@@ -26,6 +26,10 @@ struct MemoryImages {
 absl::Status execute(const CommandArgs &args, const MemoryImages &memory,
                      const IntegerKernels &kernels);
 
+/// Both in place of the second: sumsOf() the first.
+void execute(const AttentionMaximaCommand &maxima, const AttentionAccumulateCommand &sums,
+             const MemoryImages &memory, const IntegerKernels &kernels);
+
 } // namespace sdopt
 
 #endif // SDOPT_COMPILER_SIMULATOR_COMMANDEXECUTION_H

@@ -502,9 +502,9 @@ absl::Status Simulator::State::runLayers(CommandRange phase, const SimulatorOpti
     }
     const auto index = static_cast<int32_t>(i);
     if (sums > 0 && i == sums) {
-      executeAttention(std::get<AttentionMaximaCommand>(commands[attention].args),
-                       std::get<AttentionAccumulateCommand>(commands[i].args),
-                       {sram.bytes(), arena.bytes(), module.constants}, kernels);
+      sdopt::execute(std::get<AttentionMaximaCommand>(commands[attention].args),
+                     std::get<AttentionAccumulateCommand>(commands[i].args),
+                     {sram.bytes(), arena.bytes(), module.constants}, kernels);
       sums = 0;
     } else if (i >= end) {
       if (const std::optional<size_t> later = sumsOf(commands, i)) {

@@ -3,7 +3,6 @@
 #include "compiler/package/CommandOperands.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace sdopt {
 namespace {
@@ -49,26 +48,6 @@ std::optional<size_t> sumsOf(std::span<const Command> commands, size_t maxima) {
       return std::nullopt;
   }
   return std::nullopt;
-}
-
-void executeAttention(const AttentionMaximaCommand &maxima, const AttentionAccumulateCommand &sums,
-                      const MemoryImages &memory, const IntegerKernels &kernels) {
-  const auto values = [&](SramOffset offset) {
-    return reinterpret_cast<int64_t *>(memory.sram.data() + offset);
-  };
-  const auto codes = [&](SramOffset offset, CodeFormat format) {
-    return Codes{memory.sram.data() + offset, format};
-  };
-  const AttentionTile &tile = sums.tile;
-  if (maxima.clear)
-    std::fill_n(values(sums.rowMax), tile.queries, std::numeric_limits<int64_t>::min());
-  if (sums.clear) {
-    std::fill_n(values(sums.rowSum), tile.queries, 0);
-    std::fill_n(values(sums.accumulator), tile.queries * tile.headDim, 0);
-  }
-  kernels.attention(tile, codes(sums.q, sums.qFormat), codes(sums.k, sums.kFormat),
-                    codes(sums.v, sums.vFormat), sums.params, values(sums.rowMax),
-                    values(sums.rowSum), values(sums.accumulator));
 }
 
 } // namespace sdopt

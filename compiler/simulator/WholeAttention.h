@@ -3,7 +3,7 @@
 #ifndef SDOPT_COMPILER_SIMULATOR_WHOLEATTENTION_H
 #define SDOPT_COMPILER_SIMULATOR_WHOLEATTENTION_H
 
-#include "compiler/simulator/CommandExecution.h"
+#include "compiler/schedule/Command.h"
 
 #include <optional>
 #include <span>
@@ -13,10 +13,6 @@ namespace sdopt {
 /// The command that adds up what commands[maxima] finds the maxima of, if both may be executed in
 /// its place, by one pass over the scores: all between them load other bytes.
 std::optional<size_t> sumsOf(std::span<const Command> commands, size_t maxima);
-
-/// Both.
-void executeAttention(const AttentionMaximaCommand &maxima, const AttentionAccumulateCommand &sums,
-                      const MemoryImages &memory, const IntegerKernels &kernels);
 
 } // namespace sdopt
 
