@@ -4,6 +4,7 @@
 
 #include "compiler/schedule/TileSearch.h"
 #include "compiler/simulator/WholeLayers.h"
+#include "tests/simulator/DamagedCommands.h"
 #include "tests/simulator/PlannedNetwork.h"
 #include "tests/simulator/RandomParameters.h"
 
@@ -184,20 +185,14 @@ TEST(ResidentTensors, DamagedCommandsAreNotMistaken) {
     SCOPED_TRACE(round);
     PlannedNetwork planned(blocks, *plan, target);
     Program &program = planned.module.info.program;
-    const std::string bytes = encodeCommands(program.commands);
-    const std::vector<Command> original = program.commands;
+    const Program intact = program;
     const Tensor expected = planned.run(blocks, target, false);
     const size_t wholes = wholeLayers(planned.module.info).size();
     for (int i = 0; i < 200; ++i) {
-      std::string damaged = bytes;
-      damaged[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8);
-      auto commands = decodeCommands(std::as_bytes(std::span(damaged.data(), damaged.size())));
-      if (!commands.ok() ||
-          !std::ranges::equal(*commands, original, {}, &Command::layer, &Command::layer))
+      auto commands = test::damagedCommands(intact, target.sram.bytes, random);
+      if (!commands)
         continue;
       program.commands = *std::move(commands);
-      if (!checkProgram(program, target.sram.bytes).ok())
-        continue;
       const auto run = [&](bool whole) {
         SimulatorOptions options;
         options.wholeLayers = whole;

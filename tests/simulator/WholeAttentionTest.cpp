@@ -2,6 +2,7 @@
 
 #include "compiler/simulator/WholeAttention.h"
 
+#include "tests/simulator/DamagedCommands.h"
 #include "tests/simulator/PlannedNetwork.h"
 #include "tests/simulator/RandomParameters.h"
 
@@ -71,7 +72,7 @@ TEST(WholeAttention, DamagedCommandsAreNotMistaken) {
                       std::mt19937 &random) {
     planned.module.constants = planned.constants;
     Program &program = planned.module.info.program;
-    const std::string bytes = encodeCommands(program.commands);
+    const Program intact = program;
     const auto run = [&](bool whole) {
       SimulatorOptions options;
       options.wholeLayers = whole;
@@ -80,15 +81,10 @@ TEST(WholeAttention, DamagedCommandsAreNotMistaken) {
     const auto original = run(false);
     ASSERT_TRUE(original.ok()) << original.status();
     for (int i = 0; i < 300; ++i) {
-      std::string damaged = bytes;
-      damaged[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8);
-      auto commands = decodeCommands(std::as_bytes(std::span(damaged.data(), damaged.size())));
-      if (!commands.ok())
+      auto commands = test::damagedCommands(intact, target.sram.bytes, random);
+      if (!commands)
         continue;
       program.commands = *std::move(commands);
-      if (std::ranges::any_of(program.commands, [](const Command &c) { return c.layer != 0; }) ||
-          !checkProgram(program, target.sram.bytes).ok())
-        continue;
       const auto expected = run(false), found = run(true);
       ASSERT_EQ(expected.ok(), found.ok()) << expected.status() << found.status();
       if (!expected.ok())

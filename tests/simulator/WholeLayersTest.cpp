@@ -8,6 +8,7 @@
 #include "compiler/simulator/Simulator.h"
 #include "tests/package/SampleModule.h"
 #include "tests/schedule/LayerZoo.h"
+#include "tests/simulator/DamagedCommands.h"
 
 #include <cstring>
 #include <gtest/gtest.h>
@@ -129,17 +130,12 @@ TEST_P(WholeLayers, DamagedCommandsAreNotMistaken) {
     const auto original = layer.run(false);
     ASSERT_TRUE(original.ok());
     Program &program = layer.module.info.program;
-    const std::string bytes = encodeCommands(program.commands);
+    const Program intact = program;
     for (int i = 0; i < damages; ++i) {
-      std::string damaged = bytes;
-      damaged[random() % bytes.size()] ^= static_cast<char>(1 << random() % 8);
-      auto commands = decodeCommands(std::as_bytes(std::span(damaged.data(), damaged.size())));
-      if (!commands.ok())
+      auto commands = test::damagedCommands(intact, layer.target.sram.bytes, random);
+      if (!commands)
         continue;
       program.commands = *std::move(commands);
-      if (std::ranges::any_of(program.commands, [](const Command &c) { return c.layer != 0; }) ||
-          !checkProgram(program, layer.target.sram.bytes).ok())
-        continue;
       const auto expected = layer.run(false), found = layer.run(true);
       ASSERT_EQ(expected.ok(), found.ok()) << expected.status() << found.status();
       if (!expected.ok())
